@@ -1,0 +1,226 @@
+"""Rays, and what they meet: the room's shell, boxes, and quadrics.
+
+Rays are laid out ``[rows, N, columns]``, so that the rows which a box can reach are one slice for
+all pictures of a chunk. Only +, -, *, / and the square root are used on rays: those are exact in
+IEEE arithmetic, so a pixel does not depend on the pictures that are rendered beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from steerbench.worlds.rooms.scene import MAX_SHADERS, SURFACES, Scene
+
+FOCAL = 0.80  # as a multiple of the picture's width: 64 degrees wide
+SUPERSAMPLES = 2
+
+
+@dataclass
+class Tables:
+    """The scenes of a chunk as tensors.
+
+    Attributes:
+        values: Name to ``[N, 1]``.
+        boxes: ``[B, 6, N, 1]``; those that a scene lacks are out of sight.
+        rounds: ``[Q, 9, N, 1]``, the same.
+        looks: ``[N * S, 5]``: class, texture, and linear colour of surface s of picture n in
+            row ``n * S + s``.
+        shapes: ``[N * S, 9]``: the box or quadric of the surface (zeros for the shell).
+        surfaces: S, the room's five and the most boxes and rounds of a scene.
+        shaders: ``[K, 6, N, 1]``.
+    """
+
+    values: dict[str, Tensor]
+    boxes: Tensor
+    rounds: Tensor
+    looks: Tensor
+    shapes: Tensor
+    surfaces: int
+    shaders: Tensor
+
+
+@dataclass
+class Hits:
+    """What each ray met, all ``[rows, N, columns]``.
+
+    Attributes:
+        depth: Metres along the viewing axis.
+        surface: uint8; the room's five (back, left, right, floor, ceiling), boxes, rounds.
+        at: x, y, z of the point, in the room's frame.
+        direction: x, y, z of the ray, of length 1 along the viewing axis.
+    """
+
+    depth: Tensor
+    surface: Tensor
+    at: tuple[Tensor, Tensor, Tensor]
+    direction: tuple[Tensor, Tensor, Tensor]
+
+
+def tables(scenes: Sequence[Scene], device: torch.device) -> Tables:
+    """Collect scenes into tensors; shorter lists are filled with things out of sight."""
+    names = sorted({name for scene in scenes for name in scene.values})
+    n_boxes = max(len(scene.boxes) for scene in scenes)
+    n_rounds = max(max(len(scene.rounds) for scene in scenes), 1)
+    nowhere = (0.0, -9.0, 1.0, 0.0, -9.0, 1.0)
+    empty = (0.0, -9.0, 1.0, 1.0, 1.0, 1.0, 0.0, -9.0, -9.0)
+    boxes = [_fill(scene.boxes, n_boxes, nowhere) for scene in scenes]
+    rounds = [_fill(scene.rounds, n_rounds, empty) for scene in scenes]
+    looks, shapes = [], []
+    for scene, own_boxes, own_rounds in zip(scenes, boxes, rounds):
+        seen = (
+            _fill(scene.shell_looks, SURFACES, _PLAIN)
+            + _fill(scene.box_looks, n_boxes, _PLAIN)
+            + _fill(scene.round_looks, n_rounds, _PLAIN)
+        )
+        looks.append([(kind, texture, *(c * c for c in rgb)) for kind, texture, rgb in seen])
+        shapes.append(
+            [(0.0,) * 9] * SURFACES + [(*box, 0.0, 0.0, 0.0) for box in own_boxes] + own_rounds
+        )
+    surfaces = SURFACES + n_boxes + n_rounds
+
+    def floats(rows: object) -> Tensor:
+        return torch.tensor(rows, dtype=torch.float32, device=device)
+
+    columns = floats([[scene.values.get(name, 0.0) for scene in scenes] for name in names])
+    return Tables(
+        values={name: columns[k][:, None] for k, name in enumerate(names)},
+        boxes=floats(boxes).permute(1, 2, 0)[..., None].contiguous(),
+        rounds=floats(rounds).permute(1, 2, 0)[..., None].contiguous(),
+        looks=floats(looks).flatten(0, 1),
+        shapes=floats(shapes).flatten(0, 1),
+        surfaces=surfaces,
+        shaders=floats([_fill(s.shaders, MAX_SHADERS, (0, -99, 0, 0, -99, 0)) for s in scenes])
+        .permute(1, 2, 0)[..., None]
+        .contiguous(),
+    )
+
+
+_PLAIN = (0, 0, (0.0, 0.0, 0.0))
+
+
+def _fill(rows: list, length: int, filler: tuple) -> list:
+    return rows + [filler] * (length - len(rows))
+
+
+def cast(t: Tables, resolution: int) -> Hits:
+    """Send ``SUPERSAMPLES`` squared rays through every pixel and keep the nearest surface."""
+    v = t.values
+    eye = (v["eye_x"], v["height"], -v["distance"])
+    direction = _directions(t, resolution)
+    inverse = tuple(1 / d for d in direction)
+    depth, surface = _shell(v, eye, inverse)
+    for k, box in enumerate(t.boxes):
+        rows = rows_of(box, v, resolution)
+        if rows is not None:
+            _box(box, eye, inverse, depth, surface, rows, SURFACES + k)
+    for k, quadric in enumerate(t.rounds):
+        weights = quadric[3:6].clamp(min=1e-3)
+        radius = (quadric[6].clamp(min=1e-9) / weights).sqrt()
+        # a cone is bounded by its own extent around its axis
+        wide = (-quadric[4]).clamp(min=0).sqrt() * torch.maximum(
+            (quadric[7] - quadric[1]).abs(), (quadric[8] - quadric[1]).abs()
+        )
+        rx, rz = torch.maximum(radius[0], wide), torch.maximum(radius[2], wide)
+        bounds = torch.stack(
+            (quadric[0] - rx, quadric[7], quadric[2] - rz, quadric[0] + rx, quadric[8], quadric[2] + rz)
+        )
+        rows = rows_of(bounds, v, resolution)
+        if rows is not None:
+            _quadric(quadric, eye, direction, depth, surface, rows, SURFACES + len(t.boxes) + k)
+    at = tuple(e + d * depth for e, d in zip(eye, direction))
+    return Hits(depth, surface, at, direction)  # type: ignore[arg-type]
+
+
+def _directions(t: Tables, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
+    v = t.values
+    fine = resolution * SUPERSAMPLES
+    steps = torch.arange(fine, dtype=torch.float32, device=v["height"].device)
+    grid = (2 * steps + 1 - fine) / fine * (0.5 / FOCAL)
+    right = grid * v["sign"]  # [N, columns]
+    up = -grid[:, None, None]
+    ahead = v["cos_pitch"] - up * v["sin_pitch"]  # along the floor, before turning
+    x = ahead * v["sin_yaw"] + right * v["cos_yaw"]
+    y = (v["sin_pitch"] + up * v["cos_pitch"]).expand_as(x)
+    z = ahead * v["cos_yaw"] - right * v["sin_yaw"]
+    return x, y.contiguous(), z
+
+
+def _shell(v: dict[str, Tensor], eye: tuple, inverse: tuple) -> tuple[Tensor, Tensor]:
+    half = v["room_width"] / 2
+    sides = torch.maximum((half - eye[0]) * inverse[0], (-half - eye[0]) * inverse[0])
+    level = torch.maximum((v["room_height"] - eye[1]) * inverse[1], -eye[1] * inverse[1])
+    depth = -eye[2] * inverse[2]
+    surface = torch.zeros(depth.shape, dtype=torch.uint8, device=depth.device)
+    nearer = sides < depth
+    surface += nearer * torch.where(inverse[0] < 0, 1, 2).to(torch.uint8)
+    depth = torch.minimum(depth, sides)
+    nearer = level < depth
+    surface = torch.where(nearer, torch.where(inverse[1] < 0, 3, 4).to(torch.uint8), surface)
+    return torch.minimum(depth, level), surface
+
+
+def rows_of(bounds: Tensor, v: dict[str, Tensor], resolution: int) -> slice | None:
+    """The rows of rays that can meet ``bounds [6, N, 1]`` in any picture; a margin is kept."""
+    seen = bounds[1] > -5
+    if not bool(seen.any()):
+        return None
+    up_low, up_high = None, None
+    for corner in range(8):
+        x = bounds[0 if corner & 1 else 3] - v["eye_x"]
+        y = bounds[1 if corner & 2 else 4] - v["height"]
+        z = bounds[2 if corner & 4 else 5] + v["distance"]
+        level = x * v["sin_yaw"] + z * v["cos_yaw"]
+        ahead = (level * v["cos_pitch"] + y * v["sin_pitch"]).clamp(min=1e-2)
+        up = (y * v["cos_pitch"] - level * v["sin_pitch"]) / ahead
+        up_low = up if up_low is None else torch.minimum(up_low, up)
+        up_high = up if up_high is None else torch.maximum(up_high, up)
+    fine = resolution * SUPERSAMPLES
+    first = (1 - float(up_high[seen].max()) * 2 * FOCAL) / 2 * fine  # type: ignore[index]
+    last = (1 - float(up_low[seen].min()) * 2 * FOCAL) / 2 * fine  # type: ignore[index]
+    start, stop = max(math.floor(first) - 2, 0), min(math.ceil(last) + 2, fine)
+    return slice(start, stop) if start < stop else None
+
+
+def _box(
+    box: Tensor, eye: tuple, inverse: tuple, depth: Tensor, surface: Tensor, rows: slice, name: int
+) -> None:
+    x, y, z = (axis[rows] for axis in inverse)
+    a, b = (box[0] - eye[0]) * x, (box[3] - eye[0]) * x
+    enter, leave = torch.minimum(a, b), torch.maximum(a, b)
+    a, b = (box[1] - eye[1]) * y, (box[4] - eye[1]) * y
+    torch.maximum(enter, torch.minimum(a, b), out=enter)
+    torch.minimum(leave, torch.maximum(a, b), out=leave)
+    # every ray goes towards the back wall, so the lower z is always entered first
+    torch.maximum(enter, torch.mul(box[2] - eye[2], z, out=a), out=enter)
+    torch.minimum(leave, torch.mul(box[5] - eye[2], z, out=b), out=leave)
+    best = depth[rows]
+    met = enter < torch.minimum(leave, best, out=leave)
+    best.copy_(torch.where(met, enter, best))
+    surface[rows].masked_fill_(met, name)
+
+
+def _quadric(
+    q: Tensor, eye: tuple, direction: tuple, depth: Tensor, surface: Tensor, rows: slice, name: int
+) -> None:
+    d = [axis[rows] for axis in direction]
+    o = [e - centre for e, centre in zip(eye, q[:3])]
+    w = q[3:6]
+    square = w[0] * d[0] * d[0] + w[1] * d[1] * d[1] + w[2] * d[2] * d[2]
+    half = (w[0] * o[0]) * d[0] + (w[1] * o[1]) * d[1] + (w[2] * o[2]) * d[2]
+    rest = w[0] * o[0] * o[0] + w[1] * o[1] * o[1] + w[2] * o[2] * o[2] - q[6]
+    root = half * half - square * rest
+    real = root >= 0
+    root = root.clamp(min=0).sqrt()
+    best = depth[rows]
+    low, high = q[7] - eye[1], q[8] - eye[1]
+    one, two = (-half - root) / square, (root - half) / square
+    for t in (torch.maximum(one, two), torch.minimum(one, two)):
+        y = d[1] * t
+        met = real & (t > 0.05) & (y >= low) & (y <= high) & (t < best)
+        best.copy_(torch.where(met, t, best))
+        surface[rows].masked_fill_(met, name)
