@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from steerbench.worlds.rooms.surfaces import Surface
-from steerbench.worlds.rooms.trace import Hits, Tables, rows_of
+from steerbench.worlds.rooms.trace import Hits, Tables, windows
 
 _REACH = 0.5  # metres over which furniture darkens its surroundings
 _CHANNELS = ("r", "g", "b")
@@ -56,15 +56,15 @@ def _openness(hits: Hits, normal: list[Tensor], t: Tables, resolution: int) -> T
     for gap, along, depth in gaps:
         near = gap * 3.2
         open_sky = open_sky * (1 - depth * (1 - along.abs()) / (1 + near * near))
-    for box in t.shaders:
-        margin = torch.tensor([-1, -1, -1, 1, 1, 1], dtype=torch.float32, device=x.device) * _REACH
-        rows = rows_of(torch.where(box > -50, box + margin[:, None, None], box), v, resolution)
-        if rows is not None:
-            open_sky[rows] *= 1 - _shadow(box, (x[rows], y[rows], z[rows]), [n[rows] for n in normal])
+    reach = torch.tensor([-1, -1, -1, 1, 1, 1], dtype=torch.float32, device=x.device) * _REACH
+    for box, part in zip(t.shaders, windows(t.shaders + reach[:, None, None], v, resolution)):
+        if part is not None:
+            near = [axis[part] for axis in hits.at], [axis[part] for axis in normal]
+            open_sky[part] *= 1 - _shadow(box, *near)
     return open_sky
 
 
-def _shadow(box: Tensor, at: tuple[Tensor, ...], normal: list[Tensor]) -> Tensor:
+def _shadow(box: Tensor, at: list[Tensor], normal: list[Tensor]) -> Tensor:
     """How much a box darkens a point: by its nearness, unless it lies behind the surface."""
     away = []
     for axis in range(3):
@@ -132,5 +132,5 @@ def _lamp(hits: Hits, normal: list[Tensor], v: dict[str, Tensor], open_sky: Tens
     falling = (dx * normal[0] + dy * normal[1] + dz * normal[2]) / (square + 1e-6).sqrt()
     falling = (falling * 0.85 + 0.15).clamp(min=0)
     spread = 0.5 + 0.9 * (dy * dy) / (square + 1e-6)
-    direct = 1.05 * falling * spread / (square + 0.22)
-    return (direct * (0.5 + 0.5 * open_sky) + 0.14 * open_sky) * v["lit"]
+    direct = 1.5 * falling * spread / (square + 0.16)
+    return (direct * (0.5 + 0.5 * open_sky) + 0.13 * open_sky) * v["lit"]

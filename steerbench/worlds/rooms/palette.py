@@ -7,21 +7,21 @@ from collections.abc import Sequence
 Colour = tuple[float, float, float]
 
 _WALLS: tuple[Colour, ...] = (  # by warmth, from -1 to 1
-    (0.50, 0.62, 0.74),
-    (0.58, 0.72, 0.70),
-    (0.72, 0.77, 0.66),
-    (0.86, 0.83, 0.76),
-    (0.89, 0.78, 0.61),
-    (0.87, 0.68, 0.55),
-    (0.82, 0.58, 0.52),
+    (0.42, 0.58, 0.76),
+    (0.50, 0.72, 0.72),
+    (0.68, 0.77, 0.60),
+    (0.88, 0.84, 0.74),
+    (0.92, 0.78, 0.54),
+    (0.90, 0.66, 0.50),
+    (0.84, 0.54, 0.48),
 )
 _HUES: tuple[Colour, ...] = (  # every 60 degrees from red to violet, muted by hand
-    (0.80, 0.27, 0.24),
-    (0.88, 0.68, 0.24),
-    (0.38, 0.62, 0.32),
-    (0.20, 0.60, 0.60),
-    (0.25, 0.40, 0.74),
-    (0.58, 0.33, 0.64),
+    (0.84, 0.22, 0.20),
+    (0.93, 0.68, 0.16),
+    (0.34, 0.64, 0.28),
+    (0.12, 0.62, 0.62),
+    (0.18, 0.36, 0.78),
+    (0.58, 0.28, 0.66),
 )
 _WOOD: tuple[Colour, ...] = ((0.36, 0.21, 0.13), (0.60, 0.38, 0.22), (0.80, 0.62, 0.42))
 _PLANKS: tuple[Colour, ...] = ((0.46, 0.28, 0.17), (0.66, 0.44, 0.27), (0.80, 0.62, 0.43))
@@ -49,14 +49,14 @@ def wall(warmth: float, lightness: float) -> Colour:
     """Muted walls: ``warmth`` in [-1, 1], ``lightness`` in [0, 1]."""
     base = along(_WALLS, (warmth + 1) / 2)
     deep = mix(base, (base[0] * 0.62, base[1] * 0.62, base[2] * 0.62), 0.75 * (1 - lightness))
-    return mix(deep, (0.97, 0.96, 0.94), 0.45 * lightness)
+    return mix(deep, (0.97, 0.96, 0.94), 0.40 * lightness)
 
 
 def fabric(hue: float, lightness: float) -> Colour:
     """Livelier cloth: ``hue`` in [0, 300] degrees, ``lightness`` in [0, 1]."""
     base = along(_HUES, hue / 300)
     deep = mix(base, (base[0] * 0.5, base[1] * 0.5, base[2] * 0.5), 0.6 * (1 - lightness))
-    return mix(deep, (0.97, 0.95, 0.92), 0.55 * lightness)
+    return mix(deep, (0.97, 0.95, 0.92), 0.45 * lightness)
 
 
 def timber(tone: float) -> Colour:

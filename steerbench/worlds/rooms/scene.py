@@ -127,7 +127,7 @@ def _camera(scene: Scene) -> None:
     v["sin_yaw"], v["cos_yaw"] = math.sin(yaw), math.cos(yaw)
     v["sin_pitch"], v["cos_pitch"] = math.sin(pitch), math.cos(pitch)
     # the camera walks around a point in the room, so that the room stays in view
-    v["eye_x"] = -math.tan(yaw) * 0.62 * (v["distance"] - 0.9)
+    v["eye_x"] = -math.tan(yaw) * 0.75 * (v["distance"] - 0.9)
 
 
 def _shell(scene: Scene) -> None:
@@ -156,7 +156,7 @@ def _wall_things(scene: Scene) -> None:
     v["pane_w"], v["pane_h"] = half, (high - low) / 2
     v["view_x"] = x
     if v["window"]:
-        scene.box("window", (x - half - 0.08, x + half + 0.08), (low - 0.06, low), (0.0, 0.14), palette.WHITE)
+        scene.box("window", (x - half - 0.08, x + half + 0.08), (low - 0.06, low), (0.0, 0.045), palette.WHITE)
     if v["curtains"]:
         cloth = palette.fabric(v["accent_hue"], 0.72)
         rod = mix(palette.timber(v["wood_tone"]), (0.2, 0.2, 0.2), 0.3)
@@ -178,7 +178,7 @@ def _bedroom(scene: Scene) -> None:
     wood = palette.timber(v["wood_tone"])
     cover = palette.fabric(v["cover_hue"], v["cover_lightness"])
     throw = palette.fabric(v["accent_hue"], 0.45)
-    x = -0.2 * v["room_width"] + v["furniture_offset"]
+    x = -0.16 * v["room_width"] + v["furniture_offset"]
     half = 0.76
     scene.box("bed", (x - half, x + half), (0.1, 0.3), (0.05, 2.06), wood)
     scene.box("bed", (x - half + 0.02, x + half - 0.02), (0.3, 0.54), (0.1, 2.0), palette.LINEN)
@@ -204,7 +204,7 @@ def _living_room(scene: Scene) -> None:
     cover = palette.fabric(v["cover_hue"], v["cover_lightness"])
     light = mix(cover, palette.WHITE, 0.12)
     throw = palette.fabric(v["accent_hue"], 0.55)
-    x = -0.19 * v["room_width"] + v["furniture_offset"]
+    x = -0.14 * v["room_width"] + v["furniture_offset"]
     half = 0.98
     scene.box("sofa", (x - half, x + half), (0.08, 0.34), (0.05, 0.95), cover)
     scene.box("sofa", (x - half, x + half), (0.3, 0.86), (0.05, 0.32), cover)
@@ -230,7 +230,7 @@ def _dining_room(scene: Scene) -> None:
     v = scene.values
     wood = palette.timber(v["wood_tone"])
     cover = palette.fabric(v["cover_hue"], v["cover_lightness"])
-    x = -0.14 * v["room_width"] + v["furniture_offset"]
+    x = -0.10 * v["room_width"] + v["furniture_offset"]
     back = 1.62
     scene.box("table", (x - 0.74, x + 0.74), (0.68, 0.75), (back - 0.42, back + 0.42), wood)
     for end in (-1, 1):
@@ -289,7 +289,7 @@ def _plant(scene: Scene) -> None:
     v = scene.values
     if not v["plant"]:
         return
-    edge = v["room_width"] / 2 - 0.42
+    edge = min(v["room_width"] / 2 - 0.42, 1.74)  # in wide rooms nearer, to stay in view
     x, back = (-edge, 0.42) if v["dining_room"] else (edge, 0.5)
     s = 0.8 + 0.4 * v["plant_size"]
     scene.cone("plant", (x, back), (0.0, 0.36), (0.14, 0.21), palette.TERRACOTTA)
@@ -315,12 +315,12 @@ def _daylight(scene: Scene) -> None:
     bright = 0.75 + 0.5 * v["daylight"]
     sky = mix((1.0, 0.98, 0.94), (0.86, 0.94, 1.04), 0.5)
     if night:
-        sky, bright = (0.46, 0.62, 1.0), 0.34
+        sky, bright = (0.42, 0.58, 1.0), 0.46
     ambient = bright * (0.72 if v["window"] else 0.66)
     scene.paint("ambient", mix((0, 0, 0), sky, ambient))
     scene.paint("skylight", mix((0, 0, 0), sky, bright * 2.3 * v["window"]))
-    beam: Colour = (0.50, 0.70, 1.20) if night else (4.2, 3.5, 2.5)
-    strength = (0.25 + 0.75 * clear if night else clear**1.5 * bright) * v["window"]
+    beam: Colour = (0.7, 0.95, 1.6) if night else (6.0, 4.9, 3.3)
+    strength = (0.25 + 0.75 * clear if night else clear * bright) * v["window"]
     scene.paint("beam", mix((0, 0, 0), beam, strength))
     slope = 0.62
     v["beam_x"] = -0.45 * v["sun_side"]

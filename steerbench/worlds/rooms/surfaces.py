@@ -163,7 +163,6 @@ def _floor(surface: Surface, p: Patch) -> None:
 
 def _side_walls(surface: Surface, p: Patch) -> None:
     _set(surface.albedo, p.rays, p.y < 0.11, (0.90, 0.89, 0.86))
-    _set(surface.albedo, p.rays, p.y > p.value("room_height") - 0.06, (0.92, 0.91, 0.89))
 
 
 def _back_wall(surface: Surface, p: Patch, hits: Hits) -> None:

@@ -18,6 +18,8 @@ from steerbench.worlds.rooms.scene import MAX_SHADERS, SURFACES, Scene
 
 FOCAL = 0.80  # as a multiple of the picture's width: 64 degrees wide
 SUPERSAMPLES = 2
+Window = tuple[slice, slice, slice]
+_NEAR = 0.05  # metres
 
 
 @dataclass
@@ -114,26 +116,28 @@ def cast(t: Tables, resolution: int) -> Hits:
     direction = _directions(t, resolution)
     inverse = tuple(1 / d for d in direction)
     depth, surface = _shell(v, eye, inverse)
-    for k, box in enumerate(t.boxes):
-        rows = rows_of(box, v, resolution)
-        if rows is not None:
-            _box(box, eye, inverse, depth, surface, rows, SURFACES + k)
-    for k, quadric in enumerate(t.rounds):
-        weights = quadric[3:6].clamp(min=1e-3)
-        radius = (quadric[6].clamp(min=1e-9) / weights).sqrt()
-        # a cone is bounded by its own extent around its axis
-        wide = (-quadric[4]).clamp(min=0).sqrt() * torch.maximum(
-            (quadric[7] - quadric[1]).abs(), (quadric[8] - quadric[1]).abs()
-        )
-        rx, rz = torch.maximum(radius[0], wide), torch.maximum(radius[2], wide)
-        bounds = torch.stack(
-            (quadric[0] - rx, quadric[7], quadric[2] - rz, quadric[0] + rx, quadric[8], quadric[2] + rz)
-        )
-        rows = rows_of(bounds, v, resolution)
-        if rows is not None:
-            _quadric(quadric, eye, direction, depth, surface, rows, SURFACES + len(t.boxes) + k)
+    for k, window in enumerate(windows(t.boxes, v, resolution)):
+        if window is not None:
+            _box(t.boxes[k], eye, inverse, depth, surface, window, SURFACES + k)
+    for k, window in enumerate(windows(_bounds(t.rounds), v, resolution)):
+        if window is not None:
+            name = SURFACES + len(t.boxes) + k
+            _quadric(t.rounds[k], eye, direction, depth, surface, window, name)
     at = tuple(e + d * depth for e, d in zip(eye, direction))
     return Hits(depth, surface, at, direction)  # type: ignore[arg-type]
+
+
+def _bounds(rounds: Tensor) -> Tensor:
+    """The boxes ``[Q, 6, N, 1]`` around quadrics."""
+    x, apex, z = rounds[:, 0], rounds[:, 1], rounds[:, 2]
+    low, high = rounds[:, 7], rounds[:, 8]
+    # a cone is as wide as at its wider end, an ellipsoid as its radius
+    cone = (-rounds[:, 4]).clamp(min=0).sqrt() * torch.maximum((low - apex).abs(), (high - apex).abs())
+    wide, deep = (
+        torch.maximum(cone, (rounds[:, 6] / rounds[:, axis].clamp(min=1e-6)).sqrt())
+        for axis in (3, 5)
+    )
+    return torch.stack((x - wide, low, z - deep, x + wide, high, z + deep), dim=1)
 
 
 def _directions(t: Tables, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -164,32 +168,45 @@ def _shell(v: dict[str, Tensor], eye: tuple, inverse: tuple) -> tuple[Tensor, Te
     return torch.minimum(depth, level), surface
 
 
-def rows_of(bounds: Tensor, v: dict[str, Tensor], resolution: int) -> slice | None:
-    """The rows of rays that can meet ``bounds [6, N, 1]`` in any picture; a margin is kept."""
-    seen = bounds[1] > -5
-    if not bool(seen.any()):
-        return None
-    up_low, up_high = None, None
-    for corner in range(8):
-        x = bounds[0 if corner & 1 else 3] - v["eye_x"]
-        y = bounds[1 if corner & 2 else 4] - v["height"]
-        z = bounds[2 if corner & 4 else 5] + v["distance"]
-        level = x * v["sin_yaw"] + z * v["cos_yaw"]
-        ahead = (level * v["cos_pitch"] + y * v["sin_pitch"]).clamp(min=1e-2)
-        up = (y * v["cos_pitch"] - level * v["sin_pitch"]) / ahead
-        up_low = up if up_low is None else torch.minimum(up_low, up)
-        up_high = up if up_high is None else torch.maximum(up_high, up)
+def windows(bounds: Tensor, v: dict[str, Tensor], resolution: int) -> list[Window | None]:
+    """The rays that can meet each of ``bounds [K, 6, N, 1]`` in any picture, with a margin.
+
+    None where no picture has the box in sight; boxes below the floor stand for absent ones.
+    """
+    corners = torch.stack([bounds[:, [i, j, k]] for i in (0, 3) for j in (1, 4) for k in (2, 5)])
+    x = corners[:, :, 0] - v["eye_x"]
+    y = corners[:, :, 1] - v["height"]
+    z = corners[:, :, 2] + v["distance"]
+    level = x * v["sin_yaw"] + z * v["cos_yaw"]
+    ahead = level * v["cos_pitch"] + y * v["sin_pitch"]
+    scale = 1 / ahead.clamp(min=_NEAR)
+    across = (x * v["cos_yaw"] - z * v["sin_yaw"]) * scale * v["sign"]
+    down = (level * v["sin_pitch"] - y * v["cos_pitch"]) * scale
+    absent = bounds[:, 1] < -5
+    near = (ahead < _NEAR).any(dim=0)
+    edges = []
+    for place in (down, across):
+        low = torch.where(near, -9.0, place.amin(dim=0)).masked_fill(absent, 9.0)
+        high = torch.where(near, 9.0, place.amax(dim=0)).masked_fill(absent, -9.0)
+        edges += [low.amin(dim=(1, 2)), high.amax(dim=(1, 2))]
     fine = resolution * SUPERSAMPLES
-    first = (1 - float(up_high[seen].max()) * 2 * FOCAL) / 2 * fine  # type: ignore[index]
-    last = (1 - float(up_low[seen].min()) * 2 * FOCAL) / 2 * fine  # type: ignore[index]
-    start, stop = max(math.floor(first) - 2, 0), min(math.ceil(last) + 2, fine)
-    return slice(start, stop) if start < stop else None
+    found: list[Window | None] = []
+    for top, bottom, left, right in torch.stack(edges, dim=1).tolist():
+        rows, columns = _span(top, bottom, fine), _span(left, right, fine)
+        seen = rows.start < rows.stop and columns.start < columns.stop
+        found.append((rows, slice(None), columns) if seen else None)
+    return found
+
+
+def _span(low: float, high: float, fine: int) -> slice:
+    first, last = ((2 * FOCAL * edge + 1) / 2 * fine for edge in (low, high))
+    return slice(max(math.floor(first) - 2, 0), min(math.ceil(last) + 2, fine))
 
 
 def _box(
-    box: Tensor, eye: tuple, inverse: tuple, depth: Tensor, surface: Tensor, rows: slice, name: int
+    box: Tensor, eye: tuple, inverse: tuple, depth: Tensor, surface: Tensor, window: Window, name: int
 ) -> None:
-    x, y, z = (axis[rows] for axis in inverse)
+    x, y, z = (axis[window] for axis in inverse)
     a, b = (box[0] - eye[0]) * x, (box[3] - eye[0]) * x
     enter, leave = torch.minimum(a, b), torch.maximum(a, b)
     a, b = (box[1] - eye[1]) * y, (box[4] - eye[1]) * y
@@ -198,16 +215,16 @@ def _box(
     # every ray goes towards the back wall, so the lower z is always entered first
     torch.maximum(enter, torch.mul(box[2] - eye[2], z, out=a), out=enter)
     torch.minimum(leave, torch.mul(box[5] - eye[2], z, out=b), out=leave)
-    best = depth[rows]
+    best = depth[window]
     met = enter < torch.minimum(leave, best, out=leave)
     best.copy_(torch.where(met, enter, best))
-    surface[rows].masked_fill_(met, name)
+    surface[window].masked_fill_(met, name)
 
 
 def _quadric(
-    q: Tensor, eye: tuple, direction: tuple, depth: Tensor, surface: Tensor, rows: slice, name: int
+    q: Tensor, eye: tuple, direction: tuple, depth: Tensor, surface: Tensor, window: Window, name: int
 ) -> None:
-    d = [axis[rows] for axis in direction]
+    d = [axis[window] for axis in direction]
     o = [e - centre for e, centre in zip(eye, q[:3])]
     w = q[3:6]
     square = w[0] * d[0] * d[0] + w[1] * d[1] * d[1] + w[2] * d[2] * d[2]
@@ -216,11 +233,11 @@ def _quadric(
     root = half * half - square * rest
     real = root >= 0
     root = root.clamp(min=0).sqrt()
-    best = depth[rows]
+    best = depth[window]
     low, high = q[7] - eye[1], q[8] - eye[1]
     one, two = (-half - root) / square, (root - half) / square
     for t in (torch.maximum(one, two), torch.minimum(one, two)):
         y = d[1] * t
         met = real & (t > 0.05) & (y >= low) & (y <= high) & (t < best)
         best.copy_(torch.where(met, t, best))
-        surface[rows].masked_fill_(met, name)
+        surface[window].masked_fill_(met, name)
