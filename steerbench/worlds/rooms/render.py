@@ -72,13 +72,13 @@ def _chunk(scenes: Sequence[Scene], resolution: int, device: torch.device) -> Pi
     images = torch.stack([_mean(_split(_expose(channel))) for channel in light], dim=1)
     kinds = _split(surface.kind.view(shape))
     depths = _split(surface.depth.view(shape))
-    # the class of most of a pixel's rays; of two equal shares, the nearer
+    # the class of most of a pixel's rays; of equal shares the nearer, then the later in the list
     best = torch.full_like(depths[0], -torch.inf)
-    mask, depth = torch.empty_like(kinds[0]), torch.empty_like(depths[0])
+    mask, depth = torch.zeros_like(kinds[0]), torch.zeros_like(depths[0])
     for kind, far in zip(kinds, depths):
         votes = sum((other == kind).float() for other in kinds)
         score = votes * 1000 - far
-        better = score > best
+        better = (score > best) | ((score == best) & (kind > mask))
         best = torch.where(better, score, best)
         mask, depth = torch.where(better, kind, mask), torch.where(better, far, depth)
     return Pixels(images * 2 - 1, mask, depth)

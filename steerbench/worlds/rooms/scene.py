@@ -183,8 +183,8 @@ def _bedroom(scene: Scene) -> None:
     scene.box("bed", (x - half, x + half), (0.1, 0.3), (0.05, 2.06), wood)
     scene.box("bed", (x - half + 0.02, x + half - 0.02), (0.3, 0.54), (0.1, 2.0), palette.LINEN)
     scene.box("bed", (x - half - 0.02, x + half + 0.02), (0.24, 0.57), (0.86, 2.08), cover)
-    scene.box("bed", (x - half - 0.03, x + half + 0.03), (0.23, 0.58), (1.5, 1.86), throw)
-    scene.box("bed", (x - half - 0.03, x + half + 0.03), (0.3, 0.585), (0.72, 0.9), palette.LINEN)
+    scene.box("bed", (x - half - 0.022, x + half + 0.022), (0.23, 0.572), (1.5, 1.86), throw)
+    scene.box("bed", (x - half - 0.022, x + half + 0.022), (0.3, 0.573), (0.72, 0.9), palette.LINEN)
     scene.box("headboard", (x - half - 0.06, x + half + 0.06), (0.1, 1.06), (0.0, 0.1), wood)
     for end in (-1, 1):
         scene.ellipsoid("pillow", (x + end * 0.37, 0.63, 0.38), (0.35, 0.14, 0.25), palette.WHITE)
