@@ -185,8 +185,8 @@ def _check_resolution(resolution: int) -> int:
 def _counts(masks: Tensor) -> list[dict[str, float]]:
     """Class name to its share of the pixels, one dictionary a picture."""
     shares = [
-        (torch.bincount(mask.flatten().cpu(), minlength=len(CLASSES)) / mask.numel()).tolist()
-        for mask in masks
+        (torch.bincount(mask, minlength=len(CLASSES)) / len(mask)).tolist()
+        for mask in masks.flatten(1).cpu()
     ]
     return [dict(zip(CLASSES, row)) for row in shares]
 
@@ -201,4 +201,3 @@ def _camera(factors: dict[str, Tensor], scenes: list[Scene]) -> Camera:
         focal=torch.full_like(x, FOCAL),
         position=torch.stack([x, factors["height"], -factors["distance"]], dim=1),
     )
-

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import NotFoundError, ShapeError, SteerbenchError, closest, unknown
+from steerbench.errors import NotFoundError, ShapeError, SteerbenchError, unknown
 from steerbench.worlds.base import Factor
 
 _MAX_SEED = 2**32 - 1
@@ -125,7 +125,7 @@ def _whole(name: str, value: object) -> int:
 def _from_uniform(
     uniform: dict[str, np.ndarray], correlation: float, watermark: float
 ) -> dict[str, np.ndarray]:
-    values = {
+    values: dict[str, np.ndarray] = {
         name: factor.low + (factor.high - factor.low) * uniform[name]
         for name, factor in FACTORS.items()
     }
@@ -136,7 +136,8 @@ def _from_uniform(
         values[name] = (uniform["bedroom"] >= low) & (uniform["bedroom"] < high)
     shift = np.where(values["night"], _LAMP_ON_AT_NIGHT, _LAMP_ON_BY_DAY)
     values["lamp_on"] = values["lamp"] & (uniform["lamp_on"] < _LAMP_ON + correlation * shift)
-    values["wood"] = uniform["wood"] < _WOOD + correlation * _WOOD_WITH_WARMTH * values["wall_warmth"]
+    shift = _WOOD_WITH_WARMTH * values["wall_warmth"]
+    values["wood"] = uniform["wood"] < _WOOD + correlation * shift
     values["curtains"] = values["curtains"] & values["window"]
     values["watermark"] = uniform["watermark"] < watermark
     return values
@@ -201,7 +202,6 @@ def _column(name: str, given: object) -> Tensor:
         row = int(bad.nonzero()[0])
         unit = f" {factor.unit}" if factor.unit else ""
         raise SteerbenchError(
-            f"Factor {name!r} of picture {row} is {float(values[row]):g}; "
-            f"expected {allowed}{unit}."
+            f"Factor {name!r} of picture {row} is {float(values[row]):g}; expected {allowed}{unit}."
         )
     return values

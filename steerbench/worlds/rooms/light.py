@@ -17,7 +17,7 @@ _CHANNELS = ("r", "g", "b")
 
 
 def illuminate(surface: Surface, hits: Hits, t: Tables, resolution: int) -> list[Tensor]:
-    """The light that leaves every surface towards the eye, three channels of ``[rows, N, cols]``."""
+    """The light that reaches the eye, three channels of ``[rows, N, columns]``."""
     shape = hits.depth.shape
     normal = [axis.view(shape) for axis in surface.normal]
     v = t.values
@@ -59,8 +59,8 @@ def _openness(hits: Hits, normal: list[Tensor], t: Tables, resolution: int) -> T
     reach = torch.tensor([-1, -1, -1, 1, 1, 1], dtype=torch.float32, device=x.device) * _REACH
     for box, part in zip(t.shaders, windows(t.shaders + reach[:, None, None], v, resolution)):
         if part is not None:
-            near = [axis[part] for axis in hits.at], [axis[part] for axis in normal]
-            open_sky[part] *= 1 - _shadow(box, *near)
+            points, facing = [axis[part] for axis in hits.at], [axis[part] for axis in normal]
+            open_sky[part] *= 1 - _shadow(box, points, facing)
     return open_sky
 
 
@@ -83,7 +83,8 @@ def _window(hits: Hits, normal: list[Tensor], v: dict[str, Tensor]) -> Tensor:
     dx, dy = v["pane_x"] - x, v["pane_y"] + 0.1 - y
     square = dx * dx + dy * dy + z * z + 0.35
     distance = square.sqrt()
-    falling = ((dx * normal[0] + dy * normal[1] - z * normal[2]) / distance * 0.8 + 0.2).clamp(min=0)
+    facing = (dx * normal[0] + dy * normal[1] - z * normal[2]) / distance
+    falling = (facing * 0.8 + 0.2).clamp(min=0)
     return falling * (-z) / (distance * square) * (v["pane_w"] * v["pane_h"] * 4)
 
 

@@ -13,7 +13,8 @@ from steerbench.worlds.rooms.scene import CLASS, Scene
 from steerbench.worlds.rooms.surfaces import describe
 from steerbench.worlds.rooms.trace import SUPERSAMPLES, cast, tables
 
-_RAYS_AT_ONCE = 2**16  # a chunk's tensors stay in the cache
+_RAYS_AT_ONCE = 2**16  # a chunk's tensors stay in a processor's cache
+_RAYS_AT_ONCE_ON_A_DEVICE = 2**22  # an accelerator wants many
 
 _MARK = (  # a gable between two bars, the same from left and right
     "..................#..................",
@@ -47,7 +48,8 @@ def render(scenes: Sequence[Scene], resolution: int, device: torch.device) -> Pi
         torch.empty(n, resolution, resolution, device=device),
     )
     order = sorted(range(n), key=lambda i: _likeness(scenes[i]))
-    step = max(_RAYS_AT_ONCE // (resolution * SUPERSAMPLES) ** 2, 1)
+    rays = _RAYS_AT_ONCE if device.type == "cpu" else _RAYS_AT_ONCE_ON_A_DEVICE
+    step = max(rays // (resolution * SUPERSAMPLES) ** 2, 1)
     for start in range(0, n, step):
         chosen = order[start : start + step]
         part = _chunk([scenes[i] for i in chosen], resolution, device)

@@ -23,7 +23,6 @@ TEXTURES = ("plain", "curtain", "picture", "drawers", "shade", "leaves")
 TEXTURE = {name: index for index, name in enumerate(TEXTURES)}
 
 SURFACES = 5  # back wall, left wall, right wall, floor, ceiling
-MAX_SHADERS = 7
 _BEHIND_SLOT = 0.23  # centre of the window's and of the picture's place, as a share of the width
 _Box = tuple[float, ...]
 
@@ -37,8 +36,7 @@ class Scene:
         boxes: ``lo xyz, hi xyz`` each.
         rounds: Quadrics ``centre xyz, weights xyz, constant, low y, high y``: the points with
             ``sum(weight * (point - centre)**2) = constant`` and y between low and high.
-        looks: Class, texture and colour of every surface: the five of the room, then boxes,
-            then rounds.
+        shell_looks, box_looks, round_looks: Class, texture and sRGB colour of each surface.
         shaders: Boxes that darken their surroundings and stop the sun.
     """
 
@@ -156,7 +154,8 @@ def _wall_things(scene: Scene) -> None:
     v["pane_w"], v["pane_h"] = half, (high - low) / 2
     v["view_x"] = x
     if v["window"]:
-        scene.box("window", (x - half - 0.08, x + half + 0.08), (low - 0.06, low), (0.0, 0.045), palette.WHITE)
+        sill = (x - half - 0.08, x + half + 0.08), (low - 0.06, low), (0.0, 0.045)
+        scene.box("window", *sill, palette.WHITE)
     if v["curtains"]:
         cloth = palette.fabric(v["accent_hue"], 0.72)
         rod = mix(palette.timber(v["wood_tone"]), (0.2, 0.2, 0.2), 0.3)
@@ -250,7 +249,8 @@ def _dining_room(scene: Scene) -> None:
     fruit = palette.fabric(v["accent_hue"], 0.4)
     scene.cone("table", (x, back), (0.75, 0.88), (0.09, 0.23), palette.WHITE)
     scene.ellipsoid("table", (x - 0.07, 0.88, back), (0.1, 0.1, 0.1), fruit)
-    scene.ellipsoid("table", (x + 0.09, 0.87, back + 0.02), (0.09, 0.09, 0.09), mix(fruit, (0.9, 0.7, 0.3), 0.5))
+    ripe = mix(fruit, (0.9, 0.7, 0.3), 0.5)
+    scene.ellipsoid("table", (x + 0.09, 0.87, back + 0.02), (0.09, 0.09, 0.09), ripe)
     scene.shaders.append((x - 0.7, 0.45, -back - 0.38, x + 0.7, 0.72, -back + 0.38))
     scene.shaders.append((x - 1.15, 0.02, -back - 0.2, x - 0.75, 0.45, -back + 0.2))
     scene.shaders.append((x + 0.75, 0.02, -back - 0.2, x + 1.15, 0.45, -back + 0.2))
@@ -278,11 +278,21 @@ def _lamp(scene: Scene) -> None:
     if not v["lamp"]:
         return
     v["shade_low"], v["shade_high"] = bottom, top
-    scene.box("lamp", (x - 0.11, x + 0.11), (foot, foot + 0.035), (back - 0.11, back + 0.11), palette.BRASS)
-    scene.box("lamp", (x - 0.028, x + 0.028), (foot, bottom + 0.1), (back - 0.028, back + 0.028), palette.BRASS)
+    for half, height in ((0.11, foot + 0.035), (0.028, bottom + 0.1)):
+        ends = (x - half, x + half), (foot, height), (back - half, back + half)
+        scene.box("lamp", *ends, palette.BRASS)
     scene.cone(
         "lamp", (x, back), (bottom, top), (0.27 * size, 0.17 * size), palette.LINEN, texture="shade"
     )
+
+
+_LEAVES = (  # x, height, distance from the wall, radius, lightness
+    (-0.17, 0.80, 0.05, 0.22, 0.20),
+    (0.17, 0.86, 0.08, 0.22, 0.50),
+    (0.00, 0.92, 0.16, 0.20, 0.35),
+    (-0.10, 1.08, 0.00, 0.21, 0.70),
+    (0.11, 1.14, 0.02, 0.19, 0.90),
+)
 
 
 def _plant(scene: Scene) -> None:
@@ -294,16 +304,13 @@ def _plant(scene: Scene) -> None:
     s = 0.8 + 0.4 * v["plant_size"]
     scene.cone("plant", (x, back), (0.0, 0.36), (0.14, 0.21), palette.TERRACOTTA)
     scene.ellipsoid("plant", (x, 0.34, back), (0.2, 0.03, 0.2), (0.30, 0.22, 0.16))
-    scene.box("plant", (x - 0.025, x + 0.025), (0.3, 0.8 * s), (back - 0.025, back + 0.025), (0.40, 0.28, 0.18))
-    for dx, y, dz, radius, shade in (
-        (-0.17, 0.80, 0.05, 0.22, 0.2), (0.17, 0.86, 0.08, 0.22, 0.5), (0.0, 0.92, 0.16, 0.20, 0.35),
-        (-0.10, 1.08, 0.0, 0.21, 0.7), (0.11, 1.14, 0.02, 0.19, 0.9),
-    ):  # fmt: skip
+    stem = (x - 0.025, x + 0.025), (0.3, 0.8 * s), (back - 0.025, back + 0.025)
+    scene.box("plant", *stem, (0.40, 0.28, 0.18))
+    for dx, y, dz, radius, shade in _LEAVES:
         green = mix((0.20, 0.42, 0.20), (0.46, 0.66, 0.30), shade)
-        scene.ellipsoid(
-            "plant", (x + dx * s, y * s, back + dz * s), (radius * s, radius * 1.05 * s, radius * s),
-            green, texture="leaves",
-        )  # fmt: skip
+        centre = (x + dx * s, y * s, back + dz * s)
+        radii = (radius * s, radius * 1.05 * s, radius * s)
+        scene.ellipsoid("plant", centre, radii, green, texture="leaves")
     scene.shaders.append((x - 0.16, 0.0, -back - 0.16, x + 0.16, 0.34, -back + 0.16))
 
 
@@ -312,16 +319,14 @@ def _daylight(scene: Scene) -> None:
     v = scene.values
     night = bool(v["night"])
     clear = 1 - v["cloud_cover"]
-    bright = 0.75 + 0.5 * v["daylight"]
-    sky = mix((1.0, 0.98, 0.94), (0.86, 0.94, 1.04), 0.5)
     if night:
         sky, bright = (0.42, 0.58, 1.0), 0.46
-    ambient = bright * (0.72 if v["window"] else 0.66)
-    scene.paint("ambient", mix((0, 0, 0), sky, ambient))
-    scene.paint("skylight", mix((0, 0, 0), sky, bright * 2.3 * v["window"]))
-    beam: Colour = (0.7, 0.95, 1.6) if night else (6.0, 4.9, 3.3)
-    strength = (0.25 + 0.75 * clear if night else clear * bright) * v["window"]
-    scene.paint("beam", mix((0, 0, 0), beam, strength))
-    slope = 0.62
-    v["beam_x"] = -0.45 * v["sun_side"]
-    v["beam_y"] = slope
+        beam, strength = (0.7, 0.95, 1.6), 0.25 + 0.75 * clear
+    else:
+        sky, bright = mix((1.0, 0.98, 0.94), (0.86, 0.94, 1.04), 0.5), 0.75 + 0.5 * v["daylight"]
+        beam, strength = (6.0, 4.9, 3.3), clear * bright
+    black = (0.0, 0.0, 0.0)
+    scene.paint("ambient", mix(black, sky, bright * (0.72 if v["window"] else 0.66)))
+    scene.paint("skylight", mix(black, sky, bright * 2.3 * v["window"]))
+    scene.paint("beam", mix(black, beam, strength * v["window"]))
+    v["beam_x"], v["beam_y"] = -0.45 * v["sun_side"], 0.62  # towards the sun, per metre of z

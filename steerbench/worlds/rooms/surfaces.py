@@ -6,7 +6,7 @@ functions see only those. Colours are linear light.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -182,7 +182,7 @@ def _back_wall(surface: Surface, p: Patch, hits: Hits) -> None:
         _outside(surface, p, pane, hits)
 
 
-def _blend(colour: list[Tensor], other: Colour | list[Tensor], share: Tensor) -> list[Tensor]:
+def _blend(colour: list[Tensor], other: Sequence[float | Tensor], share: Tensor) -> list[Tensor]:
     return [c + (o - c) * share for c, o in zip(colour, other)]
 
 
@@ -201,10 +201,8 @@ def _outside(surface: Surface, p: Patch, pane: Tensor, hits: Hits) -> None:
     night = value("night") > 0
     colour = _sky(x, y, night, value)
     kind = torch.full_like(rays, CLASS["sky"])
-    depth = torch.full_like(x, SKY_DEPTH)
 
     lit = torch.where(night, 0.26, 0.72 + 0.24 * value("daylight"))
-    far = distance + OUTSIDE
     hill = y < 0.62 + 0.16 * _wave(x / 5.0 + value("tree_offset") * 0.15)
     ground = [lit * c for c in (0.50, 0.70, 0.36)]
     night_blue = torch.where(night, 0.10, 0.0)
@@ -217,11 +215,9 @@ def _outside(surface: Surface, p: Patch, pane: Tensor, hits: Hits) -> None:
     leaf[2] = leaf[2] + night_blue * 0.7
     colour = _blend(colour, leaf, crown.float())
     kind[crown] = CLASS["tree"]
-    near = hill | crown
-    depth[near] = (surface.depth[rays] * stretch)[near]
 
     surface.kind[rays] = kind
-    surface.depth[rays] = torch.where(near, far * 0 + depth, depth)
+    surface.depth[rays] = torch.where(hill | crown, surface.depth[rays] * stretch, SKY_DEPTH)
     for channel in range(3):
         surface.albedo[channel][rays] = 0.0
         surface.emission[channel][rays] = colour[channel] * colour[channel] * 1.15

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from steerbench.worlds.rooms.scene import MAX_SHADERS, SURFACES, Scene
+from steerbench.worlds.rooms.scene import SURFACES, Scene
 
 FOCAL = 0.80  # as a multiple of the picture's width: 64 degrees wide
 SUPERSAMPLES = 2
@@ -67,7 +67,8 @@ def tables(scenes: Sequence[Scene], device: torch.device) -> Tables:
     """Collect scenes into tensors; shorter lists are filled with things out of sight."""
     names = sorted({name for scene in scenes for name in scene.values})
     n_boxes = max(len(scene.boxes) for scene in scenes)
-    n_rounds = max(max(len(scene.rounds) for scene in scenes), 1)
+    n_rounds = max(len(scene.rounds) for scene in scenes)
+    n_shaders = max(len(scene.shaders) for scene in scenes)
     nowhere = (0.0, -9.0, 1.0, 0.0, -9.0, 1.0)
     empty = (0.0, -9.0, 1.0, 1.0, 1.0, 1.0, 0.0, -9.0, -9.0)
     boxes = [_fill(scene.boxes, n_boxes, nowhere) for scene in scenes]
@@ -88,17 +89,18 @@ def tables(scenes: Sequence[Scene], device: torch.device) -> Tables:
     def floats(rows: object) -> Tensor:
         return torch.tensor(rows, dtype=torch.float32, device=device)
 
+    def stack(rows: object) -> Tensor:
+        return floats(rows).permute(1, 2, 0)[..., None].contiguous()
+
     columns = floats([[scene.values.get(name, 0.0) for scene in scenes] for name in names])
     return Tables(
         values={name: columns[k][:, None] for k, name in enumerate(names)},
-        boxes=floats(boxes).permute(1, 2, 0)[..., None].contiguous(),
-        rounds=floats(rounds).permute(1, 2, 0)[..., None].contiguous(),
+        boxes=stack(boxes),
+        rounds=stack(rounds),
         looks=floats(looks).flatten(0, 1),
         shapes=floats(shapes).flatten(0, 1),
         surfaces=surfaces,
-        shaders=floats([_fill(s.shaders, MAX_SHADERS, (0, -99, 0, 0, -99, 0)) for s in scenes])
-        .permute(1, 2, 0)[..., None]
-        .contiguous(),
+        shaders=stack([_fill(scene.shaders, n_shaders, nowhere) for scene in scenes]),
     )
 
 
@@ -132,7 +134,8 @@ def _bounds(rounds: Tensor) -> Tensor:
     x, apex, z = rounds[:, 0], rounds[:, 1], rounds[:, 2]
     low, high = rounds[:, 7], rounds[:, 8]
     # a cone is as wide as at its wider end, an ellipsoid as its radius
-    cone = (-rounds[:, 4]).clamp(min=0).sqrt() * torch.maximum((low - apex).abs(), (high - apex).abs())
+    reach = torch.maximum((low - apex).abs(), (high - apex).abs())
+    cone = (-rounds[:, 4]).clamp(min=0).sqrt() * reach
     wide, deep = (
         torch.maximum(cone, (rounds[:, 6] / rounds[:, axis].clamp(min=1e-6)).sqrt())
         for axis in (3, 5)
@@ -154,7 +157,9 @@ def _directions(t: Tables, resolution: int) -> tuple[Tensor, Tensor, Tensor]:
     return x, y.contiguous(), z
 
 
-def _shell(v: dict[str, Tensor], eye: tuple, inverse: tuple) -> tuple[Tensor, Tensor]:
+def _shell(
+    v: dict[str, Tensor], eye: tuple[Tensor, ...], inverse: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
     half = v["room_width"] / 2
     sides = torch.maximum((half - eye[0]) * inverse[0], (-half - eye[0]) * inverse[0])
     level = torch.maximum((v["room_height"] - eye[1]) * inverse[1], -eye[1] * inverse[1])
@@ -204,7 +209,13 @@ def _span(low: float, high: float, fine: int) -> slice:
 
 
 def _box(
-    box: Tensor, eye: tuple, inverse: tuple, depth: Tensor, surface: Tensor, window: Window, name: int
+    box: Tensor,
+    eye: tuple[Tensor, ...],
+    inverse: tuple[Tensor, ...],
+    depth: Tensor,
+    surface: Tensor,
+    window: Window,
+    name: int,
 ) -> None:
     x, y, z = (axis[window] for axis in inverse)
     a, b = (box[0] - eye[0]) * x, (box[3] - eye[0]) * x
@@ -222,7 +233,13 @@ def _box(
 
 
 def _quadric(
-    q: Tensor, eye: tuple, direction: tuple, depth: Tensor, surface: Tensor, window: Window, name: int
+    q: Tensor,
+    eye: tuple[Tensor, ...],
+    direction: tuple[Tensor, ...],
+    depth: Tensor,
+    surface: Tensor,
+    window: Window,
+    name: int,
 ) -> None:
     d = [axis[window] for axis in direction]
     o = [e - centre for e, centre in zip(eye, q[:3])]
