@@ -1,0 +1,70 @@
+"""``python -m steerbench.training WHAT``: how every embedded model was made."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.command()
+def pictures(
+    out: Path = Path("runs/pictures-64"),
+    count: int = 32768,
+    resolution: int = 64,
+    world: str = "rooms",
+    watermark: float = 0.0,
+    workers: int = 1,
+    first_seed: int | None = None,
+) -> None:
+    """Render a cache of a world's pictures with their factors and masks."""
+    from steerbench.training import pictures as cache
+
+    cache.render(
+        out,
+        count,
+        resolution=resolution,
+        world_name=world,
+        watermark=watermark,
+        workers=workers,
+        first_seed=cache.TRAIN_SEED if first_seed is None else first_seed,
+    )
+
+
+@app.command()
+def generator(
+    data: Path = Path("runs/pictures-64"),
+    out: Path = Path("runs/generator-64"),
+    images: int = 1_000_000,
+    warm_images: int = 0,
+    resolution: int = 64,
+    batch: int = 32,
+    precision: str = "bfloat16",
+    device: str = "cpu",
+    workers: int = 1,
+    learning_rate: float = 2e-3,
+    resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
+) -> None:
+    """Train the default StyleGAN2 generator, on one or several processes of BATCH pictures."""
+    from steerbench.training.generator import Settings, run
+    from steerbench.training.parallel import launch
+
+    settings = Settings(
+        batch=batch,
+        precision=precision,
+        resolution=resolution,
+        warm_images=warm_images,
+        learning_rate=learning_rate,
+    )
+    launch(run, workers, settings, data, out, images, device, resume)
+
+
+if __name__ == "__main__":
+    app()

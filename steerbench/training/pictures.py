@@ -1,0 +1,119 @@
+"""A cache of a world's pictures, rendered once and read many times.
+
+Rendering a picture costs several times more than a training step spends on it, so pictures are
+kept in shards of raw pixels with their factors and masks. Shards are written whole or not at all
+and picture ``i`` of the cache is the picture of seed ``first_seed + i``: a cache can be filled by
+several processes, interrupted, and extended while a run already reads it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench import store
+from steerbench.errors import NotFoundError
+from steerbench.worlds import world
+
+SHARD = 2048
+TRAIN_SEED = 1_000_000
+HELD_OUT_SEED = 900_000_000
+
+
+def render(
+    folder: Path,
+    count: int,
+    *,
+    resolution: int,
+    world_name: str = "rooms",
+    watermark: float = 0.0,
+    first_seed: int = TRAIN_SEED,
+    workers: int = 1,
+) -> None:
+    """Fill ``folder`` with at least ``count`` pictures; shards that exist are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [i for i in range(-(-count // SHARD)) if not _shard(folder, i).exists()]
+    task = partial(
+        _render_shard,
+        folder,
+        resolution=resolution,
+        world_name=world_name,
+        watermark=watermark,
+        first_seed=first_seed,
+    )
+    progress = tqdm(total=len(missing), desc=f"rendering {folder.name}", unit="shard")
+    if workers == 1:
+        for index in missing:
+            task(index)
+            progress.update()
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        for _ in pool.map(task, missing):
+            progress.update()
+
+
+def _shard(folder: Path, index: int) -> Path:
+    return folder / f"{index:05d}.safetensors"
+
+
+def _render_shard(
+    folder: Path, index: int, *, resolution: int, world_name: str, watermark: float, first_seed: int
+) -> None:
+    torch.set_num_threads(1)
+    source = world(world_name, watermark=watermark)
+    batch = source.sample(SHARD, seed=first_seed + index * SHARD, resolution=resolution)
+    pixels = ((batch.images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    factors = torch.stack([batch.factors[name] for name in source.factor_names], dim=1)
+    tensors = {"pixels": pixels, "factors": factors, "masks": batch.masks.to(torch.uint8)}
+    header = {"world": world_name, "factors": list(source.factor_names), "resolution": resolution}
+    store.save(_shard(folder, index), tensors, header)
+
+
+class Pictures:
+    """The pictures of a cache folder, in memory as bytes; :meth:`refresh` finds new shards."""
+
+    def __init__(self, folder: Path, *, with_masks: bool = False, limit: int | None = None) -> None:
+        self.folder, self.with_masks, self.limit = folder, with_masks, limit
+        self.pixels: list[np.ndarray] = []
+        self.masks: list[np.ndarray] = []
+        self.factors = torch.empty(0, 0)
+        self.factor_names: list[str] = []
+        self.refresh()
+        if not self.pixels:
+            raise NotFoundError(
+                f"{folder} holds no rendered pictures. Make some with: "
+                f"python -m steerbench.training pictures --out {folder} --count 20000"
+            )
+
+    def __len__(self) -> int:
+        return len(self.pixels) * SHARD
+
+    def refresh(self) -> None:
+        """Read the shards that were finished since the last call."""
+        shards = sorted(self.folder.glob("*.safetensors"))
+        if self.limit is not None:
+            shards = shards[: -(-self.limit // SHARD)]
+        for path in shards[len(self.pixels) :]:
+            tensors, header = store.load(path)
+            self.pixels.append(tensors["pixels"].numpy())
+            self.factor_names = header["factors"]
+            known = self.factors if self.factors.numel() else tensors["factors"][:0]
+            self.factors = torch.cat([known, tensors["factors"]])
+            if self.with_masks:
+                self.masks.append(tensors["masks"].numpy())
+
+    def images(self, indices: np.ndarray) -> Tensor:
+        """Pictures ``[N, 3, H, W]`` float32 in [-1, 1]."""
+        rows = np.stack([self.pixels[i // SHARD][i % SHARD] for i in indices])
+        return torch.from_numpy(rows).float() / 127.5 - 1
+
+    def labels(self, indices: np.ndarray) -> Tensor:
+        """Class masks ``[N, H, W]`` int64."""
+        rows = np.stack([self.masks[i // SHARD][i % SHARD] for i in indices])
+        return torch.from_numpy(rows).long()
