@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -50,14 +51,26 @@ def render(scenes: Sequence[Scene], resolution: int, device: torch.device) -> Pi
     order = sorted(range(n), key=lambda i: _likeness(scenes[i]))
     rays = _RAYS_AT_ONCE if device.type == "cpu" else _RAYS_AT_ONCE_ON_A_DEVICE
     step = max(rays // (resolution * SUPERSAMPLES) ** 2, 1)
-    for start in range(0, n, step):
-        chosen = order[start : start + step]
-        part = _chunk([scenes[i] for i in chosen], resolution, device)
-        where = torch.tensor(chosen, device=device)
-        pixels.images[where], pixels.masks[where] = part.images, part.masks
-        pixels.depth[where] = part.depth
+    with _one_core():
+        for start in range(0, n, step):
+            chosen = order[start : start + step]
+            part = _chunk([scenes[i] for i in chosen], resolution, device)
+            where = torch.tensor(chosen, device=device)
+            pixels.images[where], pixels.masks[where] = part.images, part.masks
+            pixels.depth[where] = part.depth
     _watermark(pixels, [bool(scene.values["watermark"]) for scene in scenes])
     return pixels
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Keep torch on one core: operations this small end before a second one wakes up."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _likeness(scene: Scene) -> tuple[float, ...]:
@@ -83,7 +96,7 @@ def _chunk(scenes: Sequence[Scene], resolution: int, device: torch.device) -> Pi
         better = (score > best) | ((score == best) & (kind > mask))
         best = torch.where(better, score, best)
         mask, depth = torch.where(better, kind, mask), torch.where(better, far, depth)
-    return Pixels(images * 2 - 1, mask, depth)
+    return Pixels(images * 2 - 1, mask.long(), depth)
 
 
 def _split(rays: Tensor) -> list[Tensor]:

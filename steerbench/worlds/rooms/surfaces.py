@@ -25,7 +25,7 @@ class Surface:
     """What every ray sees, each ``[rays]``.
 
     Attributes:
-        kind: int64, index of the class.
+        kind: uint8, index of the class.
         albedo: Three channels, linear.
         emission: Three channels of light that the surface gives off by itself.
         normal: x, y, z, of length 1, towards the eye.
@@ -44,10 +44,20 @@ class Patch:
     """Some of the rays: where they are in the list, their picture, and their points."""
 
     rays: Tensor
-    x: Tensor
-    y: Tensor
-    z: Tensor
+    at: list[Tensor]
     value: Callable[[str], Tensor]
+
+    @property
+    def x(self) -> Tensor:
+        return self.at[0]
+
+    @property
+    def y(self) -> Tensor:
+        return self.at[1]
+
+    @property
+    def z(self) -> Tensor:
+        return self.at[2]
 
 
 def describe(hits: Hits, t: Tables) -> Surface:
@@ -56,12 +66,11 @@ def describe(hits: Hits, t: Tables) -> Surface:
     picture = picture.expand(hits.depth.shape).reshape(-1)
     where = picture * t.surfaces + hits.surface.reshape(-1).long()
     looks = t.looks.T.contiguous()
-    kind = looks[0][where].long()
-    texture = looks[1][where]
-    zero = torch.zeros_like(texture)
+    kind, texture = (looks[row].to(torch.uint8).index_select(0, where) for row in (0, 1))
+    zero = torch.zeros_like(hits.depth).view(-1)
     surface = Surface(
         kind=kind,
-        albedo=[looks[c][where] for c in (2, 3, 4)],
+        albedo=[looks[channel].index_select(0, where) for channel in (2, 3, 4)],
         emission=[zero, zero.clone(), zero.clone()],
         normal=[],
         depth=hits.depth.reshape(-1).clone(),
@@ -72,9 +81,11 @@ def describe(hits: Hits, t: Tables) -> Surface:
 
     def patch(chosen: Tensor) -> Patch:
         rays = chosen.nonzero()[:, 0]
-        own = picture[rays]
+        own = picture.index_select(0, rays)
         return Patch(
-            rays, at[0][rays], at[1][rays], at[2][rays], lambda name: t.values[name][own, 0]
+            rays=rays,
+            at=[axis.index_select(0, rays) for axis in at],
+            value=lambda name: t.values[name].view(-1).index_select(0, own),
         )
 
     _floor(surface, patch(name == 3))
@@ -91,16 +102,16 @@ def _normals(name: Tensor, where: Tensor, at: list[Tensor], hits: Hits, t: Table
     shell = torch.zeros(3, 256, device=where.device)
     shell[2, 0], shell[0, 1], shell[0, 2], shell[1, 3], shell[1, 4] = -1, 1, -1, 1, -1
     index = name.long()
-    normal = [shell[axis][index] for axis in range(3)]
+    normal = [shell[axis].index_select(0, index) for axis in range(3)]
     shapes = t.shapes.T.contiguous()
     n_boxes = len(t.boxes)
 
     rays = ((name >= SURFACES) & (name < SURFACES + n_boxes)).nonzero()[:, 0]
-    own = where[rays]
+    own = where.index_select(0, rays)
     sides = []
     for axis in range(3):
-        low, high = shapes[axis][own], shapes[axis + 3][own]
-        sides.append((2 * at[axis][rays] - low - high) / (high - low))
+        low, high = (shapes[row].index_select(0, own) for row in (axis, axis + 3))
+        sides.append((2 * at[axis].index_select(0, rays) - low - high) / (high - low))
     size = [side.abs() for side in sides]
     on_x = (size[0] >= size[1]) & (size[0] >= size[2])
     on_y = ~on_x & (size[1] >= size[2])
@@ -200,7 +211,7 @@ def _outside(surface: Surface, p: Patch, pane: Tensor, hits: Hits) -> None:
     y = value("height") + (p.y[pane] - value("height")) * stretch
     night = value("night") > 0
     colour = _sky(x, y, night, value)
-    kind = torch.full_like(rays, CLASS["sky"])
+    kind = torch.full_like(rays, CLASS["sky"], dtype=torch.uint8)
 
     lit = torch.where(night, 0.26, 0.72 + 0.24 * value("daylight"))
     hill = y < 0.62 + 0.16 * _wave(x / 5.0 + value("tree_offset") * 0.15)
