@@ -1,1 +1,65 @@
-"""steerbench."""
+"""steerbench: steer deep generative models by what they have learned.
+
+>>> import steerbench as sb
+>>> rooms = sb.world("rooms")
+>>> rooms.sample(1, seed=0).images.shape
+torch.Size([1, 3, 64, 64])
+
+Importing the package does no work: each name below is fetched from its module on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Direction": "types",
+    "Latent": "types",
+    "Move": "types",
+    "Recipe": "types",
+    "Renderer": "renderer",
+    "SeFa": "unsupervised",
+    "Space": "types",
+    "UnitEdit": "types",
+    "film": "film",
+    "load": "generators",
+    "predictor": "predictors",
+    "show": "image",
+    "world": "worlds",
+    "wrap": "generators",
+}
+_MODULES = ("check", "errors", "generators", "image", "metrics", "types", "widgets", "worlds")
+
+__all__ = sorted([*_HOMES, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"steerbench.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"steerbench.{name}")
+    else:
+        from steerbench.errors import closest
+
+        raise AttributeError(f"steerbench has no {name!r}. {closest(name, __all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+if TYPE_CHECKING:
+    from steerbench import check, errors, generators, image, metrics, types, widgets, worlds
+    from steerbench.film import film
+    from steerbench.generators import load, wrap
+    from steerbench.image import show
+    from steerbench.predictors import predictor
+    from steerbench.renderer import Renderer
+    from steerbench.types import Direction, Latent, Move, Recipe, Space, UnitEdit
+    from steerbench.unsupervised import SeFa
+    from steerbench.worlds import world

@@ -1,1 +1,95 @@
-"""."""
+"""Generators: one architecture a file, listed here, and the one function that loads them.
+
+>>> from steerbench.generators import GENERATORS
+>>> sorted(GENERATORS)
+['stylegan2']
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from steerbench import store
+from steerbench.errors import CheckpointError, NotFoundError, closest
+from steerbench.generators.base import BaseGenerator
+from steerbench.generators.stylegan2 import StyleGAN2
+from steerbench.generators.wrapped import WrappedGenerator, wrap
+
+__all__ = [
+    "EMBEDDED",
+    "GENERATORS",
+    "BaseGenerator",
+    "StyleGAN2",
+    "WrappedGenerator",
+    "load",
+    "save",
+    "wrap",
+]
+
+KIND = "steerbench generator"
+
+GENERATORS: dict[str, type[StyleGAN2]] = {"stylegan2": StyleGAN2}
+
+EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}
+"""Name to file under ``assets/``: the generators that come with the package."""
+
+
+def load(source: str | os.PathLike[str], *, device: str = "cpu") -> BaseGenerator:
+    """A generator by the name of an embedded one, or from a file.
+
+    Args:
+        source: ``"rooms"``, or the path of a file written by :func:`save`.
+        device: Where to put it: ``"cpu"``, ``"cuda"``, ``"mps"``.
+
+    Raises:
+        NotFoundError: Neither an embedded generator nor a file has this name.
+        CheckpointError: The file is broken, or not a generator.
+    """
+    name = os.fspath(source)
+    path = Path(name).expanduser()
+    if name in EMBEDDED:
+        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
+    if not path.is_file():
+        raise NotFoundError(
+            f"There is no generator and no file {name!r}. {closest(name, EMBEDDED)} "
+            "Give one of these names, or the path of a weight file."
+        )
+    generator = _read(path, name if name in EMBEDDED else path.stem)
+    return generator if device == "cpu" else generator.on(device)
+
+
+def _read(path: Path, name: str) -> BaseGenerator:
+    tensors, header = store.load(path)
+    if header.get("kind") != KIND:
+        raise CheckpointError(
+            f"{path} is not a generator: it holds {header.get('kind', 'no kind')!r}. Give a file "
+            "written by steerbench.generators.save, or wrap your own module with sb.wrap."
+        )
+    architecture = header.get("architecture")
+    if architecture not in GENERATORS:
+        raise CheckpointError(
+            f"{path} holds the architecture {architecture!r}, which this version does not know. "
+            f"{closest(architecture, GENERATORS)}"
+        )
+    try:
+        return GENERATORS[architecture].build(header["config"], tensors, name=name)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} is an incomplete {architecture} file: {type(error).__name__}: {error}. Get "
+            "the file again from where it came from."
+        ) from error
+
+
+def save(generator: StyleGAN2, path: str | os.PathLike[str], **header: Any) -> None:
+    """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
+    document = {
+        "kind": KIND,
+        "architecture": generator.architecture,
+        "name": generator.name,
+        "config": generator.config(),
+        **header,
+    }
+    store.save(path, generator.tensors(), document)

@@ -1,416 +1,229 @@
-"""StyleGAN2: a mapping network, a modulated synthesis network, and its discriminator.
+"""StyleGAN2 as a Generator: its spaces z, w, w+, s, p, p+ and the walk through its layers.
 
 A latent z is normalised and mapped by a perceptron to a style code w. Every convolution of the
 synthesis network reads its own row of w+ (w repeated once a layer), turns it by a learned affine
-into one number a channel (the style s: StyleSpace), and convolves with weights scaled by it::
-
-    y = d * conv(s * x, W) + noise + b        d_o = 1 / sqrt(sum_ik (W_oik s_i)^2 + 1e-8)
-
-Scaling the activations instead of the weights gives the same numbers and lets a whole batch share
-one dense convolution, which is what makes the network quick on a CPU. Layers are walked in order,
+into one number a channel (its style; all of them joined are StyleSpace, s), and convolves with
+weights scaled by it. Layers are walked in order,
 
     b4.conv1  b4.torgb  b8.conv0  b8.conv1  b8.torgb  b16.conv0 ...
 
-and every ToRGB adds its picture to the upsampled sum of the earlier ones. Parameter names and
-their run-time gains are the ones of published StyleGAN2 files, so that they map one to one.
+and every ToRGB adds its picture to the upsampled sum of the earlier ones; a ToRGB reads the same
+row as the first convolution of the next block. P is w with its last rectifier undone: w through
+a leaky rectifier of slope 5.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image
 Quality of StyleGAN" (2020, arXiv 1912.04958); StyleSpace: Wu, Lischinski, Shechtman, "StyleSpace
-Analysis" (2021, arXiv 2011.12799).
+Analysis" (2021, arXiv 2011.12799); P: Zhu, Abdal, Qin, Femiani, Wonka, "Improved StyleGAN
+Embedding" (2020, arXiv 2012.09036).
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-ROOT2 = math.sqrt(2.0)
-SLOPE = 0.2
+from steerbench.errors import CapabilityError
+from steerbench.generators.base import BaseGenerator, State
+from steerbench.generators.stylegan2_network import (
+    Discriminator,
+    StyleGAN2Network,
+    SynthesisLayer,
+)
+from steerbench.types import Latent, Layer, Space, parse_layers
 
-
-def resampling_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
-    """The separable low-pass filter, as a matrix that sums to one."""
-    line = torch.tensor(taps, dtype=torch.float32)
-    square = torch.outer(line, line)
-    return square / square.sum()
-
-
-def upsample(image: Tensor, kernel: Tensor) -> Tensor:
-    """Double height and width of ``[N, C, H, W]`` with a low-pass filter of four by four taps."""
-    channels = image.shape[1]
-    weight = (4 * kernel).to(image.dtype)[None, None].expand(channels, 1, -1, -1)
-    return F.conv_transpose2d(image, weight, stride=2, padding=1, groups=channels)
+SLOPE_TO_P = 5.0
 
 
-def downsample(image: Tensor, kernel: Tensor) -> Tensor:
-    """Halve height and width of ``[N, C, H, W]`` with the same low-pass filter."""
-    channels = image.shape[1]
-    weight = kernel.to(image.dtype)[None, None].expand(channels, 1, -1, -1)
-    return F.conv2d(image, weight, stride=2, padding=1, groups=channels)
+class StyleGAN2(BaseGenerator):
+    """A StyleGAN2 generator, perhaps with the discriminator it was trained against."""
 
-
-def phase_table(kernel: Tensor) -> Tensor:
-    """The linear map ``[9, 36]`` from a 3x3 kernel to the four 3x3 kernels of its phases.
-
-    Output pixel ``2a + p`` of a stride-2 transposed convolution followed by the four-tap filter
-    ``f`` is a sum over the inputs ``a - 1, a, a + 1``; input ``a + d`` meets the tap
-    ``K[p + 2 - 2d]`` of the filtered kernel ``K[q] = sum_t w[q + t - 3] f[t]``.
-    """
-    filtered = torch.zeros(6, 6, 3, 3)
-    taps = 4 * kernel
-    for i, j in itertools.product(range(3), range(3)):
-        filtered[i : i + 4, j : j + 4, i, j] = taps.flip(0, 1)
-    order = [[p + 2 - 2 * d for d in (-1, 0, 1)] for p in (0, 1)]
-    phases = [filtered[order[p]][:, order[q]] for p in (0, 1) for q in (0, 1)]
-    return torch.stack(phases).reshape(36, 9).T.contiguous()
-
-
-class Dense(nn.Module):
-    """A fully connected layer whose weights are scaled at run time (equalised learning rate)."""
+    architecture = "stylegan2"
+    render_space = "s"
+    has_noise = True
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        activate: bool = False,
-        bias: float = 0.0,
-        lr_multiplier: float = 1.0,
+        self, network: StyleGAN2Network, *, name: str, discriminator: Discriminator | None = None
     ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full((outputs,), bias))
-        self.weight_gain = lr_multiplier / math.sqrt(inputs)
-        self.bias_gain = lr_multiplier
-        self.activate = activate
+        self.network = network
+        self.sites = tuple(network.synthesis.sites())
+        self.slices = self._style_slices()
+        super().__init__(network, name=name, spaces=self._make_spaces(), layers=self._make_layers())
+        self.resolution = max(network.synthesis.widths)
+        self._discriminator = discriminator
+        if discriminator is not None:
+            discriminator.eval().requires_grad_(False)
 
-    def effective(self) -> tuple[Tensor, Tensor]:
-        """Weight ``[out, in]`` and bias ``[out]`` as they act on the input."""
-        return self.weight * self.weight_gain, self.bias * self.bias_gain
+    def _style_slices(self) -> dict[str, slice]:
+        slices, start = {}, 0
+        for site in self.sites:
+            width = site.module.affine.weight.shape[0]
+            slices[site.name] = slice(start, start + width)
+            start += width
+        return slices
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.effective()
-        y = F.linear(x, weight, bias)
-        return F.leaky_relu(y, SLOPE) * ROOT2 if self.activate else y
+    def _make_spaces(self) -> list[Space]:
+        network = self.network
+        w, rows = (network.w_dim,), network.synthesis.num_ws
+        styles = (max(part.stop for part in self.slices.values()),)
+        shapes: list[tuple[str, tuple[int, ...], str | None, bool]] = [
+            ("z", (network.z_dim,), None, False),
+            ("w", w, "z", False),
+            ("w+", (rows, *w), "w", False),
+            ("s", styles, "w+", False),
+            ("p", w, "w", True),
+            ("p+", (rows, *w), "w+", True),
+        ]
+        return [
+            Space(
+                name,
+                shape,
+                parent,
+                slices=self.slices if name == "s" else None,
+                invertible=invertible,
+                codes=lambda name=name: self.codes(name),  # type: ignore[misc]
+            )
+            for name, shape, parent, invertible in shapes
+        ]
 
+    def _make_layers(self) -> list[Layer]:
+        return [
+            Layer(
+                name=site.name,
+                index=index,
+                channels=site.module.weight.shape[0],
+                height=site.resolution,
+                width=site.resolution,
+                row=site.row,
+                aliases=(f"synthesis.{site.name}",),
+            )
+            for index, site in enumerate(self.sites)
+        ]
 
-class MappingNetwork(nn.Module):
-    """z ``[N, z_dim]`` (and a label ``[N, c_dim]``) to w ``[N, w_dim]``."""
+    def _rebind(self) -> None:
+        if isinstance(self.module, StyleGAN2Network):
+            self.network = self.module
+        self.sites = tuple(self.network.synthesis.sites())
+        self.spaces = {space.name: space for space in self._make_spaces()}
 
-    w_avg: Tensor
+    def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
+        data = data.to(self.network.mapping.w_avg.dtype)
+        if (source, target) == ("z", "w"):
+            return self.network.mapping(data, label)
+        if (source, target) == ("w", "w+"):
+            return data[:, None].expand(-1, self.network.synthesis.num_ws, -1)
+        if (source, target) == ("w+", "s"):
+            return torch.cat([s.module.affine(data[:, s.row]) for s in self.sites], dim=1)
+        if target in ("p", "p+"):
+            return F.leaky_relu(data, SLOPE_TO_P)
+        if source in ("p", "p+"):
+            return F.leaky_relu(data, 1 / SLOPE_TO_P)
+        return super()._convert(data, source, target, label)
 
-    def __init__(
-        self, z_dim: int, w_dim: int, *, c_dim: int = 0, num_layers: int = 8, width: int | None = None
-    ) -> None:
-        super().__init__()
-        width = w_dim if width is None else width
-        inputs = z_dim + (w_dim if c_dim else 0)
-        sizes = [inputs, *[width] * (num_layers - 1), w_dim]
-        self.num_layers, self.c_dim = num_layers, c_dim
-        if c_dim:
-            self.embed = Dense(c_dim, w_dim)
-        for i in range(num_layers):
-            layer = Dense(sizes[i], sizes[i + 1], activate=True, lr_multiplier=0.01)
-            setattr(self, f"fc{i}", layer)
-        self.register_buffer("w_avg", torch.zeros(w_dim))
+    def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
+        if latent.space not in ("w", "w+"):
+            return super()._truncate(latent, psi, cutoff)
+        if cutoff is not None and latent.space == "w":
+            raise CapabilityError(
+                "A truncation cutoff was given for space 'w', which has no rows. Convert to 'w+'."
+            )
+        mean = self.network.mapping.w_avg
+        drawn = torch.lerp(mean.to(latent.data), latent.data, psi)
+        if cutoff is not None:
+            rows = torch.arange(latent.data.shape[1], device=drawn.device)[:, None]
+            drawn = torch.where(rows < cutoff, drawn, latent.data)
+        return latent.with_data(drawn)
 
-    def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        x = normalise(z)
-        if self.c_dim:
-            x = torch.cat([x, normalise(self.embed(label))], dim=1)
-        for i in range(self.num_layers):
-            x = getattr(self, f"fc{i}")(x)
-        return x
+    def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
+        x = self.network.synthesis.start(len(latent)).to(dtype or latent.data.dtype)
+        styles = tuple(latent.data[:, self.slices[site.name]] for site in self.sites)
+        return State(0, styles, x.contiguous(memory_format=torch.channels_last), None, noise)
 
+    def layer(self, state: State) -> Tensor:
+        module, style = self.sites[state.index].module, state.inputs[state.index]
+        if isinstance(module, SynthesisLayer):
+            return module(state.x, style, state.noise)
+        return module(state.x, style)
 
-def normalise(x: Tensor) -> Tensor:
-    """Scale each row of ``[N, D]`` to a root mean square of one."""
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+    def advance(self, state: State, activation: Tensor) -> State:
+        if isinstance(self.sites[state.index].module, SynthesisLayer):
+            return replace(state, index=state.index + 1, x=activation)
+        image = self.network.synthesis.add(state.image, activation)
+        return replace(state, index=state.index + 1, image=image)
 
+    def finish(self, state: State) -> Tensor:
+        image = state.x if state.image is None else state.image
+        return image.contiguous()
 
-class SynthesisLayer(nn.Module):
-    """A 3x3 convolution modulated by a style, with noise, bias and leaky rectifier."""
+    def affine(self, space: str, layers: Any = "all") -> Tensor:
+        """The affine weights that w meets, ``[outputs, w_dim]``.
 
-    noise_const: Tensor
-    resample_filter: Tensor
-
-    def __init__(
-        self, inputs: int, outputs: int, *, w_dim: int, resolution: int, up: bool = False
-    ) -> None:
-        super().__init__()
-        self.up, self.resolution = up, resolution
-        self.affine = Dense(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-        self.register_buffer("resample_filter", resampling_filter())
-
-    def noise(self, mode: str, like: Tensor) -> Tensor | None:
-        """The noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
-        if mode == "none":
-            return None
-        if mode == "const":
-            return self.noise_const * self.noise_strength
-        shape = (like.shape[0], 1, self.resolution, self.resolution)
-        return torch.randn(shape, device=like.device) * self.noise_strength
-
-    def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
-        """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
-        # A constant factor on all styles cancels in the demodulation and keeps bfloat16 in range.
-        demodulation = (style.square() @ self.weight.square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
-        x = x * style[:, :, None, None].to(x.dtype)
-        weight = self.weight.to(x.dtype)
-        if self.up:
-            x = F.pixel_shuffle(F.conv2d(x, self.phases(weight), padding=1), 2)
-        else:
-            x = F.conv2d(x, weight, padding=1)
-        added = self.noise(noise, x)
-        bias = self.bias[:, None, None] if added is None else self.bias[:, None, None] + added
-        # The gain of the rectifier moves inside it: it is homogeneous, and a pass is saved.
-        gain = (ROOT2 * demodulation)[:, :, None, None]
-        x = torch.addcmul((ROOT2 * bias).to(x.dtype), x, gain.to(x.dtype))
-        return F.leaky_relu(x, SLOPE)
-
-    def phases(self, weight: Tensor) -> Tensor:
-        """The transposed convolution and its low-pass filter as one kernel a pixel phase.
-
-        Stride 2 sees an input only at every second output, so the filtered 6x6 kernel falls
-        apart into four 3x3 kernels: weight ``[out, in, 3, 3]`` to ``[4 out, in, 3, 3]``.
+        Row ``i`` of w+ stands for the convolution that reads it; the last row for the last ToRGB.
         """
-        outputs, inputs = weight.shape[:2]
-        table = phase_table(self.resample_filter).to(weight.dtype)
-        kernels = (weight.reshape(-1, 9) @ table).reshape(outputs, inputs, 4, 9)
-        kernels = kernels.permute(0, 2, 1, 3).reshape(4 * outputs, inputs, 3, 3)
-        return kernels.contiguous(memory_format=torch.channels_last)
+        if space not in ("w", "w+"):
+            return super().affine(space, layers)
+        rows = self.network.synthesis.num_ws
+        chosen = parse_layers(layers, rows) or tuple(range(rows))
+        readers = {
+            site.row: site
+            for site in self.sites
+            if isinstance(site.module, SynthesisLayer) or site.row == rows - 1
+        }
+        weights = [readers[row].module.affine.effective()[0] for row in chosen]
+        return torch.cat(weights).detach()
 
+    def discriminator(self, images: Tensor) -> Tensor:
+        if self._discriminator is None:
+            return super().discriminator(images)
+        return self._discriminator(images)
 
-class ToRGB(nn.Module):
-    """A 1x1 convolution modulated by a style: activations to picture channels."""
+    # Files.
 
-    def __init__(self, inputs: int, channels: int, *, w_dim: int) -> None:
-        super().__init__()
-        self.affine = Dense(w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.weight_gain = 1 / math.sqrt(inputs)
+    def config(self) -> dict[str, Any]:
+        """What :meth:`build` needs besides the weights."""
+        network = self.network
+        config: dict[str, Any] = {
+            "z_dim": network.z_dim,
+            "w_dim": network.w_dim,
+            "c_dim": network.c_dim,
+            "mapping_layers": network.mapping.num_layers,
+            "widths": {str(k): v for k, v in network.synthesis.widths.items()},
+        }
+        if self._discriminator is not None:
+            config["d_widths"] = {str(k): v for k, v in self._discriminator.widths.items()}
+        return config
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = x * (style * self.weight_gain)[:, :, None, None].to(x.dtype)
-        return F.conv2d(x, self.weight.to(x.dtype)).float() + self.bias[:, None, None]
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, with the discriminator's under ``discriminator.`` at half precision."""
+        tensors = dict(self.module.state_dict())
+        if self._discriminator is not None:
+            state = self._discriminator.state_dict()
+            tensors |= {f"discriminator.{k}": v.half() for k, v in state.items()}
+        return tensors
 
-
-class SynthesisBlock(nn.Module):
-    """All layers of one resolution."""
-
-    def __init__(self, inputs: int, outputs: int, *, w_dim: int, resolution: int, channels: int) -> None:
-        super().__init__()
-        if inputs == 0:
-            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
-        else:
-            self.conv0 = SynthesisLayer(
-                inputs, outputs, w_dim=w_dim, resolution=resolution, up=True
-            )
-        self.conv1 = SynthesisLayer(outputs, outputs, w_dim=w_dim, resolution=resolution)
-        self.torgb = ToRGB(outputs, channels, w_dim=w_dim)
-
-
-@dataclass(frozen=True)
-class Site:
-    """One layer in the walk: its name, its module, and the row of w+ that it reads."""
-
-    name: str
-    module: SynthesisLayer | ToRGB
-    row: int
-    resolution: int
-
-
-class SynthesisNetwork(nn.Module):
-    """Styles to a picture, one layer after the other."""
-
-    def __init__(self, *, w_dim: int, widths: Mapping[int, int], channels: int = 3) -> None:
-        super().__init__()
-        self.widths = {int(r): int(width) for r, width in sorted(widths.items())}
-        previous = 0
-        for resolution, width in self.widths.items():
-            block = SynthesisBlock(
-                previous, width, w_dim=w_dim, resolution=resolution, channels=channels
-            )
-            setattr(self, f"b{resolution}", block)
-            previous = width
-        self.num_ws = 2 * len(self.widths)
-
-    def sites(self) -> Iterator[Site]:
-        """The layers in the order in which they run."""
-        row = 0
-        for resolution in self.widths:
-            block = getattr(self, f"b{resolution}")
-            for name in ("conv0", "conv1", "torgb"):
-                if not hasattr(block, name):
-                    continue
-                yield Site(f"b{resolution}.{name}", getattr(block, name), row, resolution)
-                # A ToRGB shares its row with the first convolution of the next block.
-                row += name != "torgb"
-
-    def start(self, n: int) -> Tensor:
-        """The learned constant, repeated: ``[n, C, 4, 4]``."""
-        const: Tensor = self.b4.const
-        return const[None].expand(n, -1, -1, -1)
-
-    def step(
-        self, site: Site, x: Tensor, image: Tensor | None, style: Tensor, noise: str
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run one layer: the activations and the picture after it."""
-        if isinstance(site.module, SynthesisLayer):
-            return site.module(x, style, noise), image
-        rgb = site.module(x, style)
-        return x, self.add(image, rgb)
-
-    def add(self, image: Tensor | None, rgb: Tensor) -> Tensor:
-        """Add a ToRGB's output to the upsampled sum of the earlier ones."""
-        if image is None:
-            return rgb
-        return upsample(image, self.b4.conv1.resample_filter) + rgb
-
-    def forward(self, ws: Tensor, noise: str = "random", dtype: torch.dtype | None = None) -> Tensor:
-        """ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
-        x = self.start(ws.shape[0])
-        if dtype is not None:
-            x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-        image: Tensor | None = None
-        for site in self.sites():
-            x, image = self.step(site, x, image, site.module.affine(ws[:, site.row]), noise)
-        if image is None:
-            return x
-        return image
-
-
-class StyleGAN2Network(nn.Module):
-    """The trainable pair: mapping and synthesis."""
-
-    def __init__(
-        self,
-        *,
-        z_dim: int = 512,
-        w_dim: int = 512,
-        c_dim: int = 0,
-        widths: Mapping[int, int],
-        channels: int = 3,
-        mapping_layers: int = 8,
-    ) -> None:
-        super().__init__()
-        self.z_dim, self.w_dim, self.c_dim = z_dim, w_dim, c_dim
-        self.mapping = MappingNetwork(z_dim, w_dim, c_dim=c_dim, num_layers=mapping_layers)
-        self.synthesis = SynthesisNetwork(w_dim=w_dim, widths=widths, channels=channels)
-
-    def forward(self, z: Tensor, label: Tensor | None = None, noise: str = "random") -> Tensor:
-        w = self.mapping(z, label)
-        return self.synthesis(w[:, None].expand(-1, self.synthesis.num_ws, -1), noise)
-
-
-class Conv(nn.Module):
-    """A convolution with equalised learning rate, optionally blurred and halved first."""
-
-    resample_filter: Tensor
-
-    def __init__(
-        self, inputs: int, outputs: int, size: int, *, down: bool = False, activate: bool = True
-    ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.gain = 1 / math.sqrt(inputs * size**2)
-        self.down, self.activate, self.size = down, activate, size
-        self.register_buffer("resample_filter", resampling_filter())
-
-    def forward(self, x: Tensor) -> Tensor:
-        gain = self.gain * (ROOT2 if self.activate else 1.0)
-        weight = (self.weight * gain).to(x.dtype)
-        bias = (self.bias * (ROOT2 if self.activate else 1.0)).to(x.dtype)
-        if self.down:
-            x = blur_before_halving(x, self.resample_filter, self.size)
-            x = F.conv2d(x, weight, bias, stride=2)
-        else:
-            x = F.conv2d(x, weight, bias, padding=self.size // 2)
-        return F.leaky_relu(x, SLOPE) if self.activate else x
-
-
-def blur_before_halving(x: Tensor, kernel: Tensor, size: int) -> Tensor:
-    """Low-pass filter ``x`` so that an unpadded convolution of ``size``, stride 2, halves it."""
-    channels = x.shape[1]
-    weight = kernel.to(x.dtype)[None, None].expand(channels, 1, -1, -1)
-    return F.conv2d(x, weight, padding=size // 2 + 1, groups=channels)
-
-
-class DiscriminatorBlock(nn.Module):
-    """One resolution of the discriminator: adds the picture's features, convolves, halves."""
-
-    def __init__(self, inputs: int, outputs: int, channels: int) -> None:
-        super().__init__()
-        self.fromrgb = Conv(channels, inputs, 1)
-        self.conv0 = Conv(inputs, inputs, 3)
-        self.conv1 = Conv(inputs, outputs, 3, down=True)
-
-    def forward(self, x: Tensor | None, image: Tensor) -> Tensor:
-        y = self.fromrgb(image)
-        y = y if x is None else x + y
-        return self.conv1(self.conv0(y))
-
-
-class Discriminator(nn.Module):
-    """Pictures to a realness logit; the picture enters at every resolution (input skips).
-
-    The last block appends the standard deviation over a group of the batch, which lets the
-    network see a lack of variety.
-    """
-
-    resample_filter: Tensor
-
-    def __init__(self, *, widths: Mapping[int, int], channels: int = 3, group: int = 4) -> None:
-        super().__init__()
-        self.widths = {int(r): int(width) for r, width in sorted(widths.items(), reverse=True)}
-        self.group = group
-        resolutions = list(self.widths)
-        for resolution in resolutions[:-1]:
-            block = DiscriminatorBlock(
-                self.widths[resolution], self.widths[resolution // 2], channels
-            )
-            setattr(self, f"b{resolution}", block)
-        width = self.widths[resolutions[-1]]
-        self.fromrgb = Conv(channels, width, 1)
-        self.conv = Conv(width + 1, width, 3)
-        self.fc = Dense(width * 16, width, activate=True)
-        self.out = Dense(width, 1)
-        self.register_buffer("resample_filter", resampling_filter())
-
-    def features(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit."""
-        image = images if dtype is None else images.to(dtype)
-        image = image.contiguous(memory_format=torch.channels_last)
-        x: Tensor | None = None
-        for resolution in list(self.widths)[:-1]:
-            x = getattr(self, f"b{resolution}")(x, image)
-            image = downsample(image, self.resample_filter)
-        y = self.fromrgb(image)
-        x = y if x is None else x + y
-        x = self.conv(torch.cat([x, self.deviation(x)], dim=1))
-        return self.fc(x.flatten(1).float())
-
-    def deviation(self, x: Tensor) -> Tensor:
-        """Standard deviation within groups of the batch, as one more channel ``[N, 1, H, W]``."""
-        n, c, h, w = x.shape
-        group = math.gcd(n, self.group)
-        y = x.float().reshape(group, n // group, c, h, w)
-        spread = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-        return spread.to(x.dtype).repeat(group)[:, None, None, None].expand(n, 1, h, w)
-
-    def forward(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Pictures ``[N, C, H, W]`` to logits ``[N]``; large means real."""
-        logits: Tensor = self.out(self.features(images, dtype))[:, 0]
-        return logits
+    @classmethod
+    def build(
+        cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
+    ) -> StyleGAN2:
+        """The inverse of :meth:`config` and :meth:`tensors`."""
+        network = StyleGAN2Network(
+            z_dim=config["z_dim"],
+            w_dim=config["w_dim"],
+            c_dim=config["c_dim"],
+            mapping_layers=config["mapping_layers"],
+            widths={int(k): v for k, v in config["widths"].items()},
+        )
+        prefix = "discriminator."
+        own = {k: v.float() for k, v in tensors.items() if not k.startswith(prefix)}
+        network.load_state_dict(own)
+        discriminator = None
+        if "d_widths" in config:
+            widths = {int(k): v for k, v in config["d_widths"].items()}
+            discriminator = Discriminator(widths=widths)
+            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            discriminator.load_state_dict({k: v.float() for k, v in state.items()})
+        return cls(network, name=name, discriminator=discriminator)

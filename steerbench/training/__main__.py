@@ -66,5 +66,16 @@ def generator(
     launch(run, workers, settings, data, out, images, device, resume)
 
 
+@app.command()
+def export(
+    checkpoint: Path = Path("runs/generator-64/latest.safetensors"),
+    out: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
+) -> None:
+    """Write the averaged generator of a checkpoint as an asset."""
+    from steerbench.training.export import export_generator
+
+    typer.echo(f"{export_generator(checkpoint, out)} -> {out}")
+
+
 if __name__ == "__main__":
     app()

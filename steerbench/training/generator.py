@@ -36,7 +36,7 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from steerbench import image, store
-from steerbench.generators.stylegan2 import Dense, Discriminator, StyleGAN2Network
+from steerbench.generators.stylegan2_network import Dense, Discriminator, StyleGAN2Network
 from steerbench.training.pictures import Pictures
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
@@ -338,9 +338,7 @@ def _append(path: Path, row: dict[str, float]) -> None:
         file.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")
 
 
-def run(
-    settings: Settings, data: Path, out: Path, images: int, device: str, resume: bool
-) -> None:
+def run(settings: Settings, data: Path, out: Path, images: int, device: str, resume: bool) -> None:
     """Build or restore a trainer and train; what each process of a joint run calls."""
     trainer = Trainer(settings, Pictures(data), device)
     if resume:

@@ -1,1 +1,15 @@
-"""."""
+"""Finders: directions without labels. One paper, one file, listed here.
+
+Every finder keeps its hyperparameters as they were given, works in ``fit(generator)``, returns
+itself, and leaves ``directions_``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from steerbench.unsupervised.sefa import SeFa
+
+__all__ = ["FINDERS", "SeFa"]
+
+FINDERS: dict[str, type[Any]] = {"sefa": SeFa}

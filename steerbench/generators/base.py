@@ -1,0 +1,536 @@
+"""What all generators share: sampling laws, conversions along the chain of spaces, edits, capture.
+
+An architecture supplies its spaces, its layers, one conversion a step of the chain, and a walk
+through its layers; everything else is here, once. The walk is the one seam: ``render``,
+``capture`` and the Renderer all call :meth:`BaseGenerator.run`, which can start at any layer from
+a kept :class:`State`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from steerbench import store
+from steerbench.errors import (
+    CapabilityError,
+    LatentError,
+    LayerError,
+    ShapeError,
+    SpaceError,
+    SteerbenchError,
+    closest,
+    unknown,
+)
+from steerbench.types import (
+    Edit,
+    Latent,
+    Layer,
+    Move,
+    Space,
+    UnitEdit,
+    apply_move,
+    apply_unit_edits,
+)
+
+NOISE_MODES = ("const", "none", "random")
+PRECISIONS = ("exact", "fast")
+Prior = Literal["normal", "uniform"]
+STATISTICS_SAMPLES = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What is known before layer ``index`` runs.
+
+    Attributes:
+        index: The layer that runs next.
+        inputs: What each layer reads besides the activations (its style), by layer.
+        x: The activations, ``[N, C, H, W]``.
+        image: The picture so far, where an architecture sums one up.
+        noise: The noise mode.
+    """
+
+    index: int
+    inputs: tuple[Tensor, ...]
+    x: Tensor
+    image: Tensor | None = None
+    noise: str = "const"
+
+    def resume(self, inputs: tuple[Tensor, ...]) -> State:
+        """The same place in the walk with other inputs for the layers to come."""
+        return replace(self, inputs=inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The result of a walk.
+
+    Attributes:
+        image: The picture ``[N, C, H, W]``, or none where the walk stopped early.
+        activations: What was asked for, by layer index.
+        states: The state before each layer, where they were asked for.
+    """
+
+    image: Tensor | None
+    activations: dict[int, Tensor] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
+
+
+class BaseGenerator:
+    """The shared half of every generator; see DESIGN for the protocol that it fulfils."""
+
+    architecture = ""
+    prior: Prior = "normal"
+    render_space = "z"
+    has_noise = False
+
+    def __init__(
+        self, module: nn.Module, *, name: str, spaces: Iterable[Space], layers: Sequence[Layer]
+    ) -> None:
+        self.module = module.eval().requires_grad_(False)
+        self.name = name
+        self.spaces: dict[str, Space] = {space.name: space for space in spaces}
+        self.layers = tuple(layers)
+        self.resolution = 0
+        self.fingerprint = store.fingerprint(self.module.state_dict())
+        self._codes: dict[str, Tensor] = {}
+
+    # What an architecture supplies.
+
+    def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
+        """One step of the chain, from a space to its child (or back, where invertible)."""
+        raise SpaceError(f"Space {source!r} does not lead to {target!r} in {self.name!r}.")
+
+    def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
+        """The state before the first layer, for a latent of ``render_space``."""
+        raise CapabilityError(f"Generator {self.name!r} cannot be walked layer by layer.")
+
+    def layer(self, state: State) -> Tensor:
+        """The activation of layer ``state.index``, ``[N, C, H, W]``."""
+        raise CapabilityError(f"Generator {self.name!r} cannot be walked layer by layer.")
+
+    def advance(self, state: State, activation: Tensor) -> State:
+        """The state after a layer gave this (perhaps edited) activation."""
+        return replace(state, index=state.index + 1, x=activation)
+
+    def finish(self, state: State) -> Tensor:
+        """The picture after the last layer."""
+        return state.x.float()
+
+    # Sampling.
+
+    @property
+    def latent_space(self) -> str:
+        """The space that samples are drawn in."""
+        return next(iter(self.spaces))
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        space: str | None = None,
+        truncation: float = 1.0,
+        label: Any = None,
+    ) -> Latent:
+        """Draw codes from the prior; code ``i`` is the only code of ``sample(1, seed=seed + i)``.
+
+        Args:
+            n: How many.
+            seed: Of the first code; NumPy's ``RandomState(seed)`` draws it, as NVIDIA's
+                ``generate.py`` does, so that published seeds show the published pictures.
+            space: Convert the codes to this space.
+            truncation: Draw codes towards the mean on the way to w (1: not at all).
+            label: Class indices or weights, for conditional generators.
+
+        Raises:
+            SteerbenchError: ``n`` or ``seed`` is negative.
+        """
+        if n < 1 or seed < 0 or seed + n > 2**32:
+            raise SteerbenchError(
+                f"{n} codes from seed {seed} were asked for. Ask for at least one code, and seeds "
+                "of at least 0 and below 2**32."
+            )
+        first = self.spaces[self.latent_space]
+        size = int(np.prod(first.shape))
+        rows = np.concatenate([self._draw(np.random.RandomState(seed + i), size) for i in range(n)])
+        data = torch.from_numpy(rows).to(self.device, torch.float32).reshape(n, *first.shape)
+        latent = self._bind(first.name, data, seed, self._label(label, n))
+        if space is None:
+            return latent
+        return self.to(latent, space, truncation=truncation)
+
+    def _draw(self, random: np.random.RandomState, size: int) -> np.ndarray:
+        return random.randn(1, size) if self.prior == "normal" else random.uniform(-1, 1, (1, size))
+
+    def latent(self, array: Any, space: str | None = None, label: Any = None) -> Latent:
+        """A latent from one's own numbers, ``[N, *shape]`` or one code of ``[*shape]``.
+
+        Trailing dimensions of one are accepted. Floating point numbers keep their precision.
+
+        Raises:
+            SpaceError: The generator has no such space.
+            ShapeError: The numbers have another shape.
+            LatentError: They hold NaN or infinity, or are not numbers.
+        """
+        name = self.latent_space if space is None else space
+        shape = self._space(name).shape
+        data = self._numbers(array)
+        while data.ndim > len(shape) and data.ndim > 2 and data.shape[-1] == 1:
+            data = data.squeeze(-1)
+        data = data[None] if tuple(data.shape) == shape else data
+        if tuple(data.shape[1:]) != shape or data.ndim != len(shape) + 1:
+            raise ShapeError(
+                f"A latent of shape {list(np.shape(array))} was given for space {name!r} of "
+                f"{self.name!r}, whose codes have the shape {list(shape)}. Give "
+                f"[N, {', '.join(map(str, shape))}]."
+            )
+        latent = self._bind(name, data, None, self._label(label, len(data)))
+        self._check(latent)
+        return latent
+
+    def _numbers(self, array: Any) -> Tensor:
+        try:
+            data = torch.as_tensor(np.asarray(array) if not isinstance(array, Tensor) else array)
+        except (TypeError, ValueError) as error:
+            raise LatentError(
+                f"A latent cannot be made of {type(array).__name__}: {error}. Give an array of "
+                "numbers."
+            ) from error
+        return data.to(self.device, data.dtype if data.is_floating_point() else torch.float32)
+
+    def _bind(self, space: str, data: Tensor, seed: int | None, label: Tensor | None) -> Latent:
+        layered = self.spaces.get(space + "+")
+        rows = None if layered is None else layered.shape[0]
+        return Latent(space, data, self.fingerprint, seed, label, rows)
+
+    def _label(self, label: Any, n: int) -> Tensor | None:
+        if label is None:
+            return None
+        raise CapabilityError(
+            f"A label was given, but {self.name!r} is not conditional. Leave the label out."
+        )
+
+    # Conversion.
+
+    def to(
+        self,
+        latent: Latent,
+        space: str,
+        *,
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Latent:
+        """Convert codes along the chain of spaces.
+
+        Args:
+            latent: Codes of this generator.
+            space: The space wanted.
+            truncation: In w, ``mean + truncation * (code - mean)``; 1 leaves codes as they are.
+            truncation_cutoff: Only the first so many rows of w+ are drawn towards the mean.
+
+        Raises:
+            SpaceError: There is no such space, no way to it, or the latent belongs to another
+                generator.
+            LatentError: The codes hold NaN or infinity.
+        """
+        self._check(latent)
+        self._space(space)
+        for step in self._path(latent.space, space):
+            data = self._convert(latent.data, latent.space, step, latent.label)
+            latent = replace(latent, data=data, space=step, rows=self._rows(step))
+            if truncation != 1.0 and step == self._truncated_at(space):
+                latent = self._truncate(latent, truncation, truncation_cutoff)
+                truncation = 1.0
+        if truncation != 1.0:
+            latent = self._truncate(latent, truncation, truncation_cutoff)
+        return latent
+
+    def _rows(self, space: str) -> int | None:
+        layered = self.spaces.get(space + "+")
+        return None if layered is None else layered.shape[0]
+
+    def _truncated_at(self, target: str) -> str:
+        return "w" if target in ("w", "p") else "w+"
+
+    def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
+        raise CapabilityError(
+            f"{self.name!r} has no mean code to truncate towards in space {latent.space!r}. "
+            "Leave truncation at 1."
+        )
+
+    def _path(self, source: str, target: str) -> list[str]:
+        """The spaces on the way from one to another, without the first."""
+        if source == target:
+            return []
+        reached: dict[str, str] = {source: ""}
+        queue = [source]
+        while queue:
+            here = queue.pop(0)
+            for step in self._neighbours(here):
+                if step not in reached:
+                    reached[step] = here
+                    queue.append(step)
+        if target not in reached:
+            raise SpaceError(
+                f"{self.name!r} cannot turn codes of {source!r} into {target!r}: that step has no "
+                f"inverse. From {source!r} one can reach {sorted(set(reached) - {source})}. To "
+                f"find codes in {target!r} for a picture, use sb.invert(G, images)."
+            )
+        path = [target]
+        while reached[path[0]] != source:
+            path.insert(0, reached[path[0]])
+        return path
+
+    def _neighbours(self, name: str) -> list[str]:
+        children = [space.name for space in self.spaces.values() if space.parent == name]
+        space = self.spaces[name]
+        return children + ([space.parent] if space.invertible and space.parent else [])
+
+    # Rendering.
+
+    def render(
+        self,
+        latent: Latent,
+        *,
+        edits: Sequence[Edit] = (),
+        noise: str = "const",
+        truncation: float | None = None,
+        precision: str = "exact",
+    ) -> Tensor:
+        """Pictures ``[N, C, H, W]`` float32, nominally in [-1, 1], not clamped.
+
+        Differentiable when the latent requires a gradient.
+
+        Args:
+            latent: Codes in any space that leads to the picture.
+            edits: Moves of the latent and changes of units, applied in order.
+            noise: ``"const"``, ``"none"`` or ``"random"``; ignored where there is no noise.
+            truncation: Codes are taken as they are; this selects batch statistics where an
+                architecture keeps several (BigGAN).
+            precision: ``"exact"`` for float32, ``"fast"`` for what is quickest on this machine.
+        """
+        _choice("noise", noise, NOISE_MODES)
+        _choice("precision", precision, PRECISIONS)
+        moved, unit_edits = self.prepare(latent, edits)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and moved.data.requires_grad):
+            dtype = torch.bfloat16 if precision == "fast" else None
+            run = self.run(self.start(moved, noise, dtype), edits=unit_edits)
+        if run.image is None:
+            raise SteerbenchError(f"Generator {self.name!r} gave no picture.")
+        return run.image
+
+    def capture(
+        self,
+        latent: Latent,
+        layers: Sequence[str],
+        *,
+        edits: Sequence[Edit] = (),
+        noise: str = "const",
+    ) -> dict[str, Tensor]:
+        """Activations ``[N, C, H, W]`` by layer name; the walk stops after the last one wanted.
+
+        Raises:
+            LayerError: A layer does not exist; the closest names are offered.
+        """
+        _choice("noise", noise, NOISE_MODES)
+        names = [layers] if isinstance(layers, str) else list(layers)
+        wanted = {name: self.find_layer(name).index for name in names}
+        moved, unit_edits = self.prepare(latent, edits)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and moved.data.requires_grad):
+            run = self.run(
+                self.start(moved, noise), edits=unit_edits, keep=wanted.values(), stop=True
+            )
+        return {name: run.activations[index].float() for name, index in wanted.items()}
+
+    def prepare(
+        self, latent: Latent, edits: Sequence[Edit] = ()
+    ) -> tuple[Latent, dict[int, list[UnitEdit]]]:
+        """Apply the moves; give the latent in the render space, and unit edits by layer index."""
+        self._check(latent)
+        unit_edits: dict[int, list[UnitEdit]] = defaultdict(list)
+        for edit in edits:
+            if isinstance(edit, Move):
+                latent = self._moved(latent, edit)
+            elif isinstance(edit, UnitEdit):
+                unit_edits[self.find_layer(edit.layer).index].append(edit)
+            else:
+                raise SteerbenchError(
+                    f"An edit of type {type(edit).__name__} was given. Use a Move "
+                    "(alpha * direction) or a UnitEdit."
+                )
+        return self.to(latent, self.render_space), dict(unit_edits)
+
+    def _moved(self, latent: Latent, move: Move) -> Latent:
+        space = move.direction.space
+        if latent.space not in (space, space + "+") and latent.space + "+" != space:
+            latent = self.to(latent, space)
+        return apply_move(latent, move)
+
+    def run(
+        self,
+        state: State,
+        *,
+        edits: Mapping[int, list[UnitEdit]] | None = None,
+        keep: Collection[int] = (),
+        keep_states: bool = False,
+        stop: bool = False,
+    ) -> Run:
+        """Walk the layers from a state to the picture.
+
+        Args:
+            state: Where to start, from :meth:`start` or a kept one.
+            edits: Changes of units by layer index.
+            keep: Layer indices whose activations to keep.
+            keep_states: Keep the state before each layer.
+            stop: End after the last layer of ``keep``, without a picture.
+        """
+        edits = edits or {}
+        wanted = set(keep)
+        activations: dict[int, Tensor] = {}
+        states: dict[int, State] = {}
+        last = max(wanted) if stop and wanted else len(self.layers) - 1
+        while state.index <= last:
+            index = state.index
+            if keep_states:
+                states[index] = state
+            activation = self.layer(state)
+            if index in edits:
+                activation = apply_unit_edits(activation, edits[index])
+            if index in wanted:
+                activations[index] = activation
+            state = self.advance(state, activation)
+        image = None if stop else self.finish(state)
+        return Run(image, activations, states)
+
+    # Statistics and capabilities.
+
+    def codes(self, space: str) -> Tensor:
+        """A fixed set of codes of the prior in a space, ``[n, *shape]``, for statistics."""
+        if space not in self._codes:
+            random = np.random.RandomState(0)
+            first = self.spaces[self.latent_space]
+            rows = self._draw(random, STATISTICS_SAMPLES * int(np.prod(first.shape)))
+            data = torch.from_numpy(rows).to(self.device, torch.float32)
+            latent = self._bind(first.name, data.reshape(-1, *first.shape), None, None)
+            with torch.no_grad():
+                self._codes[space] = self.to(self._with_any_label(latent), space).data
+        return self._codes[space]
+
+    def _with_any_label(self, latent: Latent) -> Latent:
+        return latent
+
+    def prior_std(self, space: str, vector: Tensor) -> float:
+        """The standard deviation of the prior along a unit vector of a space."""
+        shape = self._space(space).shape
+        if tuple(vector.shape) != shape:
+            raise ShapeError(
+                f"A vector of shape {list(vector.shape)} was given for space {space!r} of "
+                f"{self.name!r}, whose codes have the shape {list(shape)}."
+            )
+        if space == self.latent_space:
+            return 1.0 if self.prior == "normal" else float(1 / np.sqrt(3.0))
+        codes = self.codes(space).flatten(1).double()
+        return float((codes @ vector.flatten().to(codes)).std())
+
+    def affine(self, space: str, layers: Any = "all") -> Tensor:
+        """The weights that a latent first meets, ``[outputs, dim]``, of some layers or all.
+
+        Raises:
+            CapabilityError: The generator has no such weights for this space.
+        """
+        raise CapabilityError(
+            f"{self.name!r} has no first affine layer that is known for space {space!r}."
+        )
+
+    def discriminator(self, images: Tensor) -> Tensor:
+        """Realness logits ``[N]``; absent unless the file held the discriminator."""
+        raise CapabilityError(f"{self.name!r} was loaded without a discriminator.")
+
+    # Names.
+
+    def find_layer(self, name: str) -> Layer:
+        """A layer by our name or by an alias.
+
+        Raises:
+            LayerError: It does not exist; the closest names are offered.
+        """
+        for layer in self.layers:
+            if name == layer.name or name in layer.aliases:
+                return layer
+        raise LayerError(unknown("layer", name, [layer.name for layer in self.layers]))
+
+    def _space(self, name: str) -> Space:
+        if name not in self.spaces:
+            raise SpaceError(f"{self.name!r} has no space {name!r}. {closest(name, self.spaces)}")
+        return self.spaces[name]
+
+    def _check(self, latent: Latent) -> None:
+        """Refuse a latent of another generator, space or shape, or with numbers that are none."""
+        if latent.generator and latent.generator != self.fingerprint:
+            raise SpaceError(
+                f"The latent belongs to generator {latent.generator}, this is {self.name!r} "
+                f"({self.fingerprint}). Sample it here, or rebind its numbers with "
+                f"G.latent(latent.data, {latent.space!r})."
+            )
+        shape = self._space(latent.space).shape
+        if tuple(latent.data.shape[1:]) != shape:
+            raise ShapeError(
+                f"The latent's codes have the shape {list(latent.data.shape[1:])}; space "
+                f"{latent.space!r} of {self.name!r} has {list(shape)}."
+            )
+        if not torch.isfinite(latent.data.detach()).all():
+            row = int((~torch.isfinite(latent.data.detach()).flatten(1).all(1)).nonzero()[0])
+            raise LatentError(
+                f"Code {row} of the latent holds NaN or infinity. Check where it came from; a "
+                "step of optimisation that was too large is the usual cause."
+            )
+
+    # Device and precision.
+
+    @property
+    def device(self) -> torch.device:
+        tensor = next(iter(self.module.state_dict().values()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+
+    def on(self, device: str | torch.device) -> BaseGenerator:
+        """The same generator on another device."""
+        other = copy.copy(self)
+        other.module = copy.deepcopy(self.module).to(device)
+        other._codes = {}
+        other._rebind()
+        return other
+
+    def double(self) -> BaseGenerator:
+        """The same generator in float64, for laws that should hold exactly."""
+        other = copy.copy(self)
+        other.module = copy.deepcopy(self.module).double()
+        other._codes = {}
+        other._rebind()
+        return other
+
+    def _rebind(self) -> None:
+        """Renew what refers to the module after it was replaced."""
+
+    def __repr__(self) -> str:
+        spaces = ", ".join(f"{s.name} {list(s.shape)}" for s in self.spaces.values())
+        return (
+            f"<{self.architecture} {self.name!r}: {self.resolution} pixels, "
+            f"{len(self.layers)} layers, {spaces}>"
+        )
+
+
+def _choice(kind: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise SteerbenchError(unknown(f"{kind} mode", given, known))
+
+
+__all__ = ["BaseGenerator", "LayerError", "Prior", "Run", "State"]

@@ -1,0 +1,192 @@
+"""Any module that maps a latent to a picture, as a Generator.
+
+The module is run once on a sample to learn what it is made of: its convolutions become the
+layers, by their dotted names and in the order in which they run; its pixels are brought from
+their own range to [-1, 1]; the weights that the latent meets first become ``affine``, so that
+SeFa works. The module is run whole, with its layers recorded and edited on the way; a foreign
+module cannot be entered in the middle, so nothing is reused between two pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steerbench import hooks
+from steerbench.errors import CapabilityError, ShapeError, SteerbenchError
+from steerbench.generators.base import BaseGenerator, Prior, Run, State
+from steerbench.types import Latent, Layer, Space, UnitEdit, apply_unit_edits
+
+
+class WrappedGenerator(BaseGenerator):
+    """What :func:`wrap` makes of a module."""
+
+    architecture = "wrapped"
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        latent_shape: tuple[int, ...],
+        prior: Prior,
+        pixels: tuple[float, float],
+        name: str,
+    ) -> None:
+        self.latent_shape, self.pixels = latent_shape, pixels
+        self.prior = prior
+        module = module.eval()
+        size = 1
+        for length in latent_shape:
+            size *= length
+        code = Space("z", (size,), codes=lambda: self.codes("z"))
+        probe = torch.zeros(1, *latent_shape).to(next(module.parameters(), torch.zeros(())))
+        found, picture = _explore(module, probe, name)
+        layers = [Layer(layer, index, *shape) for index, (layer, shape) in enumerate(found.items())]
+        super().__init__(module, name=name, spaces=[code], layers=layers)
+        self.resolution = int(picture.shape[-1])
+        self._first = _first_weights(module, probe)
+
+    def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
+        reference = next(self.module.parameters(), latent.data)
+        x = latent.data.to(reference.dtype).reshape(-1, *self.latent_shape)
+        return State(0, (), x, None, noise)
+
+    def run(
+        self,
+        state: State,
+        *,
+        edits: Mapping[int, list[UnitEdit]] | None = None,
+        keep: Collection[int] = (),
+        keep_states: bool = False,
+        stop: bool = False,
+    ) -> Run:
+        names = {layer.index: layer.name for layer in self.layers}
+        changes = {
+            names[index]: lambda x, changed=changed: apply_unit_edits(x, changed)
+            for index, changed in (edits or {}).items()
+        }
+        image = None
+        with hooks.Trace(
+            self.module, [names[i] for i in keep], edit=changes, stop=stop and bool(keep)
+        ) as trace:
+            image = self.module(state.x)
+        activations = {index: trace[names[index]] for index in keep}
+        states = {0: state} if keep_states else {}
+        if stop or image is None:
+            return Run(None, activations, states)
+        return Run(self._to_pixels(image), activations, states)
+
+    def _to_pixels(self, image: Tensor) -> Tensor:
+        low, high = self.pixels
+        return (image.float() - low) * (2 / (high - low)) - 1
+
+    def affine(self, space: str, layers: Any = "all") -> Tensor:
+        """The weights that z first meets, ``[outputs, latent]``."""
+        if space != "z" or self._first is None:
+            raise CapabilityError(
+                f"{self.name!r} has no first affine layer that is known for space {space!r}: its "
+                "latent does not go straight into a linear layer or convolution."
+            )
+        if layers not in ("all", None):
+            raise CapabilityError(
+                f"{self.name!r} takes its latent at the first layer only; layers must be 'all', "
+                f"not {layers!r}."
+            )
+        return self._first
+
+
+def wrap(
+    module: nn.Module,
+    latent_shape: tuple[int, ...] = (100,),
+    prior: Prior = "normal",
+    pixels: tuple[float, float] = (-1.0, 1.0),
+    name: str | None = None,
+) -> WrappedGenerator:
+    """Turn a module that maps a latent to a picture into a Generator.
+
+    Args:
+        module: Called with ``[N, *latent_shape]``, gives ``[N, C, H, W]``. It is put in
+            evaluation mode, and its weights are frozen.
+        latent_shape: As the module wants it, without the batch: ``(100,)`` or ``(100, 1, 1)``.
+            Codes of the Generator are flat.
+        prior: ``"normal"`` for N(0, 1), ``"uniform"`` for U(-1, 1).
+        pixels: The module's own range of pixel values, brought to [-1, 1].
+        name: What to call it; the class name by default.
+
+    Raises:
+        ShapeError: The module refuses such a latent, or does not give a picture.
+        SteerbenchError: The prior or the pixel range make no sense.
+
+    >>> G = wrap(nn.Sequential(nn.ConvTranspose2d(8, 3, 4), nn.Tanh()), latent_shape=(8, 1, 1))
+    >>> G.render(G.sample(2, seed=0)).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    if prior not in ("normal", "uniform"):
+        raise SteerbenchError(f"The prior was given as {prior!r}. Use 'normal' or 'uniform'.")
+    low, high = pixels
+    if not low < high:
+        raise SteerbenchError(f"The pixel range was given as {pixels}. Give (low, high).")
+    return WrappedGenerator(
+        module,
+        latent_shape=tuple(latent_shape),
+        prior=prior,
+        pixels=(float(low), float(high)),
+        name=name or type(module).__name__,
+    )
+
+
+def _explore(
+    module: nn.Module, probe: Tensor, name: str
+) -> tuple[dict[str, tuple[int, int, int]], Tensor]:
+    """The convolutions in the order in which they run, and the picture that came out."""
+    try:
+        with torch.no_grad():
+            picture = module(probe)
+            found = hooks.conv_layers(module, probe)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ShapeError(
+            f"{name} does not accept a latent of shape {list(probe.shape)}: {error}. Give the "
+            "shape that it wants as latent_shape, without the batch."
+        ) from error
+    if not isinstance(picture, Tensor) or picture.ndim != 4 or picture.shape[0] != 1:
+        given = list(picture.shape) if isinstance(picture, Tensor) else type(picture).__name__
+        raise ShapeError(
+            f"{name} gave {given} for a latent of shape {list(probe.shape)}. A generator gives "
+            "pictures [N, C, H, W]; wrap the part of the model that does."
+        )
+    return found, picture
+
+
+def _first_weights(module: nn.Module, probe: Tensor) -> Tensor | None:
+    """The weights of the first layer, ``[outputs, latent]``, if the latent goes straight in."""
+    met: list[tuple[nn.Module, Tensor]] = []
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    probe = torch.randn_like(probe)
+    handles = [
+        part.register_forward_pre_hook(lambda part, inputs: met.append((part, inputs[0])))
+        for part in module.modules()
+        if isinstance(part, kinds)
+    ]
+    try:
+        with torch.no_grad():
+            module(probe)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not met or met[0][1].numel() != probe.numel():
+        return None
+    part, given = met[0]
+    if not torch.equal(given.flatten(), probe.flatten()):
+        return None
+    weight = part.weight.detach()
+    if isinstance(part, nn.ConvTranspose2d):
+        return None if part.groups != 1 else weight.flatten(1).T
+    if isinstance(part, nn.Conv2d):
+        return weight.permute(0, 2, 3, 1).flatten(0, 2) if part.groups == 1 else None
+    return weight
+
+
+__all__ = ["WrappedGenerator", "wrap"]

@@ -1,0 +1,29 @@
+"""The nouns of steerbench: spaces, latents, directions, edits, recipes, and two protocols.
+
+All are frozen: an operation returns a new object, so what a notebook cell holds never changes
+under its feet. Shapes are stated without the batch.
+"""
+
+from steerbench.types.direction import Direction, Provenance
+from steerbench.types.edits import Edit, Move, UnitEdit, apply_move, apply_unit_edits
+from steerbench.types.latent import Latent
+from steerbench.types.protocols import Generator, Predictor
+from steerbench.types.recipe import Recipe
+from steerbench.types.spaces import Layer, Space, parse_layers
+
+__all__ = [
+    "Direction",
+    "Edit",
+    "Generator",
+    "Latent",
+    "Layer",
+    "Move",
+    "Predictor",
+    "Provenance",
+    "Recipe",
+    "Space",
+    "UnitEdit",
+    "apply_move",
+    "apply_unit_edits",
+    "parse_layers",
+]

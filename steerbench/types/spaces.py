@@ -1,0 +1,115 @@
+"""Spaces that latents live in, layers that activations come from, and how people name layers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from torch import Tensor
+
+from steerbench.errors import LayerError
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """One of a generator's latent spaces.
+
+    Attributes:
+        name: ``z``, ``w``, ``w+``, ``s``, ``p``, ``p+`` or ``c``. The layer-wise form of a space
+            carries a plus.
+        shape: The shape of one code.
+        parent: The space it is computed from, or none for the first.
+        slices: For a space that joins the inputs of many layers, where each layer's part lies.
+        invertible: Whether codes can be taken back to ``parent`` exactly.
+        codes: Draws ``[n, *shape]`` codes of the prior in this space, for the statistics.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parent: str | None = None
+    slices: Mapping[str, slice] | None = None
+    invertible: bool = False
+    codes: Callable[[], Tensor] | None = field(default=None, repr=False)
+
+    @cached_property
+    def mean(self) -> Tensor | None:
+        """The mean code of the prior, ``[*shape]``, measured on first use."""
+        return None if self.codes is None else self.codes().mean(dim=0)
+
+    @cached_property
+    def std(self) -> Tensor | None:
+        """The standard deviation of each number of a code, ``[*shape]``."""
+        return None if self.codes is None else self.codes().std(dim=0)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a generator, in the order in which they run.
+
+    Attributes:
+        name: Our name, ``b16.conv1`` or a module's dotted name.
+        index: Its place in the walk.
+        channels: Its units.
+        height: Of its activations.
+        width: Of its activations.
+        row: The row of the layer-wise latent that it reads, where there is one.
+        aliases: The names that other projects give it.
+    """
+
+    name: str
+    index: int
+    channels: int
+    height: int
+    width: int
+    row: int | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def parse_layers(spec: str | int | Iterable[int] | None, count: int) -> tuple[int, ...] | None:
+    """Rows of a layer-wise latent, from the ways in which people write them.
+
+    Args:
+        spec: ``None`` or ``"all"`` for every row, one number, numbers, or text like ``"0-3,7"``.
+        count: How many rows there are.
+
+    Returns:
+        Sorted row numbers, or ``None`` for all of them.
+
+    Raises:
+        LayerError: The text cannot be read, or a row does not exist.
+
+    >>> parse_layers("0-3,7", 10)
+    (0, 1, 2, 3, 7)
+    >>> parse_layers("all", 10) is None
+    True
+    """
+    if spec is None or (isinstance(spec, str) and spec.strip() in ("all", "")):
+        return None
+    rows = _written(spec) if isinstance(spec, str) else _numbers(spec)
+    outside = [row for row in rows if not 0 <= row < count]
+    if outside:
+        raise LayerError(
+            f"Layer {outside[0]} was asked for, but there are {count} layers: 0 to {count - 1}."
+        )
+    if not rows:
+        raise LayerError(f"No layer was chosen. Give 'all' or some of 0 to {count - 1}.")
+    return tuple(sorted(set(rows)))
+
+
+def _numbers(spec: int | Iterable[int]) -> list[int]:
+    return [spec] if isinstance(spec, int) else [int(row) for row in spec]
+
+
+def _written(spec: str) -> list[int]:
+    rows: list[int] = []
+    for part in spec.split(","):
+        match = re.fullmatch(r"\s*(\d{1,4})\s*(?:-\s*(\d{1,4})\s*)?", part)
+        if match is None:
+            raise LayerError(
+                f"Layers were given as {spec!r}. Write 'all', a number, or ranges like '0-3,7'."
+            )
+        first = int(match[1])
+        rows.extend(range(first, int(match[2] or first) + 1))
+    return rows

@@ -1,0 +1,140 @@
+"""SeFa: directions in closed form, from the weights that a latent first meets.
+
+A generator's first step turns a code n into A n + b. The direction that changes this the most is
+the one that the weights stretch the most::
+
+    n* = argmax |A n|^2  with  |n| = 1      so      A^T A n_i = lambda_i n_i
+
+Its eigenvectors, by falling eigenvalue, are the directions: no data, no training, no sampling.
+For style-based generators A joins the affine weights of the chosen layers, for progressive and
+DCGAN-like ones it is the first layer. Rows of A are scaled to unit norm first, as the authors' code
+does, so that no output outweighs another.
+
+Reference: Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs" (2021,
+arXiv 2007.06600).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from steerbench import __version__
+from steerbench.errors import SteerbenchError
+from steerbench.types import Direction, Generator, Provenance, parse_layers
+
+REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
+
+
+class SeFa:
+    """Closed-form factorisation.
+
+    Args:
+        n_directions: How many directions to keep, the strongest first.
+        layers: ``"all"``, or the rows of the layer-wise latent whose weights are read and which
+            the directions then change: ``"0-3"``, ``[0, 1]``.
+
+    Attributes:
+        directions_: The directions found, as Directions of w (or of z, where z meets the weights).
+        eigenvalues_: ``[n_directions]`` float64, falling.
+    """
+
+    reference = REFERENCE
+
+    def __init__(self, n_directions: int = 8, layers: str | int | Iterable[int] = "all") -> None:
+        self.n_directions = n_directions
+        self.layers = layers
+
+    def fit(self, generator: Generator) -> SeFa:
+        """Find the directions of a generator.
+
+        Raises:
+            CapabilityError: The generator has no first affine layer that is known.
+            LayerError: A layer does not exist.
+            SteerbenchError: More directions were asked for than the space has dimensions.
+        """
+        space = "w" if "w" in generator.spaces else next(iter(generator.spaces))
+        rows = self._rows(generator, space)
+        weights = generator.affine(space, "all" if rows is None else rows)
+        values, vectors = factorise(weights)
+        if not 1 <= self.n_directions <= len(values):
+            raise SteerbenchError(
+                f"{self.n_directions} directions were asked for, but {space!r} of "
+                f"{generator.name!r} has {len(values)} dimensions. Ask for 1 to {len(values)}."
+            )
+        self.eigenvalues_ = values[: self.n_directions]
+        self.directions_ = [
+            self._direction(generator, space, vectors[:, i], float(values[i]), i, rows)
+            for i in range(self.n_directions)
+        ]
+        return self
+
+    def _rows(self, generator: Generator, space: str) -> tuple[int, ...] | None:
+        layered = generator.spaces.get(space + "+")
+        return None if layered is None else parse_layers(self.layers, layered.shape[0])
+
+    def _direction(
+        self,
+        generator: Generator,
+        space: str,
+        vector: Tensor,
+        value: float,
+        index: int,
+        rows: tuple[int, ...] | None,
+    ) -> Direction:
+        provenance = Provenance(
+            method="SeFa",
+            hyperparameters={
+                "n_directions": self.n_directions,
+                "layers": "all" if rows is None else list(rows),
+            },
+            generator=generator.name,
+            fingerprint=generator.fingerprint,
+            scores={"eigenvalue": value, "rank": index},
+            reference=REFERENCE,
+            version=__version__,
+        )
+        where = "" if rows is None else f" ({_say(rows)})"
+        return Direction(
+            name=f"SeFa {index + 1}{where}",
+            space=space,
+            vector=vector,
+            scale=generator.prior_std(space, vector),
+            layers=rows,
+            generator=generator.fingerprint,
+            provenance=provenance,
+        )
+
+
+def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (falling) and eigenvectors (columns) of ``A^T A``, rows of A at unit norm.
+
+    The sign of an eigenvector is arbitrary; here its largest number is positive.
+
+    Args:
+        weights: A, ``[outputs, dim]``.
+
+    Returns:
+        ``[dim]`` and ``[dim, dim]``, float64.
+
+    >>> values, vectors = factorise(torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]]))
+    >>> values
+    tensor([2., 1.], dtype=torch.float64)
+    >>> vectors[:, 0]
+    tensor([1., 0.], dtype=torch.float64)
+    """
+    rows = weights.detach().double().cpu()
+    norms = rows.norm(dim=1, keepdim=True)
+    rows = rows / torch.where(norms > 0, norms, 1.0)
+    values, vectors = torch.linalg.eigh(rows.T @ rows)
+    values, vectors = values.flip(0), vectors.flip(1)
+    largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
+    return values, vectors * largest.sign()
+
+
+def _say(rows: tuple[int, ...]) -> str:
+    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
+        return f"layers {rows[0]}-{rows[-1]}"
+    return "layer " + ", ".join(map(str, rows))
