@@ -11,7 +11,7 @@ Importing the package does no work: each name below is fetched from its module o
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -51,15 +51,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
-
-
-if TYPE_CHECKING:
-    from steerbench import check, errors, generators, image, metrics, types, widgets, worlds
-    from steerbench.film import film
-    from steerbench.generators import load, wrap
-    from steerbench.image import show
-    from steerbench.predictors import predictor
-    from steerbench.renderer import Renderer
-    from steerbench.types import Direction, Latent, Move, Recipe, Space, UnitEdit
-    from steerbench.unsupervised import SeFa
-    from steerbench.worlds import world

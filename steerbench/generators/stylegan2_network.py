@@ -249,6 +249,8 @@ class Site:
 class SynthesisNetwork(nn.Module):
     """Styles to a picture, one layer after the other."""
 
+    resample_filter: Tensor
+
     def __init__(self, *, w_dim: int, widths: Mapping[int, int], channels: int = 3) -> None:
         super().__init__()
         self.widths = {int(r): int(width) for r, width in sorted(widths.items())}
@@ -260,6 +262,7 @@ class SynthesisNetwork(nn.Module):
             setattr(self, f"b{resolution}", block)
             previous = width
         self.num_ws = 2 * len(self.widths)
+        self.register_buffer("resample_filter", resampling_filter(), persistent=False)
 
     def sites(self) -> Iterator[Site]:
         """The layers in the order in which they run."""
@@ -275,7 +278,7 @@ class SynthesisNetwork(nn.Module):
 
     def start(self, n: int) -> Tensor:
         """The learned constant, repeated: ``[n, C, 4, 4]``."""
-        const: Tensor = self.b4.const
+        const = self.get_parameter("b4.const")
         return const[None].expand(n, -1, -1, -1)
 
     def step(
@@ -291,7 +294,7 @@ class SynthesisNetwork(nn.Module):
         """Add a ToRGB's output to the upsampled sum of the earlier ones."""
         if image is None:
             return rgb
-        return upsample(image, self.b4.conv1.resample_filter) + rgb
+        return upsample(image, self.resample_filter) + rgb
 
     def forward(
         self, ws: Tensor, noise: str = "random", dtype: torch.dtype | None = None

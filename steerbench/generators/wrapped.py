@@ -181,7 +181,7 @@ def _first_weights(module: nn.Module, probe: Tensor) -> Tensor | None:
     part, given = met[0]
     if not torch.equal(given.flatten(), probe.flatten()):
         return None
-    weight = part.weight.detach()
+    weight = part.get_parameter("weight").detach()
     if isinstance(part, nn.ConvTranspose2d):
         return None if part.groups != 1 else weight.flatten(1).T
     if isinstance(part, nn.Conv2d):

@@ -45,7 +45,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
 def decode(source: Any) -> np.ndarray:
@@ -111,6 +110,8 @@ def _from_bytes(data: bytes, name: str) -> np.ndarray:
             f"Got {name}, which is not a picture of a known format. "
             f"Save it as one of {', '.join(FORMATS)}."
         ) from error
+    except Exception as error:
+        raise _damaged(name, error) from error
 
 
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
@@ -125,11 +126,7 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
     except ImageError:
         raise
     except Exception as error:
-        # Pillow's decoders let nearly every kind of exception through on damaged data.
-        raise ImageError(
-            f"Got {name}, which is damaged or cannot be converted ({type(error).__name__}: "
-            f"{error}). Open it in a picture program and save it again, as PNG."
-        ) from error
+        raise _damaged(name, error) from error
     if upright is None:
         return pixels
     return np.asarray(Image.fromarray(pixels).transpose(upright))
@@ -146,14 +143,13 @@ def _flatten(image: Image.Image) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
+    given = list(array.shape)
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in _MODES or array.size == 0:
-        raise ShapeError(
-            f"Got an array {list(array.shape)}, expected [H, W] or [H, W, C] with C from 1 to 4."
-        )
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
+        raise ShapeError(f"Got an array {given}, expected [H, W] or [H, W, C] with C from 1 to 4.")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise _too_large("an array", f"{list(array.shape)}")
+        raise _too_large("an array", f"{given}")
     if array.dtype.kind not in "buif":
         raise ImageError(f"Got an array of {array.dtype}, expected numbers.")
     pixels = _to_bytes(array)
@@ -180,6 +176,14 @@ def _to_bytes(samples: np.ndarray) -> np.ndarray:
             "[-1, 1] is passed as a tensor [C, H, W]."
         )
     return (samples.astype(np.float64) * (255 / white)).round().astype(np.uint8)
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    # Of any kind: Pillow's decoders let nearly every exception through on damaged data.
+    return ImageError(
+        f"Got {name}, which is damaged or cannot be converted ({type(error).__name__}: {error}). "
+        "Open it in a picture program and save it again, as PNG."
+    )
 
 
 def _too_large(name: str, found: str) -> ImageError:

@@ -123,7 +123,7 @@ def batch_of(images: Images) -> Tensor:
 
 def size_of(size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width) from a side or a pair; ShapeError for what is no size or too large."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ShapeError(f"size={size!r}, expected a side in pixels or (height, width).")
     if pair[0] * pair[1] > MAX_PIXELS:

@@ -50,6 +50,7 @@ def generator(
     device: str = "cpu",
     workers: int = 1,
     learning_rate: float = 2e-3,
+    warm_sigma: float = 0.4,
     resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
 ) -> None:
     """Train the default StyleGAN2 generator, on one or several processes of BATCH pictures."""
@@ -61,6 +62,7 @@ def generator(
         precision=precision,
         resolution=resolution,
         warm_images=warm_images,
+        warm_sigma=warm_sigma,
         learning_rate=learning_rate,
     )
     launch(run, workers, settings, data, out, images, device, resume)

@@ -64,7 +64,7 @@ class Settings:
     path_every: int = 8
     mixing: float = 0.5
     warm_images: int = 0
-    warm_sigma: float = 0.15
+    warm_sigma: float = 0.4
     ema_images: int = 10_000
     precision: str = "bfloat16"
     seed: int = 0
@@ -92,7 +92,7 @@ class Trainer:
         self.encoder = Dense(self.d.out.weight.shape[1], 2 * settings.z_dim)
         modules: tuple[nn.Module, ...] = (self.g, self.d, self.encoder)
         for module in modules:
-            module.to(device=self.device, memory_format=torch.channels_last)
+            module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.g).requires_grad_(False)
         self.start_optimisers()
         self.path_mean = torch.zeros((), device=self.device)
