@@ -1,9 +1,8 @@
 """Files that hold tensors and say what they are, and can never run anything.
 
-Everything steerbench keeps is a `safetensors` file. Two entries of its metadata are ours:
-``steerbench``, a JSON object of one's choice, and ``sha256``, the digest of that object and of
-all tensors, so that a damaged file is noticed instead of used. Any safetensors reader opens
-these files, and `load` opens anybody's.
+Everything steerbench keeps is a `safetensors` file, with two metadata entries: ``steerbench``, a
+JSON object of one's choice, and ``sha256``, the digest of that object and all tensors, so that a
+damaged file is noticed. Any safetensors reader opens these files, and `load` opens anybody's.
 
 >>> import tempfile
 >>> path = Path(tempfile.mkdtemp()) / "direction.safetensors"
@@ -55,7 +54,7 @@ def save(
     tensors: Mapping[str, Tensor | np.ndarray],
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write tensors and a header to one safetensors file, atomically.
+    """Write tensors and a header to one safetensors file, atomically; same content, same bytes.
 
     Args:
         path: where; an existing file is replaced once the new one is complete.
@@ -77,12 +76,14 @@ def save(
             f"{str(path)!r} was not written, safetensors cannot hold these tensors ({error}). "
             "Convert them to dense tensors of real numbers or booleans."
         ) from error
-    if int.from_bytes(data[:8], "little") > MAX_HEADER:
+    start = 8 + int.from_bytes(data[:8], "little")
+    outline = _in_order(data[8:start], metadata)
+    if len(outline) > MAX_HEADER:
         raise FileError(
             f"{str(path)!r} was not written, its header is longer than the {MAX_HEADER} bytes "
             "that can be read back. Keep large values as tensors."
         )
-    write_bytes_atomic(path, data)
+    write_bytes_atomic(path, outline + data[start:])
 
 
 def load(path: _PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -145,8 +146,7 @@ def write_bytes_atomic(path: _PathLike, data: bytes) -> None:
     Raises:
         FileError: the folder is missing, read-only or full; what was there before remains.
     """
-    # A link is followed, so that the file it points to is replaced and not the link.
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path))  # the file that a link points to, not the link
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -177,7 +177,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             yield file
     except FileNotFoundError as error:
-        raise NotFoundError(_missing(path)) from error
+        near = closest(path.name, [item.name for item in path.parent.glob("*")])
+        raise NotFoundError(f"There is no file {str(path)!r}. {near}") from error
     except OSError as error:
         raise FileError(_cannot("read", path, error)) from error
     except (SafetensorError, RuntimeError, TypeError, ValueError, OverflowError) as error:
@@ -190,9 +191,7 @@ def _check_outline(path: Path) -> None:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if length > min(size - 8, MAX_HEADER):
-            raise ValueError(
-                f"{size} bytes, a header of {length} announced, at most {MAX_HEADER} are read"
-            )
+            raise ValueError(f"{length} bytes of header in {size}, at most {MAX_HEADER}")
         _from_json(file.read(length).decode("utf-8"))
 
 
@@ -223,9 +222,9 @@ def _from_json(text: str) -> dict[str, Any]:
 def _to_json(header: dict[str, Any]) -> str:
     try:
         _check_json(header, "header")
+        return json.dumps(header, separators=(",", ":"))
     except ValueError as error:
         raise FileError(f"The header cannot be kept as JSON: {error}.") from None
-    return json.dumps(header, separators=(",", ":"))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -259,6 +258,14 @@ def _check_json(value: object, where: str, depth: int = 0) -> None:
         raise ValueError(f"{where} is a {type(value).__name__}; give numbers, strings or lists")
 
 
+def _in_order(outline: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The header with its metadata in this order: the package shuffles it from run to run."""
+    entries = {**json.loads(outline), "__metadata__": metadata}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
 def _plain(name: str, value: Tensor | np.ndarray) -> Tensor:
     """The value as a contiguous CPU tensor without history."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
@@ -281,15 +288,8 @@ def _digest(tensors: Mapping[str, Tensor], header: str = "") -> str:
 
 
 def _broken(path: Path, found: str) -> CheckpointError:
-    return CheckpointError(
-        f"{str(path)!r} {found}; a complete safetensors file was expected. "
-        "Fetch or make the file again."
-    )
-
-
-def _missing(path: Path) -> str:
-    siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f"There is no file {str(path)!r}. {closest(path.name, siblings)}"
+    expected = "a complete safetensors file was expected. Fetch or make the file again."
+    return CheckpointError(f"{str(path)!r} {found}; {expected}")
 
 
 def _cannot(verb: str, path: Path, error: OSError) -> str:
