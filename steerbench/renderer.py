@@ -1,0 +1,249 @@
+"""The one interactive render path: what a slider waits for.
+
+A `Renderer` remembers the walk through the layers of its last picture. A new request is compared
+with it, layer by layer, and the walk starts again at the first layer that is fed something else:
+an edit of a late layer costs only the late layers.
+
+>>> import torch
+>>> from steerbench.generators import wrap
+>>> G = wrap(torch.nn.Sequential(torch.nn.ConvTranspose2d(8, 3, 4), torch.nn.Tanh()), (8, 1, 1))
+>>> renderer = Renderer(G)
+>>> renderer.render(G.sample(1, seed=0)).shape
+torch.Size([1, 3, 4, 4])
+
+`Renderer.render` gives what ``G.render`` gives, and neither collects gradients nor keeps anything
+that the caller holds. `Renderer.request` is the same for callers on several threads: while a
+picture is being made requests do not queue up, the newest one wins and older ones get None.
+
+Gradients are switched off by ``torch.no_grad`` inside the call, which is local to the thread.
+``inference_mode`` would save no time worth having, and what a generator caches during the call
+(its kernels, say) could never again be differentiated through.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steerbench.errors import SteerbenchError, unknown
+from steerbench.generators.base import NOISE_MODES, BaseGenerator, State
+from steerbench.image import encode_jpeg, to_uint8
+from steerbench.types import Edit, Latent, UnitEdit
+
+Precision = Literal["auto", "exact", "fast"]
+UnitEdits = dict[int, list[UnitEdit]]
+
+CLEARLY_FASTER = 1.15
+"""How many times faster bfloat16 must be to be taken."""
+ALIKE = 2.0
+"""How far its pictures may be from float32, in levels of 255, on average."""
+
+_LOCKS: WeakKeyDictionary[BaseGenerator, threading.RLock] = WeakKeyDictionary()
+_FASTEST: WeakKeyDictionary[BaseGenerator, torch.dtype | None] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """A finished walk: what the layers were fed, what came between them, and the picture."""
+
+    start: State
+    edits: UnitEdits
+    states: dict[int, State]
+    image: Tensor
+
+
+class Renderer:
+    """Renders one request after the other, reusing the layers that a request leaves alone.
+
+    Args:
+        generator: The generator; all Renderers of one generator share one lock.
+        precision: ``"exact"`` is float32, to 1e-5 what ``G.render`` gives. ``"fast"`` is bfloat16.
+            ``"auto"`` tries both once on this machine and takes bfloat16 only where it is clearly
+            faster and its pictures look the same (see `CLEARLY_FASTER`, `ALIKE`).
+
+    Attributes:
+        last_start: The index of the layer at which the last walk began; the number of layers
+            where the picture was at hand already.
+        lock: The generator's lock, held during a render. Hold it to keep others out for longer.
+
+    Raises:
+        SteerbenchError: The precision is not known.
+    """
+
+    def __init__(self, generator: BaseGenerator, precision: Precision = "auto") -> None:
+        if precision not in ("auto", "exact", "fast"):
+            raise SteerbenchError(unknown("precision", precision, ("auto", "exact", "fast")))
+        self.generator = generator
+        self.precision = precision
+        self.lock = lock_of(generator)
+        self.last_start = 0
+        self._last: Walk | None = None
+        self._newest = 0
+        self._counting = threading.Lock()
+
+    def render(self, latent: Latent, edits: Sequence[Edit] = (), noise: str = "const") -> Tensor:
+        """Pictures ``[N, C, H, W]`` float32, nominally in [-1, 1], not clamped; no gradients.
+
+        Args:
+            latent: Codes in any space that leads to the picture.
+            edits: Moves of the latent and changes of units, applied in order.
+            noise: ``"const"``, ``"none"`` or ``"random"``; random noise is drawn anew for every
+                picture, so nothing is reused then.
+
+        Raises:
+            SteerbenchError: Of the kinds that ``G.render`` raises for wrong latents and edits.
+        """
+        if noise not in NOISE_MODES:
+            raise SteerbenchError(unknown("noise mode", noise, NOISE_MODES))
+        with self.lock, torch.no_grad():
+            moved, unit_edits = self.generator.prepare(latent, edits)
+            start = self.generator.start(moved, noise, self._dtype())
+            if noise == "random":
+                return self._walk_anew(start, unit_edits)
+            return self._walk(start, unit_edits)
+
+    def request(
+        self, latent: Latent, edits: Sequence[Edit] = (), noise: str = "const"
+    ) -> Tensor | None:
+        """`render`, or None if a newer request came while this one waited for its turn."""
+        with self._counting:
+            self._newest += 1
+            mine = self._newest
+        with self.lock:
+            if mine != self._newest:
+                return None
+            return self.render(latent, edits, noise)
+
+    def jpeg(self, latent: Latent, edits: Sequence[Edit] = (), quality: int = 90) -> bytes:
+        """The one picture as a JPEG file, ready for the screen.
+
+        Raises:
+            ShapeError: The latent holds several codes.
+        """
+        return encode_jpeg(self.render(latent, edits), quality)
+
+    def forget(self) -> None:
+        """Drop what is kept: to free memory, or after the generator's weights were changed."""
+        with self.lock:
+            self._last = None
+
+    def _walk_anew(self, start: State, edits: UnitEdits) -> Tensor:
+        self.last_start = 0
+        return _picture(self.generator.run(start, edits=edits).image)
+
+    def _walk(self, start: State, edits: UnitEdits) -> Tensor:
+        """The picture, from the layer where it parts from the last one."""
+        start, edits = _own(start), {index: _own_edits(some) for index, some in edits.items()}
+        last = self._last
+        if last is None or not _same_beginning(last.start, start):
+            states, state = {}, start
+        else:
+            parting = _parting(last, start, edits, len(self.generator.layers))
+            if parting is None:
+                self.last_start = len(self.generator.layers)
+                return last.image.clone()
+            states = {index: kept for index, kept in last.states.items() if index <= parting}
+            state = states[max(states)].resume(start.inputs)
+        run = self.generator.run(state, edits=edits, keep_states=True)
+        image = _picture(run.image)
+        self._last = Walk(start, edits, states | run.states, image)
+        self.last_start = state.index
+        return image.clone()
+
+    def _dtype(self) -> torch.dtype | None:
+        if self.precision == "exact":
+            return None
+        if self.precision == "fast":
+            return torch.bfloat16
+        if self.generator not in _FASTEST:
+            _FASTEST[self.generator] = fastest_dtype(self.generator)
+        return _FASTEST[self.generator]
+
+
+def lock_of(generator: BaseGenerator) -> threading.RLock:
+    """The one lock of a generator; a thread may take it again while it holds it."""
+    return _LOCKS.setdefault(generator, threading.RLock())
+
+
+def fastest_dtype(generator: BaseGenerator) -> torch.dtype | None:
+    """bfloat16 where it pays on this machine, else None for the generator's own precision."""
+    latent = generator.sample(1, seed=0)
+    try:
+        fast, quick = _timed(generator, latent, "fast")
+    except RuntimeError:  # an operation of a foreign model that bfloat16 does not have
+        return None
+    slow, true = _timed(generator, latent, "exact")
+    distance = np.abs(quick.astype(float) - true.astype(float)).mean()
+    return torch.bfloat16 if slow > CLEARLY_FASTER * fast and distance <= ALIKE else None
+
+
+def _timed(generator: BaseGenerator, latent: Latent, precision: str) -> tuple[float, np.ndarray]:
+    """The best of a few tries in seconds, and the picture's bytes ``[1, H, W, C]``."""
+    tries = []
+    for _ in range(4):  # the first one also prepares kernels
+        began = time.perf_counter()
+        picture = to_uint8(torch.nan_to_num(generator.render(latent, precision=precision)))
+        tries.append(time.perf_counter() - began)
+    return min(tries), picture
+
+
+def _parting(last: Walk, start: State, edits: UnitEdits, layers: int) -> int | None:
+    """The first layer that is fed something else than in the last walk; None where there is none.
+
+    A generator whose layers read no inputs of their own parts only by its unit edits.
+    """
+    for index in range(layers):
+        if index < len(start.inputs) and not _same(last.start.inputs[index], start.inputs[index]):
+            return index
+        if not _same_edits(last.edits.get(index, []), edits.get(index, [])):
+            return index
+    return None
+
+
+def _same_beginning(a: State, b: State) -> bool:
+    return a.noise == b.noise and len(a.inputs) == len(b.inputs) and _same(a.x, b.x)
+
+
+def _same_edits(a: list[UnitEdit], b: list[UnitEdit]) -> bool:
+    return len(a) == len(b) and all(map(_same_edit, a, b))
+
+
+def _same_edit(a: UnitEdit, b: UnitEdit) -> bool:
+    words = ("units", "op", "value")
+    if any(getattr(a, word) != getattr(b, word) for word in words):
+        return False
+    if a.mask is None or b.mask is None:
+        return a.mask is b.mask
+    return _same(a.mask, b.mask)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+
+
+def _own(state: State) -> State:
+    """The state with inputs of its own: a caller may write into a latent and ask again."""
+    inputs = tuple(given.detach().clone() for given in state.inputs)
+    return replace(state, inputs=inputs, x=state.x.detach().clone())
+
+
+def _own_edits(edits: list[UnitEdit]) -> list[UnitEdit]:
+    """The same for the masks, which people paint in."""
+    return [
+        edit if edit.mask is None else replace(edit, mask=edit.mask.detach().clone())
+        for edit in edits
+    ]
+
+
+def _picture(image: Tensor | None) -> Tensor:
+    if image is None:
+        raise SteerbenchError("The generator gave no picture. Its last layer was not reached.")
+    return image
