@@ -1,0 +1,217 @@
+"""Laws that every generator obeys, run over one example of each kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import steerbench as sb
+from steerbench.errors import LatentError, LayerError, ShapeError, SpaceError
+from steerbench.generators import GENERATORS, BaseGenerator, load, save
+from tests.conftest import make_toy
+
+
+def wrapped_dcgan() -> BaseGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = nn.Sequential(
+            nn.ConvTranspose2d(12, 8, 4),
+            nn.BatchNorm2d(8),
+            nn.ReLU(inplace=True),
+            nn.ConvTranspose2d(8, 3, 4, 2, 1),
+            nn.Tanh(),
+        )
+    return sb.wrap(module, latent_shape=(12, 1, 1), prior="uniform", name="dcgan")
+
+
+EXAMPLES = {"stylegan2": make_toy, "wrapped": wrapped_dcgan}
+
+
+@pytest.fixture(scope="module", params=sorted(EXAMPLES))
+def generator(request: pytest.FixtureRequest) -> BaseGenerator:
+    return EXAMPLES[request.param]()
+
+
+def test_every_architecture_has_an_example() -> None:
+    assert set(GENERATORS) <= set(EXAMPLES)
+
+
+def test_it_fulfils_the_protocol(generator: BaseGenerator) -> None:
+    assert isinstance(generator, sb.types.Generator)
+
+
+def test_a_seed_alone_fixes_a_sample(generator: BaseGenerator) -> None:
+    together, alone = generator.sample(8, seed=0), generator.sample(1, seed=3)
+    assert torch.equal(together[3].data, alone.data)
+    assert together[3].seed == 3
+
+
+def test_seeds_are_numpys(generator: BaseGenerator) -> None:
+    random = np.random.RandomState(5)
+    size = int(np.prod(generator.spaces["z"].shape))
+    normal = generator.prior == "normal"
+    drawn = random.randn(1, size) if normal else random.uniform(-1, 1, (1, size))
+    assert np.array_equal(generator.sample(1, seed=5).data.numpy(), drawn.astype(np.float32))
+
+
+def test_pictures_have_the_shape_they_promise(generator: BaseGenerator) -> None:
+    picture = generator.render(generator.sample(3))
+    assert picture.shape == (3, 3, generator.resolution, generator.resolution)
+    assert picture.dtype == torch.float32
+    assert not picture.requires_grad
+
+
+def test_rendering_is_deterministic_and_does_not_depend_on_the_batch(
+    generator: BaseGenerator,
+) -> None:
+    exact = generator.double()
+    latent = exact.latent(generator.sample(4).data.double(), "z")
+    together = exact.render(latent)
+    assert torch.equal(together, exact.render(latent))
+    alone = torch.cat([exact.render(latent[i]) for i in range(4)])
+    assert torch.allclose(together, alone, atol=1e-6)
+
+
+def test_every_space_on_the_way_gives_the_same_picture(generator: BaseGenerator) -> None:
+    latent = generator.sample(2)
+    picture = generator.render(latent)
+    for name in generator.spaces:
+        converted = generator.to(latent, name)
+        assert tuple(converted.data.shape[1:]) == generator.spaces[name].shape
+        assert torch.allclose(generator.render(converted), picture, atol=1e-4), name
+
+
+def test_converting_against_the_chain_points_to_inversion(generator: BaseGenerator) -> None:
+    if len(generator.spaces) == 1:
+        pytest.skip("one space")
+    with pytest.raises(SpaceError, match=r"sb\.invert"):
+        generator.to(generator.sample(1, space="w"), "z")
+
+
+def test_every_layer_is_captured_with_the_shape_it_promises(generator: BaseGenerator) -> None:
+    latent = generator.sample(2)
+    captured = generator.capture(latent, [layer.name for layer in generator.layers])
+    for layer in generator.layers:
+        assert captured[layer.name].shape == (2, layer.channels, layer.height, layer.width)
+
+
+def test_an_edit_of_any_layer_is_captured_there_and_changes_the_picture(
+    generator: BaseGenerator,
+) -> None:
+    latent = generator.sample(2)
+    picture = generator.render(latent)
+    for layer in generator.layers:
+        edit = sb.UnitEdit(layer.name, tuple(range(layer.channels)), "set", 0.5)
+        assert generator.capture(latent, [layer.name], edits=[edit])[layer.name].eq(0.5).all()
+        assert not torch.equal(generator.render(latent, edits=[edit]), picture), layer.name
+    assert torch.equal(generator.render(latent), picture), "an edit left something behind"
+
+
+def test_an_edit_under_a_mask_leaves_the_rest_of_the_layer(generator: BaseGenerator) -> None:
+    latent, layer = generator.sample(1), generator.layers[0]
+    mask = torch.zeros(layer.height, layer.width)
+    mask[:, : layer.width // 2] = 1
+    edit = sb.UnitEdit(layer.name, (0,), "set", 3.0, mask)
+    before = generator.capture(latent, [layer.name])[layer.name]
+    after = generator.capture(latent, [layer.name], edits=[edit])[layer.name]
+    assert after[:, 0, :, : layer.width // 2].eq(3).all()
+    assert torch.equal(after[:, 0, :, layer.width // 2 :], before[:, 0, :, layer.width // 2 :])
+    assert torch.equal(after[:, 1:], before[:, 1:])
+
+
+def test_gradients_reach_the_latent_and_only_it(generator: BaseGenerator) -> None:
+    latent = generator.sample(2).requires_grad_()
+    generator.render(latent).square().mean().backward()
+    assert latent.grad is not None
+    assert latent.grad.abs().sum() > 0
+    assert all(p.grad is None for p in generator.module.parameters())
+
+
+def test_no_hook_and_no_mode_is_left_behind(generator: BaseGenerator) -> None:
+    latent = generator.sample(1)
+    state = torch.get_rng_state()
+    generator.capture(latent, [generator.layers[0].name])
+    with pytest.raises(LayerError):
+        generator.render(latent, edits=[sb.UnitEdit(generator.layers[0].name, (9999,))])
+    assert all(not part._forward_hooks for part in generator.module.modules())
+    assert not any(part.training for part in generator.module.modules())
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("noise", ["const", "none", "random"])
+def test_every_noise_mode_is_accepted(generator: BaseGenerator, noise: str) -> None:
+    latent = generator.sample(1)
+    once, twice = generator.render(latent, noise=noise), generator.render(latent, noise=noise)
+    differs = noise == "random" and generator.has_noise
+    assert torch.equal(once, twice) != differs
+
+
+def test_the_fast_path_draws_the_same_picture(generator: BaseGenerator) -> None:
+    latent = generator.sample(4)
+    exact, fast = generator.render(latent), generator.render(latent, precision="fast")
+    assert fast.dtype == torch.float32
+    assert (exact - fast).abs().mean() < 0.02 * exact.std()
+
+
+def test_prior_std_is_the_spread_of_samples(generator: BaseGenerator) -> None:
+    name = "w" if "w" in generator.spaces else "z"
+    vector = torch.zeros(generator.spaces[name].shape, dtype=torch.float64)
+    vector[1] = 1
+    drawn = generator.to(generator.sample(2000), name).data[:, 1]
+    assert generator.prior_std(name, vector) == pytest.approx(float(drawn.std()), rel=0.1)
+
+
+def test_codes_of_ones_own_are_taken_as_they_are(generator: BaseGenerator) -> None:
+    shape = generator.spaces["z"].shape
+    numbers = np.random.RandomState(0).randn(2, *shape)
+    assert torch.equal(generator.latent(numbers).data, torch.from_numpy(numbers))
+    assert len(generator.latent(numbers[..., None, None])) == 2
+    assert len(generator.latent(numbers[0])) == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "says"),
+    [
+        (lambda G: G.latent(np.zeros((2, 3))), ShapeError, "shape"),
+        (lambda G: G.latent(np.full((1, *G.spaces["z"].shape), np.nan)), LatentError, "NaN"),
+        (lambda G: G.latent("a room"), LatentError, "numbers"),
+        (lambda G: G.to(G.sample(1), "q"), SpaceError, "no space 'q'"),
+        (lambda G: G.render(make_toy(seed=9).sample(1)), SpaceError, "belongs to generator"),
+        (lambda G: G.capture(G.sample(1), [G.layers[0].name + "x"]), LayerError, "Did you mean"),
+        (lambda G: G.render(G.sample(1), noise="loud"), sb.errors.SteerbenchError, "const"),
+        (lambda G: G.render(G.sample(1), edits=["brighter"]), sb.errors.SteerbenchError, "Move"),
+        (lambda G: G.sample(0), sb.errors.SteerbenchError, "at least one"),
+        (lambda G: G.sample(1, label=3), sb.errors.CapabilityError, "not conditional"),
+        (lambda G: G.discriminator(torch.zeros(1, 3, 16, 16)), sb.errors.CapabilityError, "without"),
+    ],
+)
+def test_mistakes_are_explained(generator: BaseGenerator, spoil, error, says: str) -> None:
+    with pytest.raises(error, match=says):
+        spoil(generator)
+
+
+@pytest.mark.parametrize("architecture", sorted(GENERATORS))
+def test_a_saved_generator_is_the_same_one(architecture: str, tmp_path) -> None:
+    generator = EXAMPLES[architecture]()
+    save(generator, tmp_path / "g.safetensors")
+    again = load(tmp_path / "g.safetensors")
+    assert again.fingerprint == generator.fingerprint
+    latent = generator.sample(2)
+    assert torch.equal(again.render(latent), generator.render(latent))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_file_is_refused(share: float, tmp_path) -> None:
+    save(make_toy(), tmp_path / "g.safetensors")
+    whole = (tmp_path / "g.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(sb.errors.CheckpointError):
+        load(tmp_path / "cut.safetensors")
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(sb.errors.NotFoundError, match="Did you mean 'rooms'"):
+        sb.load("room")
