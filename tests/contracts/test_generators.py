@@ -185,7 +185,11 @@ def test_codes_of_ones_own_are_taken_as_they_are(generator: BaseGenerator) -> No
         (lambda G: G.render(G.sample(1), edits=["brighter"]), sb.errors.SteerbenchError, "Move"),
         (lambda G: G.sample(0), sb.errors.SteerbenchError, "at least one"),
         (lambda G: G.sample(1, label=3), sb.errors.CapabilityError, "not conditional"),
-        (lambda G: G.discriminator(torch.zeros(1, 3, 16, 16)), sb.errors.CapabilityError, "without"),
+        (
+            lambda G: G.discriminator(torch.zeros(1, 3, 16, 16)),
+            sb.errors.CapabilityError,
+            "without",
+        ),
     ],
 )
 def test_mistakes_are_explained(generator: BaseGenerator, spoil, error, says: str) -> None:

@@ -79,7 +79,9 @@ def test_spaces_and_generators_do_not_mix(toy, other_toy_generator) -> None:
     with pytest.raises(LayerError, match="there are 6 layers"):
         toy.sample(1, space="w") + direction().limited([6])
     with pytest.raises(SpaceError, match="not layer-wise"):
-        toy.sample(1, space="s") + sb.Direction("s", "s", np.ones(toy.spaces["s"].shape), layers=(0,))
+        toy.sample(1, space="s") + sb.Direction(
+            "s", "s", np.ones(toy.spaces["s"].shape), layers=(0,)
+        )
 
 
 def test_a_batch_is_taken_apart_and_joined(toy) -> None:
@@ -234,7 +236,7 @@ def test_a_diff_says_what_differs(recipe, toy) -> None:
 
 
 def test_a_recipe_of_another_generator_is_refused(recipe, other_toy_generator) -> None:
-    with pytest.raises(RecipeError, match="made with generator 'toy-0'.*its weights differ"):
+    with pytest.raises(RecipeError, match=r"made with generator 'toy-0'.*its weights differ"):
         recipe.render(other_toy_generator)
 
 

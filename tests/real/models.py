@@ -1,0 +1,70 @@
+"""The architectures of the real generators, written out from their stated conventions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class FaceDCGAN(nn.Module):
+    """A DCGAN of CelebA faces, 32x32: ``[N, 100, 1, 1]`` uniform to pictures in [-1, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator_deconv = nn.ModuleList(
+            [
+                nn.Sequential(nn.ConvTranspose2d(100, 256, 4, bias=False), nn.BatchNorm2d(256)),
+                nn.Sequential(nn.Conv2d(256, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128)),
+                nn.Sequential(nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64)),
+                nn.Sequential(nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32)),
+                nn.Sequential(nn.ConvTranspose2d(32, 3, 4, 2, 1)),
+            ]
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.generator_deconv[0](z)
+        for block in self.generator_deconv[1:-1]:
+            x = nn.functional.leaky_relu(block(x), 0.2)
+        return torch.tanh(self.generator_deconv[-1](x))
+
+
+def face_dcgan(folder: Path) -> FaceDCGAN:
+    module = FaceDCGAN()
+    module.load_state_dict(
+        torch.load(folder / "generator.pt", map_location="cpu", weights_only=True)
+    )
+    return module
+
+
+class FaceVAEDecoder(nn.Module):
+    """The decoder of a CelebA VAE, 64x64: ``[N, 10]`` normal to pictures in [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin1, self.lin2, self.lin3 = (
+            nn.Linear(10, 256),
+            nn.Linear(256, 256),
+            nn.Linear(256, 512),
+        )
+        self.convT_64 = nn.ConvTranspose2d(32, 32, 4, 2, 1)
+        self.convT1 = nn.ConvTranspose2d(32, 32, 4, 2, 1)
+        self.convT2 = nn.ConvTranspose2d(32, 32, 4, 2, 1)
+        self.convT3 = nn.ConvTranspose2d(32, 3, 4, 2, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.lin1(z).relu()
+        x = self.lin3(self.lin2(x).relu()).relu().reshape(-1, 32, 4, 4)
+        x = self.convT_64(x).relu()
+        return self.convT3(self.convT2(self.convT1(x).relu()).relu()).sigmoid()
+
+
+def face_vae(folder: Path) -> FaceVAEDecoder:
+    state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+    module = FaceVAEDecoder()
+    prefix = "decoder."
+    module.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    )
+    return module
