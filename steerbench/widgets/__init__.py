@@ -1,1 +1,21 @@
-"""."""
+"""Widgets for JupyterLab and Voila: steer a generator by hand and watch.
+
+>>> from steerbench import widgets
+>>> widgets.LatentSliders.__name__
+'LatentSliders'
+
+A component is built once and then only changed; nothing is displayed from a callback, and no
+mistake is printed: it stands in the component, in red. The pieces that components share are
+`Picture` (the picture, and the original under it), `Notice` (what went wrong, or well),
+`History` (undo and redo), `SaveRow` (a recipe or a PNG to a path) and `Scores` (what a predictor
+reads).
+"""
+
+from steerbench.widgets.history import History
+from steerbench.widgets.latent_sliders import LatentSliders
+from steerbench.widgets.notice import Notice
+from steerbench.widgets.picture import Picture
+from steerbench.widgets.save_row import SaveRow
+from steerbench.widgets.scores import Scores
+
+__all__ = ["History", "LatentSliders", "Notice", "Picture", "SaveRow", "Scores"]

@@ -1,0 +1,103 @@
+"""How the components look: one style sheet over JupyterLab's own colours, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ipywidgets
+
+from steerbench.errors import SteerbenchError, closest
+
+CSS = """
+.sb-panel {
+  --sb-text: var(--jp-ui-font-color1, #222);
+  --sb-faint: var(--jp-ui-font-color2, #666);
+  --sb-line: var(--jp-border-color2, #ddd);
+  --sb-accent: var(--jp-brand-color1, #1976d2);
+  color: var(--sb-text);
+  padding: 12px;
+  overflow: visible;
+  font-size: 13px;
+}
+.sb-columns { flex-flow: row wrap; gap: 24px; overflow: visible; }
+.sb-column { gap: 8px; overflow: visible; }
+.sb-panel .sb-row { gap: 6px; align-items: center; overflow: visible; }
+.sb-panel .widget-inline-hbox, .sb-panel .jupyter-button { margin: 0; }
+.sb-panel .jupyter-button { border-radius: 4px; width: auto; padding: 0 10px; }
+.sb-panel .jupyter-button:focus-visible, .sb-panel .noUi-handle:focus-visible {
+  outline: 2px solid var(--sb-accent); outline-offset: 2px;
+}
+.sb-panel input { border-radius: 4px; }
+.sb-head { color: var(--sb-faint); font-size: 12px; }
+.sb-head .widget-html-content { display: flex; gap: 6px; line-height: 18px; }
+.sb-head span:nth-child(1) { flex: 0 0 150px; padding-left: 4px; box-sizing: border-box; }
+.sb-head span:nth-child(2) { flex: 1; }
+.sb-head span:nth-child(3) { flex: 0 0 64px; }
+.sb-name input[type="text"] { border-color: transparent; background: transparent; }
+.sb-name input[type="text"]:hover, .sb-name input[type="text"]:focus {
+  border-color: var(--sb-line);
+}
+.sb-invalid input[type="text"] { border-color: #d32f2f; color: #d32f2f; }
+.sb-panel .noUi-connect { background: var(--sb-line); }
+.sb-panel .widget-readout { font-variant-numeric: tabular-nums; }
+.sb-picture {
+  position: relative; overflow: hidden; cursor: pointer; user-select: none;
+  border-radius: 6px; background: var(--jp-layout-color2, #eee);
+}
+.sb-picture img { width: 100%; margin: 0; display: block; -webkit-user-drag: none; }
+.sb-picture .sb-original { position: absolute; inset: 0; opacity: 0; pointer-events: none; }
+.sb-picture:active .sb-original, .sb-panel:has(.sb-compare:active) .sb-original { opacity: 1; }
+.sb-picture:active::after, .sb-panel:has(.sb-compare:active) .sb-picture::after {
+  content: "original"; position: absolute; left: 8px; bottom: 8px; padding: 1px 8px;
+  border-radius: 10px; background: #000a; color: #fff; font-size: 12px;
+}
+.sb-notice { margin: 8px 0 0; overflow: visible; }
+.sb-error, .sb-note {
+  padding: 6px 10px; border-radius: 4px; line-height: 1.4; white-space: normal;
+  border-left: 3px solid #d32f2f; background: #d32f2f1f; overflow-wrap: anywhere;
+}
+.sb-note { border-left-color: #2e7d32; background: #2e7d321f; }
+.sb-scores table { width: 100%; font-size: 12px; border-collapse: collapse; }
+.sb-scores th { color: var(--sb-faint); font-weight: normal; }
+.sb-scores th, .sb-scores td { padding: 1px 6px; text-align: right; line-height: 18px; }
+.sb-scores td:first-child, .sb-scores th:first-child { text-align: left; }
+"""
+
+
+def style_sheet() -> ipywidgets.HTML:
+    """The style sheet as an invisible widget; every component carries it."""
+    return ipywidgets.HTML(f"<style>{CSS}</style>", layout={"display": "none"})
+
+
+def button(text: str, icon: str, tooltip: str) -> ipywidgets.Button:
+    """A button as wide as its text."""
+    return ipywidgets.Button(
+        description=text, icon=icon, tooltip=tooltip, layout={"width": "auto", "flex": "0 0 auto"}
+    )
+
+
+def row(*children: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Controls side by side."""
+    box = ipywidgets.HBox(children)
+    box.add_class("sb-row")
+    return box
+
+
+def column(children: Iterable[ipywidgets.Widget], **layout: str) -> ipywidgets.VBox:
+    """Controls one below the other."""
+    box = ipywidgets.VBox(tuple(children), layout=layout)
+    box.add_class("sb-column")
+    return box
+
+
+def refuse_unknown(component: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Raise for keyword arguments that a component does not have, with the closest it has.
+
+    >>> refuse_unknown("LatentSliders", {"sede": 1}, ["seed", "size"])
+    Traceback (most recent call last):
+    ...
+    steerbench.errors.SteerbenchError: LatentSliders has no argument 'sede'. Did you mean 'seed'?
+    """
+    for name in given:
+        raise SteerbenchError(f"{component} has no argument {name!r}. {closest(name, known, 1)}")
