@@ -1,0 +1,88 @@
+"""The ``steerbench`` command.
+
+steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the first
+steerbench doctor        what is installed, how fast this machine is, what to do about trouble
+steerbench --version
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from steerbench import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Steer deep generative models by what they have learned.",
+)
+
+
+def main() -> None:
+    """The entry point."""
+    # Two spinning OpenMP threads beside another busy process slow torch down a hundredfold; set
+    # here, before torch is imported, and inherited by every kernel.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"steerbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say it and leave."),
+    ] = False,
+) -> None:
+    pass
+
+
+# Unknown options pass through to JupyterLab, so click must not sort options from arguments here.
+@app.command("lab", context_settings={"ignore_unknown_options": True})
+def _lab(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DIR] [JUPYTER_OPTIONS]...",
+            help="Where the chapters go (./steerbench-notebooks), then options for JupyterLab, "
+            "written --name=value.",
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    port: Annotated[int, typer.Option(help="The first port to try.")] = 8888,
+    solutions: Annotated[bool, typer.Option(help="Copy the worked answers too.")] = True,
+) -> None:
+    """Copy the chapters and open JupyterLab on the first. A chapter you edited is never touched."""
+    from steerbench.cli import lab
+    from steerbench.errors import SteerbenchError
+
+    folder, options = lab.split(arguments or [])
+    try:
+        for line in lab.copy_chapters(lab.chapters(), folder, solutions=solutions):
+            typer.echo(line)
+    except SteerbenchError as error:
+        typer.echo(f"steerbench lab: {error}", err=True)
+        raise typer.Exit(1) from error
+    lab.open_lab(folder, options, browser=browser, port=port)
+
+
+@app.command("doctor")
+def _doctor(
+    folder: Annotated[Path, typer.Option(help="Where you want to work.")] = Path(),
+) -> None:
+    """Look at the installation and the machine; exit with 1 if something essential is broken."""
+    from steerbench.cli import doctor
+
+    findings = doctor.examine(folder)
+    typer.echo(doctor.report(findings))
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
