@@ -12,7 +12,7 @@ from steerbench.generators.stylegan2_network import Discriminator, StyleGAN2Netw
 
 
 def export_generator(checkpoint: Path, target: Path, *, name: str = "rooms") -> StyleGAN2:
-    """Write the averaged generator of a checkpoint as an asset.
+    """Write the averaged generator of a checkpoint, with the plain discriminator, as an asset.
 
     The discriminator's weights are kept at half precision: it judges and continues training, and
     neither needs more. The generator keeps every bit.
@@ -27,7 +27,7 @@ def export_generator(checkpoint: Path, target: Path, *, name: str = "rooms") -> 
     )
     network.load_state_dict(_under(tensors, "ema."))
     discriminator = Discriminator(widths={int(k): v for k, v in settings["d_widths"].items()})
-    state = _under(tensors, "d.")
+    state = _under(tensors, "d.plain.") if settings["judge"] else _under(tensors, "d.")
     discriminator.load_state_dict({k: v.half().float() for k, v in state.items()})
     generator = StyleGAN2(network, name=name, discriminator=discriminator)
     save(generator, target, training={"settings": settings, "images": header["seen"]})

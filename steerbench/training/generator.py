@@ -4,20 +4,12 @@ Generator and discriminator play the non-saturating game with lazy R1 on real pi
 mixing, path-length regularisation and an exponential moving average of the generator's weights,
 which is what is kept. One batch of generated pictures serves both players' steps.
 
-Where computing time is short the game starts warm: for the first ``warm_images`` pictures the two
-networks are a variational autoencoder, the discriminator's trunk with a linear head encoding
-pictures to z, the generator decoding them::
-
-    loss = |x - G(z)|^2 / (2 sigma^2) + KL(q(z|x) || N(0, 1))        z ~ q(z|x)
-
-Pixels tell a decoder far more a step than a logit does, so rooms take shape early; the game then
-makes them sharp. Nothing but pictures is used in either part: no factor, no mask, no label.
+Where computing time is short, ``judge`` names a predictor whose frozen features the discriminator
+looks through as well (:mod:`steerbench.training.projected`).
 
 Reference: Karras et al. 2020 (arXiv 1912.04958) for the architecture, lazy regularisation and
 path length; Mescheder, Geiger, Nowozin, "Which Training Methods for GANs do actually Converge?"
-(2018, arXiv 1801.04406) for R1; Karras, Laine, Aila 2019 (arXiv 1812.04948) for style mixing;
-Kingma, Welling, "Auto-Encoding Variational Bayes" (2014, arXiv 1312.6114); the thought of joining
-the two is that of Larsen et al., "Autoencoding beyond pixels" (2016, arXiv 1512.09300).
+(2018, arXiv 1801.04406) for R1; Karras, Laine, Aila 2019 (arXiv 1812.04948) for style mixing.
 """
 
 from __future__ import annotations
@@ -36,8 +28,9 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from steerbench import image, store
-from steerbench.generators.stylegan2_network import Dense, Discriminator, StyleGAN2Network
+from steerbench.generators.stylegan2_network import Discriminator, StyleGAN2Network
 from steerbench.training.pictures import Pictures
+from steerbench.training.projected import ProjectedDiscriminator, feature_trunk
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
@@ -50,24 +43,29 @@ class Settings:
     widths: dict[int, int] = field(
         default_factory=lambda: {4: 128, 8: 128, 16: 128, 32: 64, 64: 32}
     )
-    d_widths: dict[int, int] = field(
-        default_factory=lambda: {4: 192, 8: 192, 16: 128, 32: 64, 64: 32}
-    )
+    d_widths: dict[int, int] = field(default_factory=lambda: {4: 96, 8: 96, 16: 64, 32: 32, 64: 16})
     z_dim: int = 128
     w_dim: int = 128
     mapping_layers: int = 4
     batch: int = 32
     learning_rate: float = 2e-3
-    r1_gamma: float = 0.3
+    r1_gamma: float = 0.05
     r1_every: int = 16
     path_weight: float = 2.0
-    path_every: int = 8
+    path_every: int = 16
     mixing: float = 0.5
-    warm_images: int = 0
-    warm_sigma: float = 0.4
+    judge: str = ""
     ema_images: int = 10_000
     precision: str = "bfloat16"
     seed: int = 0
+
+
+def discriminator(settings: Settings) -> nn.Module:
+    """A plain discriminator, or one that looks through a predictor's features as well."""
+    if not settings.judge:
+        return Discriminator(widths=settings.d_widths)
+    trunk, scales = feature_trunk(settings.judge)
+    return ProjectedDiscriminator(trunk, scales, widths=settings.d_widths)
 
 
 class Trainer:
@@ -88,31 +86,25 @@ class Trainer:
             widths=settings.widths,
             mapping_layers=settings.mapping_layers,
         )
-        self.d = Discriminator(widths=settings.d_widths)
-        self.encoder = Dense(self.d.out.weight.shape[1], 2 * settings.z_dim)
-        modules: tuple[nn.Module, ...] = (self.g, self.d, self.encoder)
-        for module in modules:
+        self.d = discriminator(settings)
+        for module in (self.g, self.d):
             module.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.g).requires_grad_(False)
-        self.start_optimisers()
+        self.g_optimiser = self._adam(self.g, settings.path_every if settings.path_weight else 0)
+        self.d_optimiser = self._adam(self.d, settings.r1_every)
         self.path_mean = torch.zeros((), device=self.device)
         self.seen, self.step_count = 0, 0
         self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.reseed()
 
-    def start_optimisers(self) -> None:
-        """Fresh optimisers, at the start and when the warm start ends."""
-        settings = self.settings
-        self.g_optimiser = self._adam(settings.path_every if settings.path_weight else 0, self.g)
-        self.d_optimiser = self._adam(settings.r1_every, self.d, self.encoder)
-
-    def _adam(self, every: int, *modules: nn.Module) -> torch.optim.Adam:
+    def _adam(self, module: nn.Module, every: int) -> torch.optim.Adam:
         """Adam whose rates make up for the regulariser's extra steps (Karras et al. 2020)."""
         ratio = every / (every + 1) if every else 1.0
-        parameters = [p for module in modules for p in module.parameters()]
         rate = self.settings.learning_rate * ratio
-        return torch.optim.Adam(parameters, lr=rate, betas=(0.0, 0.99**ratio), foreach=True)
+        return torch.optim.Adam(
+            module.parameters(), lr=rate, betas=(0.0, 0.99**ratio), foreach=True
+        )
 
     def reseed(self) -> None:
         """Give every process, and every stretch of a resumed run, its own random numbers."""
@@ -152,43 +144,16 @@ class Trainer:
         return torch.where(mixed & after, other, ws)
 
     def step(self) -> dict[str, float]:
-        """One step; returns what to watch."""
-        warm = self.seen < self.settings.warm_images
-        watch = self.autoencoder_step() if warm else self.adversarial_step()
-        self.seen += self.settings.batch * self.ranks
-        self.step_count += 1
-        self.update_average()
-        if warm and self.seen >= self.settings.warm_images:
-            self.start_optimisers()
-        return watch
-
-    def autoencoder_step(self) -> dict[str, float]:
-        """Encode, draw, decode, compare: one step of the warm start."""
-        real = self.real()
-        mean, log_variance = self.encoder(self.d.features(real, self.dtype)).chunk(2, dim=1)
-        log_variance = log_variance.clamp(-10, 4)
-        z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
-        w = self.g.mapping(z)
-        self.g.mapping.w_avg.lerp_(w.detach().mean(0), 0.005)
-        ws = w[:, None].expand(-1, self.g.synthesis.num_ws, -1)
-        error = (self.g.synthesis(ws, "random", self.dtype) - real).square().mean(0).sum()
-        kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean() / 2
-        loss = error / (2 * self.settings.warm_sigma**2) + kl
-        self.g_optimiser.zero_grad(set_to_none=True)
-        self.d_optimiser.zero_grad(set_to_none=True)
-        (loss / real[0].numel()).backward()
-        self.update(self.g_optimiser)
-        self.update(self.d_optimiser)
-        return {"error": error.item() / real[0].numel(), "kl": kl.item()}
-
-    def adversarial_step(self) -> dict[str, float]:
-        """One step of both players."""
+        """One step of both players; returns what to watch."""
         settings = self.settings
         fake = self.g.synthesis(self.latents(settings.batch), "random", self.dtype)
         watch = self.discriminator_step(fake.detach())
         watch |= self.generator_step(fake)
         if settings.path_weight and self.step_count % settings.path_every == 0:
             watch["path"] = self.path_step()
+        self.seen += settings.batch * self.ranks
+        self.step_count += 1
+        self.update_average()
         return watch
 
     def discriminator_step(self, fake: Tensor) -> dict[str, float]:
@@ -282,7 +247,7 @@ class Trainer:
         self.reseed()
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"g": self.g, "d": self.d, "ema": self.ema, "encoder": self.encoder}
+        return {"g": self.g, "d": self.d, "ema": self.ema}
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"g_optimiser": self.g_optimiser, "d_optimiser": self.d_optimiser}
