@@ -180,7 +180,7 @@ def _reach(points: Tensor, k: int) -> Tensor:
     """``[N]`` squared distance from each point to its k-th neighbour."""
     nearest = [
         # k + 1, because each point is its own nearest.
-        _squares(rows, points).kthvalue(k + 1, dim=1).values
+        _squares(rows, points).topk(k + 1, dim=1, largest=False).values[:, -1]
         for rows in points.split(BLOCK)
     ]
     return torch.cat(nearest)
@@ -188,8 +188,8 @@ def _reach(points: Tensor, k: int) -> Tensor:
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
     """Squared distances ``[len(a), len(b)]``; float64, since the product form cancels digits."""
-    squares = a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * (a @ b.T)
-    return squares.clamp(min=0)
+    products = torch.addmm(b.square().sum(1)[None], a, b.T, alpha=-2)
+    return products.add_(a.square().sum(1)[:, None]).clamp_(min=0)
 
 
 def _neighbours(real: Tensor, generated: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -43,14 +43,13 @@ def generator(
     data: Path = Path("runs/pictures-64"),
     out: Path = Path("runs/generator-64"),
     images: int = 1_000_000,
-    warm_images: int = 0,
+    judge: str = "",
     resolution: int = 64,
     batch: int = 32,
     precision: str = "bfloat16",
     device: str = "cpu",
     workers: int = 1,
     learning_rate: float = 2e-3,
-    warm_sigma: float = 0.4,
     resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
 ) -> None:
     """Train the default StyleGAN2 generator, on one or several processes of BATCH pictures."""
@@ -61,8 +60,7 @@ def generator(
         batch=batch,
         precision=precision,
         resolution=resolution,
-        warm_images=warm_images,
-        warm_sigma=warm_sigma,
+        judge=judge,
         learning_rate=learning_rate,
     )
     launch(run, workers, settings, data, out, images, device, resume)
@@ -77,6 +75,41 @@ def export(
     from steerbench.training.export import export_generator
 
     typer.echo(f"{export_generator(checkpoint, out)} -> {out}")
+
+
+@app.command()
+def attributes(
+    data: Path = Path("runs/pictures-64"),
+    held_out: Path = Path("runs/held-out-64"),
+    out: Path = Path("steerbench/assets/rooms-attributes.safetensors"),
+    seed: int = 0,
+    images: int = 200_000,
+    widths: Annotated[str, typer.Option(help="channels at 32, 16, 8 and 4")] = "32,64,96,128",
+) -> None:
+    """Train the oracle that reads every factor from a picture, and write its card."""
+    from steerbench.training.predictors import Settings, run
+
+    channels = tuple(int(width) for width in widths.split(","))
+    run(Settings(seed=seed, images=images, widths=channels), data, held_out, out)
+
+
+@app.command()
+def quality(
+    generator: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
+    n: int = 10_000,
+    data: Path = Path("runs/pictures-64"),
+    held_out: Path = Path("runs/held-out-64"),
+    out: Path = Path("runs/quality"),
+    judge: str = "rooms-attributes-2",
+    hardware: str = "2 CPU cores with bfloat16 matrix units",
+) -> None:
+    """Measure a generator against held-out renders, and write its card beside it."""
+    from steerbench.training.quality import run
+
+    result = run(
+        generator, judge=judge, data=data, held_out=held_out, out=out, n=n, hardware=hardware
+    )
+    typer.echo(f"{result['generated_against_rendered']} -> {out}")
 
 
 if __name__ == "__main__":
