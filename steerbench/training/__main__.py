@@ -85,12 +85,13 @@ def attributes(
     seed: int = 0,
     images: int = 200_000,
     widths: Annotated[str, typer.Option(help="channels at 32, 16, 8 and 4")] = "32,64,96,128",
+    hardware: str = "one CPU core with bfloat16 matrix units",
 ) -> None:
     """Train the oracle that reads every factor from a picture, and write its card."""
     from steerbench.training.predictors import Settings, run
 
     channels = tuple(int(width) for width in widths.split(","))
-    run(Settings(seed=seed, images=images, widths=channels), data, held_out, out)
+    run(Settings(seed=seed, images=images, widths=channels), data, held_out, out, hardware)
 
 
 @app.command()

@@ -18,6 +18,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from steerbench.predictors import AttributePredictor
+from steerbench.predictors.visibility import RULES
+from steerbench.training import pictures as cache
+
 
 def card(document: Mapping[str, Any]) -> str:
     """Render a card as Markdown.
@@ -43,3 +47,116 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [columns, *([row[column] for column in columns] for row in rows)]
     text = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
     return "\n".join([text[0], "|" + "---|" * len(columns), *text[1:]])
+
+
+def attributes_card(
+    name: str,
+    oracle: AttributePredictor,
+    training: Mapping[str, Any],
+    result: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """The card of an oracle, in Markdown."""
+    settings = training["settings"]
+    weights = sum(tensor.numel() for tensor in oracle.tensors().values())
+    rows: dict[str, list[dict[str, Any]]] = {"binary": [], "continuous": []}
+    for attribute in oracle.attributes:
+        score = result[attribute.name]
+        row: dict[str, Any] = {"attribute": attribute.name}
+        if attribute.kind == "binary":
+            row |= {"accuracy": score["accuracy"], "always the majority": score["majority"]}
+        else:
+            row |= {"R2": score["r2"], "RMSE": score["rmse"], "unit": attribute.unit}
+        shown = RULES[attribute.name].why if attribute.name in RULES else "always"
+        rows[attribute.kind].append(row | {"shows in": score["shows"], "where": shown})
+    return card(
+        {
+            "title": name,
+            "summary": f'Reads the {len(oracle.names)} factors of the world "rooms" from a '
+            f'picture: `sb.predictor("{name}")`.',
+            "facts": {
+                "architecture": f"convolutional network, widths {settings['widths']}, "
+                f"{settings['features']} features, {weights:,} weights",
+                "data": training["data"],
+                "training": f"{settings['images']:,} pictures in batches of {settings['batch']}, "
+                f"{training['seconds'] / 60:.0f} minutes",
+                "seed": settings["seed"],
+                "hardware": training["hardware"],
+                "judged on": training["held_out"] + "; every second one stamped with a watermark",
+                "licence": "MIT",
+            },
+            "tables": {
+                "Binary attributes: accuracy where they show": rows["binary"],
+                "Continuous attributes: R2 where they show": rows["continuous"],
+            },
+        }
+    )
+
+
+def generator_card(
+    name: str, header: Mapping[str, Any], result: Mapping[str, Any], hardware: str
+) -> str:
+    """The card of a generator, in Markdown."""
+    training = header.get("training", {})
+    settings = training.get("settings", {})
+    resolution = settings.get("resolution", "its own resolution")
+    worst = result["largest_difference"]
+    distances = [
+        {
+            "measure": label,
+            "generated": result["generated_against_rendered"][key],
+            "rendered": result["rendered_against_rendered"][key],
+        }
+        for key, label in (
+            ("precision", "precision (k = 3)"),
+            ("recall", "recall (k = 3)"),
+            ("density", "density (k = 5)"),
+            ("coverage", "coverage (k = 5)"),
+            ("frechet_distance", "Fréchet distance"),
+        )
+    ]
+    return card(
+        {
+            "title": name,
+            "summary": 'A StyleGAN2 of the world "rooms": `sb.load("rooms")`.',
+            "facts": {
+                "data": f"renders of the world rooms at {resolution}x{resolution}, seeds from "
+                f"{cache.TRAIN_SEED}; {_teacher(settings)}",
+                "steps": _steps(training, settings),
+                "seed": settings.get("seed", "not recorded"),
+                "hardware": hardware,
+                "fingerprint": f"`{result['generator']}`",
+                "licence": header.get("licence", "MIT"),
+            },
+            "tables": {
+                f"Quality: {result['n']:,} pictures against {result['n']:,} held-out renders": (
+                    distances
+                ),
+                "How often each binary attribute occurs": result["frequencies"],
+            },
+            "notes": [
+                f"Measured in the features of `{result['judge']}`, which took no part in the "
+                "generator's training (it learned to read factors from renders of the same "
+                "seeds). Its Fréchet distances compare with one another, not with those of an "
+                'Inception network. The column "rendered" of the first table compares two sets '
+                "of renders: what a perfect generator would get. In the second table generated "
+                "and rendered pictures are read by the same network, the true share stands beside.",
+                f"The largest difference is {abs(worst['difference'])} ({worst['attribute']}). "
+                f"Measured in {result['seconds']['all']:.0f} seconds.",
+            ],
+        }
+    )
+
+
+def _teacher(settings: Mapping[str, Any]) -> str:
+    if not settings.get("judge"):
+        return "pictures alone, no factor, mask or label"
+    return (
+        f"the discriminator also looks through the frozen features of `{settings['judge']}`, "
+        "which had learned the factors of such renders"
+    )
+
+
+def _steps(training: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    if "images" not in training:
+        return "not recorded"
+    return f"{training['images']:,} pictures, {settings.get('batch')} at a time a process"

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,10 @@ from tqdm.auto import tqdm
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import Attribute, AttributeNetwork, AttributePredictor, save
 from steerbench.predictors.attributes import scales
-from steerbench.predictors.visibility import RULES, visible
+from steerbench.predictors.visibility import visible
 from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
-from steerbench.training.cards import card
+from steerbench.training.cards import attributes_card
 from steerbench.worlds import Rooms, world
 
 HELD_OUT_LEAST = 2000
@@ -243,7 +243,9 @@ def _score(kind: str, given: Tensor, truth: Tensor) -> dict[str, float]:
     return {"r2": round(float(r2), 4), "rmse": round(float(error.sqrt()), 4)}
 
 
-def run(settings: Settings, data: Path, held_out: Path, out: Path) -> AttributePredictor:
+def run(
+    settings: Settings, data: Path, held_out: Path, out: Path, hardware: str
+) -> AttributePredictor:
     """Train, judge on held-out pictures, write the asset and the card beside it."""
     if len(cache.Pictures(held_out, limit=HELD_OUT_LEAST)) < HELD_OUT_LEAST:
         raise SteerbenchError(
@@ -257,54 +259,12 @@ def run(settings: Settings, data: Path, held_out: Path, out: Path) -> AttributeP
     judged = Examples(held_out)
     result = scores(oracle, judged)
     training = {
-        "data": f"{len(examples)} renders of the world rooms, seeds from {cache.TRAIN_SEED}",
-        "held_out": f"{len(judged)} renders of the world rooms, seeds from {cache.HELD_OUT_SEED}",
+        "data": f"{len(examples):,} renders of the world rooms, seeds from {cache.TRAIN_SEED}",
+        "held_out": f"{len(judged):,} renders of the world rooms, seeds from {cache.HELD_OUT_SEED}",
         "settings": asdict(settings) | {"widths": list(settings.widths)},
         "seconds": round(seconds),
+        "hardware": hardware,
     }
     save(oracle, out, training=training, scores=result, licence="MIT")
     write_text_atomic(out.with_suffix(".md"), attributes_card(out.stem, oracle, training, result))
     return oracle
-
-
-def attributes_card(
-    name: str,
-    oracle: AttributePredictor,
-    training: Mapping[str, Any],
-    result: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """The card of an oracle, in Markdown."""
-    settings = training["settings"]
-    weights = sum(tensor.numel() for tensor in oracle.tensors().values())
-    rows: dict[str, list[dict[str, Any]]] = {"binary": [], "continuous": []}
-    for attribute in oracle.attributes:
-        score = result[attribute.name]
-        row: dict[str, Any] = {"attribute": attribute.name}
-        if attribute.kind == "binary":
-            row |= {"accuracy": score["accuracy"], "always the majority": score["majority"]}
-        else:
-            row |= {"R2": score["r2"], "RMSE": score["rmse"], "unit": attribute.unit}
-        shown = RULES[attribute.name].why if attribute.name in RULES else "always"
-        rows[attribute.kind].append(row | {"shows in": score["shows"], "where": shown})
-    return card(
-        {
-            "title": name,
-            "summary": f'Reads the {len(oracle.names)} factors of the world "rooms" from a '
-            f'picture: `sb.predictor("{name}")`.',
-            "facts": {
-                "architecture": f"convolutional network, widths {settings['widths']}, "
-                f"{settings['features']} features, {weights:,} weights",
-                "data": training["data"],
-                "training": f"{settings['images']:,} pictures in batches of {settings['batch']}, "
-                f"{training['seconds'] / 60:.0f} minutes",
-                "seed": settings["seed"],
-                "hardware": "one of 2 CPU cores with bfloat16 matrix units, shared with other work",
-                "judged on": training["held_out"] + "; every second one stamped with a watermark",
-                "licence": "MIT",
-            },
-            "tables": {
-                "Binary attributes: accuracy where they show": rows["binary"],
-                "Continuous attributes: R2 where they show": rows["continuous"],
-            },
-        }
-    )

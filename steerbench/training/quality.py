@@ -32,7 +32,7 @@ from steerbench.generators import load
 from steerbench.metrics import density_coverage, frechet_distance, kernel_distance, precision_recall
 from steerbench.predictors import AttributePredictor, predictor
 from steerbench.training import pictures as cache
-from steerbench.training.cards import card
+from steerbench.training.cards import generator_card
 from steerbench.types import Generator
 
 BATCH = 64
@@ -146,76 +146,6 @@ def measure(
             "all": round(time.time() - started, 1),
         },
     }
-
-
-def generator_card(
-    name: str, header: Mapping[str, Any], result: Mapping[str, Any], hardware: str
-) -> str:
-    """The card of a generator, in Markdown."""
-    training = header.get("training", {})
-    settings = training.get("settings", {})
-    resolution = settings.get("resolution", "its own resolution")
-    worst = result["largest_difference"]
-    distances = [
-        {
-            "measure": label,
-            "generated": result["generated_against_rendered"][key],
-            "rendered": result["rendered_against_rendered"][key],
-        }
-        for key, label in (
-            ("precision", "precision (k = 3)"),
-            ("recall", "recall (k = 3)"),
-            ("density", "density (k = 5)"),
-            ("coverage", "coverage (k = 5)"),
-            ("frechet_distance", "Fréchet distance"),
-        )
-    ]
-    return card(
-        {
-            "title": name,
-            "summary": 'A StyleGAN2 of the world "rooms": `sb.load("rooms")`.',
-            "facts": {
-                "data": f"renders of the world rooms at {resolution}x{resolution}, seeds from "
-                f"{cache.TRAIN_SEED}; {_teacher(settings)}",
-                "steps": _steps(training, settings),
-                "seed": settings.get("seed", "not recorded"),
-                "hardware": hardware,
-                "fingerprint": f"`{result['generator']}`",
-                "licence": header.get("licence", "MIT"),
-            },
-            "tables": {
-                f"Quality: {result['n']:,} pictures against {result['n']:,} held-out renders": (
-                    distances
-                ),
-                "How often each binary attribute occurs": result["frequencies"],
-            },
-            "notes": [
-                f"Measured in the features of `{result['judge']}`, which took no part in the "
-                "generator's training (it learned to read factors from renders of the same "
-                "seeds). Its Fréchet distances compare with one another, not with those of an "
-                'Inception network. The column "rendered" of the first table compares two sets '
-                "of renders: what a perfect generator would get. In the second table generated "
-                "and rendered pictures are read by the same network, the true share stands beside.",
-                f"The largest difference is {abs(worst['difference'])} ({worst['attribute']}). "
-                f"Measured in {result['seconds']['all']:.0f} seconds.",
-            ],
-        }
-    )
-
-
-def _teacher(settings: Mapping[str, Any]) -> str:
-    if not settings.get("judge"):
-        return "pictures alone, no factor, mask or label"
-    return (
-        f"the discriminator also looks through the frozen features of `{settings['judge']}`, "
-        "which had learned the factors of such renders"
-    )
-
-
-def _steps(training: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    if "images" not in training:
-        return "not recorded"
-    return f"{training['images']:,} pictures, {settings.get('batch')} at a time a process"
 
 
 def run(

@@ -135,4 +135,4 @@ def test_a_training_is_fixed_by_its_seed(small_cache) -> None:
 
 def test_too_few_held_out_pictures_are_refused(small_cache, tmp_path) -> None:
     with pytest.raises(SteerbenchError, match="fewer than 2000"):
-        run(Settings(), small_cache, small_cache, tmp_path / "oracle.safetensors")
+        run(Settings(), small_cache, small_cache, tmp_path / "oracle.safetensors", "a test")
