@@ -221,9 +221,12 @@ def scores(oracle: AttributePredictor, examples: Examples) -> dict[str, dict[str
         accuracy of always giving the more frequent answer. Every second picture is stamped with
         a watermark.
     """
-    marked = torch.arange(len(examples)) % 2 == 1
-    images, factors, shows = examples.batch(np.arange(len(examples)), marked)
-    read = oracle.predict(images)
+    parts = []
+    for indices in np.array_split(np.arange(len(examples)), -(-len(examples) // 512)):
+        marked = torch.from_numpy(indices % 2 == 1)
+        images, factors, shows = examples.batch(indices, marked)
+        parts.append((oracle.predict(images), factors, shows))
+    read, factors, shows = (torch.cat(columns) for columns in zip(*parts))
     return {
         attribute.name: {
             "shows": round(float(where.float().mean()), 4),
