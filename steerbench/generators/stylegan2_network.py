@@ -168,11 +168,13 @@ class SynthesisLayer(nn.Module):
         x = F.conv2d(x * style[:, :, None, None].to(x.dtype), kernel, padding=1)
         if self.up:
             x = F.pixel_shuffle(x, 2)
-        added = self.noise(noise, x)
-        bias = self.bias[:, None, None] if added is None else self.bias[:, None, None] + added
         # The gain of the rectifier moves inside it: it is homogeneous, and a pass is saved.
         gain = (ROOT2 * demodulation)[:, :, None, None]
-        x = torch.addcmul((ROOT2 * bias).to(x.dtype), x, gain.to(x.dtype))
+        x = torch.addcmul((ROOT2 * self.bias)[:, None, None].to(x.dtype), x, gain.to(x.dtype))
+        added = self.noise(noise, x)
+        if added is not None:
+            # Bias and noise joined first would be of another memory format than x: far slower.
+            x = x + (ROOT2 * added).to(x.dtype)
         return F.leaky_relu(x, SLOPE)
 
     def kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -269,7 +269,7 @@ def train(
     *,
     images: int,
     out: Path,
-    save_every: int = 16_000,
+    save_every: int = 4_000,
     grid_every: int = 8_000,
 ) -> None:
     """Train until ``images`` pictures were seen, with grids, checkpoints and a log in ``out``."""
