@@ -43,7 +43,7 @@ class DirectionRow(ipywidgets.HBox):
             value=direction.name,
             continuous_update=False,
             tooltip="The direction's name; click to change it",
-            layout={"width": "150px", "flex": "0 0 auto"},
+            layout={"width": "132px", "flex": "0 0 auto"},
         )
         self.name.add_class("sb-name")
         self.slider = ipywidgets.FloatSlider(
@@ -54,6 +54,7 @@ class DirectionRow(ipywidgets.HBox):
             tooltip="How far along the direction, in standard deviations; arrow keys work",
             layout={"flex": "1 1 140px", "width": "auto", "min_width": "0"},
         )
+        self.slider.add_class("sb-middle")
         self.layers = ipywidgets.Text(
             value=write_layers(direction.layers),
             continuous_update=False,
@@ -61,7 +62,7 @@ class DirectionRow(ipywidgets.HBox):
             tooltip=f"Layers that may change: all, or some of 0 to {count - 1}, like 0-3,7"
             if count
             else "This space is not layer-wise",
-            layout={"width": "64px", "flex": "0 0 auto"},
+            layout={"width": "60px", "flex": "0 0 auto"},
         )
         super().__init__([self.name, self.slider, self.layers])
         self.add_class("sb-row")

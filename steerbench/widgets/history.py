@@ -30,7 +30,7 @@ class History(Generic[State]):
     """The present state, what came before it and what was undone.
 
     Args:
-        first: The first state. States are compared with ``==``.
+        first: The first state; it stays at hand as an attribute. States are compared with ``==``.
         clock: Seconds that pass; for tests.
 
     Attributes:
@@ -61,6 +61,10 @@ class History(Generic[State]):
             self._past.append(self.present)
         self._undone.clear()
         self.present, self._what, self._when = state, what, now
+
+    def rest(self) -> None:
+        """The last change has been drawn: from here on the pause counts, however slow it was."""
+        self._when = self._clock()
 
     def undo(self) -> State:
         """One step back, if there is one; the present."""

@@ -171,11 +171,13 @@ class LatentSliders(ipywidgets.VBox):
             "<span>Direction</span><span>Standard deviations</span><span>Layers</span>"
         )
         head.add_class("sb-head")
-        right = [head, *has.rows, row(has.reset, has.undo, has.redo), self._save]
+        directions = column(has.rows)
+        directions.add_class("sb-directions")
+        right = [head, directions, row(has.reset, has.undo, has.redo), self._save]
         columns = ipywidgets.HBox(
             [
                 column(left, width=f"{size}px", max_width="100%"),
-                column(right, flex="1 1 400px", max_width="640px", min_width="0"),
+                column(right, flex="1 1 380px", max_width="640px", min_width="0"),
             ]
         )
         columns.add_class("sb-columns")
@@ -212,6 +214,7 @@ class LatentSliders(ipywidgets.VBox):
         self.notice.fail(self._controls.problem)
         with self.notice.guard(), self.renderer.lock:
             self._draw()
+        self.history.rest()
 
     def _draw(self) -> None:
         """Draw the present setting, and the original where it is another one.

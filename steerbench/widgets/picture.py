@@ -33,8 +33,8 @@ class Picture(ipywidgets.Box):
     """
 
     def __init__(self, size: int = 384) -> None:
-        self._shown = _image("sb-shown", "Press and hold to see the original")
-        self._original = _image("sb-original", None)
+        self._shown = _image("sb-shown")
+        self._original = _image("sb-original")
         layout = {"width": f"{size}px", "max_width": "100%"}
         super().__init__([self._shown, self._original], layout=layout)
         self.add_class("sb-picture")
@@ -68,8 +68,8 @@ def encode(image: Tensor) -> tuple[str, bytes]:
     return "jpeg", encode_jpeg(image, QUALITY)
 
 
-def _image(name: str, tooltip: str | None) -> ipywidgets.Image:
-    image = ipywidgets.Image(tooltip=tooltip)
+def _image(name: str) -> ipywidgets.Image:
+    image = ipywidgets.Image()  # without a tooltip, on which the browser's side of Image fails
     image.add_class(name)
     return image
 

@@ -20,27 +20,35 @@ CSS = """
   overflow: visible;
   font-size: 13px;
 }
-.sb-columns { flex-flow: row wrap; gap: 24px; overflow: visible; }
+.sb-columns { flex-flow: row wrap; gap: 28px; overflow: visible; }
 .sb-column { gap: 8px; overflow: visible; }
-.sb-panel .sb-row { gap: 6px; align-items: center; overflow: visible; }
+.sb-directions { gap: 2px; max-height: 396px; padding-right: 2px; overflow: hidden auto; }
+.sb-panel .sb-row { gap: 8px; align-items: center; overflow: visible; }
 .sb-panel .widget-inline-hbox, .sb-panel .jupyter-button { margin: 0; }
 .sb-panel .jupyter-button { border-radius: 4px; width: auto; padding: 0 10px; }
 .sb-panel .jupyter-button:focus-visible, .sb-panel .noUi-handle:focus-visible {
   outline: 2px solid var(--sb-accent); outline-offset: 2px;
 }
 .sb-panel input { border-radius: 4px; }
-.sb-head { color: var(--sb-faint); font-size: 12px; }
-.sb-head .widget-html-content { display: flex; gap: 6px; line-height: 18px; }
-.sb-head span:nth-child(1) { flex: 0 0 150px; padding-left: 4px; box-sizing: border-box; }
+.sb-head { border-bottom: 1px solid var(--sb-line); margin: 0; color: var(--sb-faint); }
+.sb-head .widget-html-content { display: flex; gap: 8px; font-size: 12px; line-height: 22px; }
+.sb-head span:nth-child(1) { flex: 0 0 132px; padding-left: 8px; box-sizing: border-box; }
 .sb-head span:nth-child(2) { flex: 1; }
-.sb-head span:nth-child(3) { flex: 0 0 64px; }
+.sb-head span:nth-child(3) { flex: 0 0 60px; padding-left: 8px; box-sizing: border-box; }
 .sb-name input[type="text"] { border-color: transparent; background: transparent; }
 .sb-name input[type="text"]:hover, .sb-name input[type="text"]:focus {
-  border-color: var(--sb-line);
+  border-color: var(--sb-line); background: var(--jp-layout-color1, #fff);
 }
 .sb-invalid input[type="text"] { border-color: #d32f2f; color: #d32f2f; }
 .sb-panel .noUi-connect { background: var(--sb-line); }
-.sb-panel .widget-readout { font-variant-numeric: tabular-nums; }
+.sb-panel .sb-middle .noUi-base::before {
+  content: ""; position: absolute; left: 50%; top: -4px; height: 12px; width: 1px;
+  background: var(--sb-faint);
+}
+.sb-panel .widget-readout {
+  min-width: 38px; width: 38px; margin: 0 0 0 6px; padding: 0;
+  text-align: right; font-variant-numeric: tabular-nums;
+}
 .sb-picture {
   position: relative; overflow: hidden; cursor: pointer; user-select: none;
   border-radius: 6px; background: var(--jp-layout-color2, #eee);
