@@ -40,30 +40,50 @@ def pictures(
 
 @app.command()
 def generator(
-    data: Path = Path("runs/pictures-64"),
-    out: Path = Path("runs/generator-64"),
-    images: int = 1_000_000,
-    judge: str = "",
+    world: str = "rooms",
     resolution: int = 64,
-    batch: int = 32,
-    precision: str = "bfloat16",
-    device: str = "cpu",
-    workers: int = 1,
+    out: Annotated[Path | None, typer.Option(help="by default runs/generator-RESOLUTION")] = None,
+    data: Annotated[Path | None, typer.Option(help="by default runs/pictures-RESOLUTION")] = None,
+    pictures: Annotated[int, typer.Option(help="how many to render, while training")] = 32768,
+    watermark: float = 0.0,
+    images: Annotated[int, typer.Option(help="train until so many were seen")] = 1_000_000,
+    batch: Annotated[int, typer.Option(help="pictures a step and process")] = 32,
+    workers: Annotated[int, typer.Option(help="processes of one thread each")] = 1,
+    judge: Annotated[str, typer.Option(help="a predictor to look through as well")] = "",
+    channel_base: int = 2048,
+    channel_max: int = 128,
+    d_channel_base: int = 1024,
+    d_channel_max: int = 96,
     learning_rate: float = 2e-3,
+    path_weight: float = 2.0,
+    precision: str = "bfloat16",
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps")] = "cpu",
+    seed: int = 0,
     resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
 ) -> None:
-    """Train the default StyleGAN2 generator, on one or several processes of BATCH pictures."""
+    """Train the default StyleGAN2 generator."""
     from steerbench.training.generator import Settings, run
     from steerbench.training.parallel import launch
+    from steerbench.training.pictures import rendering
 
     settings = Settings(
-        batch=batch,
-        precision=precision,
         resolution=resolution,
-        judge=judge,
+        channel_base=channel_base,
+        channel_max=channel_max,
+        d_channel_base=d_channel_base,
+        d_channel_max=d_channel_max,
+        batch=batch,
         learning_rate=learning_rate,
+        path_weight=path_weight,
+        judge=judge,
+        precision=precision,
+        seed=seed,
     )
-    launch(run, workers, settings, data, out, images, device, resume)
+    cache = data or Path(f"runs/pictures-{resolution}")
+    target = out or Path(f"runs/generator-{resolution}")
+    options = {"resolution": resolution, "world_name": world, "watermark": watermark}
+    with rendering(cache, pictures, **options):
+        launch(run, workers, settings, cache, target, images, device, resume)
 
 
 @app.command()

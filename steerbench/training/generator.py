@@ -18,7 +18,7 @@ import copy
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,9 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from steerbench import image, store
+from steerbench.errors import SteerbenchError
 from steerbench.generators.stylegan2_network import Discriminator, StyleGAN2Network
-from steerbench.training.pictures import Pictures
+from steerbench.training.pictures import Pictures, wait_for_pictures
 from steerbench.training.projected import ProjectedDiscriminator, feature_trunk
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
@@ -40,10 +41,10 @@ class Settings:
     """Everything that decides a run besides the pictures."""
 
     resolution: int = 64
-    widths: dict[int, int] = field(
-        default_factory=lambda: {4: 128, 8: 128, 16: 128, 32: 64, 64: 32}
-    )
-    d_widths: dict[int, int] = field(default_factory=lambda: {4: 96, 8: 96, 16: 64, 32: 32, 64: 16})
+    channel_base: int = 2048
+    channel_max: int = 128
+    d_channel_base: int = 1024
+    d_channel_max: int = 96
     z_dim: int = 128
     w_dim: int = 128
     mapping_layers: int = 4
@@ -58,6 +59,25 @@ class Settings:
     ema_images: int = 10_000
     precision: str = "bfloat16"
     seed: int = 0
+
+    @property
+    def widths(self) -> dict[int, int]:
+        """Channels of the generator at each resolution."""
+        return _widths(self.resolution, self.channel_base, self.channel_max)
+
+    @property
+    def d_widths(self) -> dict[int, int]:
+        """Channels of the discriminator at each resolution."""
+        return _widths(self.resolution, self.d_channel_base, self.d_channel_max)
+
+
+def _widths(resolution: int, base: int, most: int) -> dict[int, int]:
+    sizes = [2**k for k in range(2, resolution.bit_length())]
+    if not sizes or sizes[-1] != resolution:
+        raise SteerbenchError(
+            f"A resolution of {resolution} was asked for. Use a power of two from 8 up."
+        )
+    return {size: min(most, base // size) for size in sizes}
 
 
 def discriminator(settings: Settings) -> nn.Module:
@@ -258,10 +278,9 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _plain(settings: Settings) -> dict[str, object]:
-    values = asdict(settings)
-    for name in ("widths", "d_widths"):
-        values[name] = {str(k): v for k, v in getattr(settings, name).items()}
-    return values
+    widths = {str(size): width for size, width in settings.widths.items()}
+    d_widths = {str(size): width for size, width in settings.d_widths.items()}
+    return asdict(settings) | {"widths": widths, "d_widths": d_widths}
 
 
 def train(
@@ -303,9 +322,16 @@ def _append(path: Path, row: dict[str, float]) -> None:
         file.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + "\n")
 
 
-def run(settings: Settings, data: Path, out: Path, images: int, device: str, resume: bool) -> None:
+def run(
+    settings: Settings,
+    data: Path,
+    out: Path,
+    images: int,
+    device: str,
+    resume: bool,
+) -> None:
     """Build or restore a trainer and train; what each process of a joint run calls."""
-    trainer = Trainer(settings, Pictures(data), device)
+    trainer = Trainer(settings, wait_for_pictures(data), device)
     if resume:
         trainer.restore(out / "latest.safetensors")
     train(trainer, images=images, out=out)

@@ -3,14 +3,19 @@
 Rendering a picture costs several times more than a training step spends on it, so pictures are
 kept in shards of raw pixels with their factors and masks. Shards are written whole or not at all
 and picture ``i`` of the cache is the picture of seed ``first_seed + i``: a cache can be filled by
-several processes, interrupted, and extended while a run already reads it.
+several processes, interrupted, and extended while a run already reads it (:func:`rendering`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,6 +78,32 @@ def _render_shard(
     tensors = {"pixels": pixels, "factors": factors, "masks": batch.masks.to(torch.uint8)}
     header = {"world": world_name, "factors": list(source.factor_names), "resolution": resolution}
     store.save(_shard(folder, index), tensors, header)
+
+
+@contextlib.contextmanager
+def rendering(folder: Path, count: int, **options: Any) -> Iterator[None]:
+    """Fill a cache in a process of its own for the length of a ``with`` block."""
+    process = multiprocessing.get_context("spawn").Process(
+        target=render, args=(folder, count), kwargs=options, daemon=True
+    )
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def wait_for_pictures(folder: Path, *, seconds: float = 600) -> Pictures:
+    """The pictures of a cache that is being filled, as soon as its first shard is there.
+
+    Raises:
+        NotFoundError: There was none after so many seconds.
+    """
+    until = time.monotonic() + seconds
+    while not _shard(folder, 0).exists() and time.monotonic() < until:
+        time.sleep(0.5)
+    return Pictures(folder)
 
 
 class Pictures:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from steerbench.errors import NotFoundError
+from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.generators import load
 from steerbench.training import pictures
 from steerbench.training.export import export_generator
@@ -17,7 +17,7 @@ from steerbench.training.pictures import Pictures
 from steerbench.training.projected import ProjectedDiscriminator
 from steerbench.worlds import world
 
-SMALL = {"widths": {4: 8, 8: 8, 16: 8, 32: 8}, "d_widths": {4: 8, 8: 8, 16: 8, 32: 8}}
+SMALL = {"channel_max": 8, "d_channel_max": 8}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,20 @@ def test_shards_that_exist_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch
     before = [path.stat().st_mtime_ns for path in sorted(cache.iterdir())]
     pictures.render(cache, 32, resolution=32)
     assert [path.stat().st_mtime_ns for path in sorted(cache.iterdir())] == before
+
+
+def test_a_run_starts_with_the_first_shard(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(NotFoundError):
+        pictures.wait_for_pictures(tmp_path, seconds=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "SHARD", 16)
+        assert len(pictures.wait_for_pictures(cache)) == 32
+
+
+def test_a_resolution_is_a_power_of_two() -> None:
+    assert settings(resolution=64, channel_max=32).widths == {4: 32, 8: 32, 16: 32, 32: 32, 64: 32}
+    with pytest.raises(SteerbenchError, match="power of two"):
+        settings(resolution=48).widths  # noqa: B018
 
 
 def test_an_empty_cache_says_how_to_fill_it(tmp_path: Path) -> None:
