@@ -115,7 +115,8 @@ def test_the_real_chapters_are_found():
 
 def test_the_command_line_opens_the_first_chapter(source):
     line = lab.command(source, ["--debug"], browser=False, port=9000)
-    assert str(source / "00_first.ipynb") in line
+    assert "--LabApp.default_url=/lab/tree/00_first.ipynb" in line
+    assert f"--ServerApp.root_dir={source}" in line
     assert {"--no-browser", "--ServerApp.port=9000", "--debug"} <= set(line)
     assert "--no-browser" not in lab.command(source, [], browser=True, port=9000)
 

@@ -151,8 +151,11 @@ def _write_manifest(target: Path, known: dict[str, str]) -> None:
 
 def command(folder: Path, options: Sequence[str], *, browser: bool, port: int) -> list[str]:
     """The command line of JupyterLab, opening the first chapter."""
-    first = min(folder.glob("*.ipynb"))
-    line = [sys.executable, "-m", "jupyterlab", str(first), f"--ServerApp.port={port}"]
+    first = min(path.name for path in folder.glob("*.ipynb"))
+    line = [
+        *(sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}"),
+        *(f"--LabApp.default_url=/lab/tree/{first}", f"--ServerApp.port={port}"),
+    ]
     if not browser:
         line.append("--no-browser")
     # Containers run as root; there the server would refuse, and a token still guards it.
