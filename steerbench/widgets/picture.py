@@ -49,11 +49,11 @@ class Picture(ipywidgets.Box):
 
     @property
     def data(self) -> bytes:
-        return self._shown.value
+        return bytes(self._shown.value)
 
     @property
     def original_data(self) -> bytes:
-        return self._original.value
+        return bytes(self._original.value)
 
 
 def encode(image: Tensor) -> tuple[str, bytes]:

@@ -1,0 +1,240 @@
+"""Films: a tour through latents, or a walk through the prior, as mp4 or gif.
+
+>>> import tempfile, torch
+>>> from steerbench.generators import wrap
+>>> G = wrap(torch.nn.Sequential(torch.nn.ConvTranspose2d(8, 3, 4), torch.nn.Tanh()), (8, 1, 1))
+>>> path = film(G, G.sample(3, seed=0), Path(tempfile.mkdtemp()) / "tour.gif", frames_per_leg=4)
+>>> path.name
+'tour.gif'
+
+Between two codes of a normal prior the way goes along the sphere on which nearly all codes lie
+(slerp); a straight line would cut through the middle, where pictures are average. In every other
+space it is a straight line. A walk is a tour through codes drawn one after the other.
+
+Reference for slerp: Shoemake, "Animating Rotation with Quaternion Curves" (1985); in latent
+spaces: White, "Sampling Generative Networks" (2016, arXiv 1609.04468).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench.errors import FileError, SteerbenchError, closest
+from steerbench.generators.base import BaseGenerator
+from steerbench.image import resize, to_uint8
+from steerbench.types import Latent
+
+SUFFIXES = (".mp4", ".gif")
+SMALLEST = 256
+"""Films of smaller pictures are enlarged to about this side, unless a size is given."""
+BATCH = 8
+
+
+def film(
+    generator: BaseGenerator,
+    latents: Latent | Sequence[Latent] | int | None = None,
+    path: str | os.PathLike[str] = "film.mp4",
+    *,
+    steps: int = 8,
+    frames_per_leg: int = 24,
+    frames_per_second: int = 24,
+    loop: bool = False,
+    space: str | None = None,
+    size: int | None = None,
+) -> Path:
+    """Render a film and write it, atomically.
+
+    Args:
+        generator: The generator.
+        latents: The codes to pass through, at least two: a batch, or several. A seed, or None for
+            seed 0, stands for a walk through ``steps`` codes of the prior.
+        path: Where; ``.mp4`` (H.264) or ``.gif``. An existing file is replaced at the end.
+        steps: How many codes a walk passes through.
+        frames_per_leg: Frames from one code to the next.
+        frames_per_second: At which the film is played, 1 to 60.
+        loop: Go back from the last code to the first, so that the end meets the beginning.
+        space: Where the way is taken, ``"w"`` for instance; by default where the codes are.
+        size: The side of a frame in pixels, rounded up to an even number; by default the
+            generator's own, or a few times that where it is small.
+
+    Returns:
+        The path.
+
+    Raises:
+        SteerbenchError: There are fewer than two codes, or a number makes no sense.
+        SpaceError: The codes belong to another generator, or there is no way to the space.
+        FileError: The suffix is another one, or the file cannot be written.
+    """
+    target = _target(path)
+    _check_numbers(steps, frames_per_leg, frames_per_second, size)
+    if latents is None or isinstance(latents, int):
+        latents = generator.sample(steps, seed=latents or 0)
+    stops = _stops(generator, latents, space)
+    side = _side(generator.resolution if size is None else size, enlarge=size is None)
+    total = frames_per_leg * (len(stops) - (not loop)) + (not loop)
+    frames = _frames(generator, tour(generator, stops, frames_per_leg, loop), side)
+    shown = tqdm(frames, total=total, desc=target.name, unit="frame", delay=1.0)
+    _write(target, shown, frames_per_second)
+    return target
+
+
+def tour(
+    generator: BaseGenerator, stops: Latent, frames_per_leg: int, loop: bool = False
+) -> Iterator[Latent]:
+    """The codes of a film one by one, each stop included; a loop leaves the last (first) one out.
+
+    >>> from steerbench.generators import wrap
+    >>> G = wrap(torch.nn.Sequential(torch.nn.ConvTranspose2d(8, 3, 4)), (8, 1, 1))
+    >>> len(list(tour(G, G.sample(3, seed=0), frames_per_leg=4)))
+    9
+    """
+    round_ = generator.prior == "normal" and stops.space == generator.latent_space
+    between = slerp if round_ else torch.lerp
+    last = len(stops) if loop else len(stops) - 1
+    for leg in range(last):
+        here, there = stops[leg], stops[(leg + 1) % len(stops)]
+        for frame in range(frames_per_leg):
+            yield here.with_data(between(here.data, there.data, frame / frames_per_leg))
+    if not loop:
+        yield stops[last]
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """From a to b along the circle through both, for codes ``[N, D]``; lengths go linearly.
+
+    >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]), 0.5)
+    tensor([[1.0607, 1.0607]])
+    """
+    length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
+    unit_a = a / length_a.clamp_min(1e-12)
+    unit_b = b / length_b.clamp_min(1e-12)
+    cosine = (unit_a * unit_b).sum(dim=-1, keepdim=True).clamp(-1, 1)
+    angle = torch.acos(cosine)
+    sine = torch.sin(angle)
+    way = (torch.sin((1 - t) * angle) * unit_a + torch.sin(t * angle) * unit_b) / sine
+    # Where both point the same way, or exactly opposite, there is no one circle.
+    way = torch.where(sine.abs() < 1e-4, torch.lerp(unit_a, unit_b, t), way)
+    return way * torch.lerp(length_a, length_b, t)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    target = Path(path).expanduser()
+    suffix = target.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FileError(
+            f"A film was to be written to {str(target)!r}. Give a name that ends in .mp4 or .gif. "
+            f"{closest(suffix, SUFFIXES)}"
+        )
+    if not target.parent.is_dir():
+        raise FileError(f"There is no folder {str(target.parent)!r}. Make it, or choose another.")
+    return target
+
+
+def _check_numbers(steps: int, frames_per_leg: int, fps: int, size: int | None) -> None:
+    if steps < 2:
+        raise SteerbenchError(f"steps={steps}, expected at least 2 codes to walk through.")
+    if frames_per_leg < 1:
+        raise SteerbenchError(f"frames_per_leg={frames_per_leg}, expected at least 1.")
+    if not 1 <= fps <= 60:
+        raise SteerbenchError(f"frames_per_second={fps}, expected 1 to 60.")
+    if size is not None and not 16 <= size <= 4096:
+        raise SteerbenchError(f"size={size}, expected a side of 16 to 4096 pixels.")
+
+
+def _stops(
+    generator: BaseGenerator, latents: Latent | Sequence[Latent], space: str | None
+) -> Latent:
+    """One batch of codes in the space of the way."""
+    parts = [latents] if isinstance(latents, Latent) else list(latents)
+    wrong = [part for part in parts if not isinstance(part, Latent)]
+    if wrong:
+        raise SteerbenchError(
+            f"A film was asked for through a {type(wrong[0]).__name__}. Give Latents, as "
+            "G.sample and G.latent make them, or a seed."
+        )
+    if sum(map(len, parts)) < 2:
+        raise SteerbenchError(
+            f"A film was asked for through {sum(map(len, parts))} code. Give at least two, "
+            "G.sample(4, seed=0) for instance, or a seed for a walk."
+        )
+    wanted = parts[0].space if space is None else space
+    return Latent.cat([generator.to(part.detach(), wanted) for part in parts])
+
+
+def _side(pixels: int, enlarge: bool) -> int:
+    """An even side, for H.264 halves the colours' resolution."""
+    if enlarge and pixels < SMALLEST:
+        pixels *= math.ceil(SMALLEST / pixels)
+    return pixels + pixels % 2
+
+
+def _frames(generator: BaseGenerator, codes: Iterator[Latent], side: int) -> Iterator[np.ndarray]:
+    """uint8 ``[H, W, 3]``, rendered a few at a time."""
+    while batch := [code for _, code in zip(range(BATCH), codes, strict=False)]:
+        with torch.no_grad():
+            pictures = generator.render(Latent.cat(batch))
+            height, width = pictures.shape[-2:]
+            pictures = resize(pictures, (_even(side * height / width), side))
+        yield from to_uint8(pictures.expand(-1, 3, -1, -1))
+
+
+def _even(length: float) -> int:
+    return 2 * round(length / 2)
+
+
+def _write(target: Path, frames: Any, fps: int) -> None:
+    """Write beside the target and rename: an interrupted film leaves what was there before."""
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix.lower()}")
+    try:
+        if target.suffix.lower() == ".gif":
+            _write_gif(temporary, frames, fps)
+        else:
+            _write_mp4(temporary, frames, fps)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise FileError(
+            f"The film {str(target)!r} cannot be written: {error}. Choose a folder that you may "
+            "write to, with space left."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write_gif(path: Path, frames: Any, fps: int) -> None:
+    with open(path, "xb") as file:
+        pictures = (Image.fromarray(frame) for frame in frames)
+        next(pictures).save(
+            file,
+            "GIF",
+            save_all=True,
+            append_images=pictures,
+            duration=max(20, round(1000 / fps)),  # viewers slow down what is shown for less
+            loop=0,
+        )
+
+
+def _write_mp4(path: Path, frames: Any, fps: int) -> None:
+    import imageio.v2 as imageio
+
+    with open(path, "xb"):  # fails here, in plain words, where the folder cannot be written
+        pass
+    options: dict[str, Any] = {"macro_block_size": 2, "ffmpeg_log_level": "error"}
+    writer: Any = imageio.get_writer(
+        path, format="FFMPEG", fps=fps, codec="libx264", pixelformat="yuv420p", **options
+    )
+    with writer:
+        for frame in frames:
+            writer.append_data(frame)
