@@ -88,6 +88,10 @@ def attributes_card(
                 "Binary attributes: accuracy where they show": rows["binary"],
                 "Continuous attributes: R2 where they show": rows["continuous"],
             },
+            "notes": [
+                "An R2 near 0 says that the network cannot read this attribute; do not use it.",
+                *training.get("notes", []),
+            ],
         }
     )
 
