@@ -229,7 +229,7 @@ def steers(
     factor: str,
     generator: Generator,
     predictor: Predictor | None = None,
-    n: int = 24,
+    n: int = 16,
 ) -> Verdict:
     """Whether a direction moves a factor further than chance would, read by the second oracle.
 
