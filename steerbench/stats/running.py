@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from steerbench.errors import CheckpointError, ShapeError
 
 
-class Running:
+class Running(ABC):
     """What all statistics share: a count, named tensors, and merging by the subclass's `_join`.
 
     Adding a batch is merging the statistic of that batch alone, so the two cannot disagree.
@@ -92,9 +93,9 @@ class Running:
         """Where the sums are kept: where the first batch was."""
         return self._get(self._fields[0]).device
 
+    @abstractmethod
     def _join(self, other: Self) -> dict[str, Tensor]:
         """The fields of both together; ``other`` is not empty and on the same device."""
-        raise NotImplementedError
 
     def _get(self, name: str) -> Tensor:
         if not self.count:
