@@ -19,7 +19,7 @@ later changes into one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,13 @@ from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
 from steerbench.renderer import Renderer
 from steerbench.types import Direction, Edit, Latent, Move, Predictor, Recipe
-from steerbench.widgets.controls import Controls, Setting, can_truncate
+from steerbench.widgets.controls import (
+    Controls,
+    Setting,
+    can_truncate,
+    check_numbers,
+    checked,
+)
 from steerbench.widgets.direction_row import Step
 from steerbench.widgets.history import History
 from steerbench.widgets.notice import Notice
@@ -90,7 +96,7 @@ class LatentSliders(ipywidgets.VBox):
         self._save = SaveRow(generator, lambda: self.recipe, self.notice)
         steps = tuple(Step(each.name, 0.0, each.layers) for each in self._found)
         self.history = History(Setting(seed, float(truncation), steps))
-        super().__init__([style_sheet(), self._columns(size), self.notice])
+        super().__init__([style_sheet(), self._columns(size)])
         self.add_class("sb-panel")
         self._show(self.history.present)
         self._listen()
@@ -111,10 +117,7 @@ class LatentSliders(ipywidgets.VBox):
     @property
     def directions(self) -> list[Direction]:
         """The directions, with the names and layers that their rows give them."""
-        return [
-            direction.named(step.name).limited(step.layers)
-            for direction, step in zip(self._found, self._now.steps, strict=True)
-        ]
+        return [as_said(each, step) for each, step in self._pairs()]
 
     @property
     def values(self) -> list[float]:
@@ -173,7 +176,7 @@ class LatentSliders(ipywidgets.VBox):
         head.add_class("sb-head")
         directions = column(has.rows)
         directions.add_class("sb-directions")
-        right = [head, directions, row(has.reset, has.undo, has.redo), self._save]
+        right = [head, directions, row(has.reset, has.undo, has.redo), self._save, self.notice]
         columns = ipywidgets.HBox(
             [
                 column(left, width=f"{size}px", max_width="100%"),
@@ -234,6 +237,9 @@ class LatentSliders(ipywidgets.VBox):
             start = self.generator.sample(1, seed=key[0])
             recipe = Recipe.of(self.generator, start, truncation=key[1])
             latent = recipe.latent(self.generator)
+            if key[1] == 1.0:  # go once, not at every event, to where the first direction lives
+                first = min((each.space for each in self._found), key=_place)
+                latent = self.generator.to(latent, first)
             self._show_original(latent)
             self._base = (key, latent)
         return self._base[1]
@@ -244,48 +250,19 @@ class LatentSliders(ipywidgets.VBox):
         if self._scores is not None:
             self._scores.show_original(image)
 
+    def _pairs(self) -> Iterator[tuple[Direction, Step]]:
+        return zip(self._found, self._now.steps, strict=True)
+
     def _moves(self) -> list[Edit]:
-        pairs = zip(self.directions, self.values, strict=True)
-        moves = [Move(direction, alpha) for direction, alpha in pairs if alpha]
+        moves = [
+            Move(as_said(each, step), step.alpha) for each, step in self._pairs() if step.alpha
+        ]
         return [*sorted(moves, key=lambda move: _place(move.direction.space))]
 
 
-def checked(
-    generator: BaseGenerator, directions: Sequence[Direction], seed: int
-) -> tuple[Direction, ...]:
-    """The directions, each tried on the generator.
-
-    Raises:
-        SteerbenchError: There is none, or something else was given; SpaceError and the like where
-            one does not fit.
-    """
-    found = tuple(directions)
-    wrong = [each for each in found if not isinstance(each, Direction)]
-    if not found or wrong:
-        given = f"a {type(wrong[0]).__name__}" if wrong else "none"
-        raise SteerbenchError(
-            f"LatentSliders needs a list of Directions, {given} was given. Pass the directions_ "
-            "of a fitted finder, for instance sb.SeFa(8).fit(G).directions_."
-        )
-    start = generator.sample(1, seed=seed)
-    for each in found:
-        generator.prepare(start, [0.0 * each])
-    return found
-
-
-def check_numbers(truncation: float, alpha_range: float, size: int, truncates: bool) -> None:
-    """Raise SteerbenchError for numbers that no slider or picture can have."""
-    if not 0 <= truncation <= 1:
-        raise SteerbenchError(f"truncation={truncation}, expected a number from 0 to 1.")
-    if truncation != 1 and not truncates:
-        raise SteerbenchError(
-            f"truncation={truncation} was given, but these codes cannot be drawn towards a mean "
-            "before the directions move them. Leave truncation at 1."
-        )
-    if not alpha_range > 0:
-        raise SteerbenchError(f"alpha_range={alpha_range}, expected a number above 0.")
-    if not isinstance(size, int) or not 32 <= size <= 2048:
-        raise SteerbenchError(f"size={size!r}, expected a width from 32 to 2048 pixels.")
+def as_said(direction: Direction, step: Step) -> Direction:
+    """A direction with the name and the layers that its row gives it."""
+    return direction.named(step.name).limited(step.layers)
 
 
 def _place(space: str) -> int:

@@ -60,7 +60,7 @@ CSS = """
   content: "original"; position: absolute; left: 8px; bottom: 8px; padding: 1px 8px;
   border-radius: 10px; background: #000a; color: #fff; font-size: 12px;
 }
-.sb-notice { margin: 8px 0 0; overflow: visible; }
+.sb-notice { margin: 4px 0 0; overflow: visible; }
 .sb-error, .sb-note {
   padding: 6px 10px; border-radius: 4px; line-height: 1.4; white-space: normal;
   border-left: 3px solid #d32f2f; background: #d32f2f1f; overflow-wrap: anywhere;

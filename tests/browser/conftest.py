@@ -31,7 +31,7 @@ FLAGS = [
     "--disable-sync",
 ]
 WIDTH, HEIGHT = 1280, 900
-PATIENCE = 120_000
+PATIENCE = 180_000
 """Milliseconds for what a busy machine may take long to do: start a kernel, run a notebook."""
 
 

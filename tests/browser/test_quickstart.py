@@ -11,7 +11,7 @@ from panel import Panel
 from playwright.sync_api import Page
 from servers import ROOT, jupyter_lab, open_notebook
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 NOTEBOOK = ROOT / "notebooks" / "00_quickstart.ipynb"
 
@@ -27,6 +27,7 @@ def test_a_slider_of_the_first_chapter_steers(page: Page, workplace: Path, artif
         changed = panel.changed_from(first)
         panel.settle()
         assert np.abs(changed.astype(int) - first).mean() > 1
+        assert panel.pixels().mean() > first.mean(), "the first slider is the light"
         artifact(page, "00_quickstart")
         panel.button("Reset").click()
         panel.becomes(first)

@@ -14,7 +14,7 @@ from servers import jupyter_lab, open_notebook, write_notebook
 from steerbench.image import to_uint8
 from steerbench.types import Recipe
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')",
@@ -152,9 +152,9 @@ def test_a_picture_that_cannot_be_written_says_so(panel) -> None:
 def test_the_dark_theme(panel, artifact) -> None:
     change = "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
     panel.page.evaluate(change, "JupyterLab Dark")
-    panel.page.locator("body[data-jp-theme-light=false]").wait_for()
+    panel.page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
     panel.drag(0, 50)
     panel.changed_from(panel.first)
     artifact(panel.page, "latent-sliders-dark")
     panel.page.evaluate(change, "JupyterLab Light")
-    panel.page.locator("body[data-jp-theme-light=true]").wait_for()
+    panel.page.locator("body[data-jp-theme-light=true]").wait_for(state="attached")

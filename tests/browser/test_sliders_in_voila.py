@@ -9,7 +9,7 @@ from panel import Panel
 from playwright.sync_api import Page
 from servers import voila, write_notebook
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 
 def test_sliders_work_under_voila(page: Page, workplace: Path, artifact) -> None:
