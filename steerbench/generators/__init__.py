@@ -1,8 +1,11 @@
 """Generators: one architecture a file, listed here, and the one function that loads them.
 
+:func:`load` opens the embedded generators, files written by :func:`save`, and the published
+formats of :mod:`steerbench.generators.checkpoints`.
+
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['stylegan2']
+['dcgan', 'stylegan2']
 """
 
 from __future__ import annotations
@@ -13,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from steerbench import store
-from steerbench.errors import CheckpointError, NotFoundError, closest
+from steerbench.errors import CapabilityError, CheckpointError, NotFoundError, closest
+from steerbench.generators import checkpoints
 from steerbench.generators.base import BaseGenerator
+from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.wrapped import WrappedGenerator, wrap
 
 __all__ = [
+    "DCGAN",
     "EMBEDDED",
     "GENERATORS",
     "BaseGenerator",
@@ -31,7 +37,7 @@ __all__ = [
 
 KIND = "steerbench generator"
 
-GENERATORS: dict[str, type[StyleGAN2]] = {"stylegan2": StyleGAN2}
+GENERATORS: dict[str, type[DCGAN] | type[StyleGAN2]] = {"dcgan": DCGAN, "stylegan2": StyleGAN2}
 
 EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}
 """Name to file under ``assets/``: the generators that come with the package."""
@@ -41,12 +47,13 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu") -> BaseGenerato
     """A generator by the name of an embedded one, or from a file.
 
     Args:
-        source: ``"rooms"``, or the path of a file written by :func:`save`.
+        source: ``"rooms"``, or the path of a file: written by :func:`save`, or a checkpoint of any
+            format in ``checkpoints.FORMATS``, recognised by its content.
         device: Where to put it: ``"cpu"``, ``"cuda"``, ``"mps"``.
 
     Raises:
         NotFoundError: Neither an embedded generator nor a file has this name.
-        CheckpointError: The file is broken, or not a generator.
+        CheckpointError: The file is broken, unsafe, or not a generator.
     """
     name = os.fspath(source)
     path = Path(name).expanduser()
@@ -62,7 +69,11 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu") -> BaseGenerato
 
 
 def _read(path: Path, name: str) -> BaseGenerator:
+    if not _is_safetensors(path):
+        return checkpoints.load(path)
     tensors, header = store.load(path)
+    if not header:
+        return checkpoints.load(path)
     if header.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a generator: it holds {header.get('kind', 'no kind')!r}. Give a file "
@@ -83,8 +94,20 @@ def _read(path: Path, name: str) -> BaseGenerator:
         ) from error
 
 
-def save(generator: StyleGAN2, path: str | os.PathLike[str], **header: Any) -> None:
+def _is_safetensors(path: Path) -> bool:
+    """By content: eight bytes of length, then JSON; an empty or cut file counts as one."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+    return len(start) < 9 or start[8:] == b"{"
+
+
+def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
+    if not isinstance(generator, DCGAN | StyleGAN2):
+        raise CapabilityError(
+            f"{generator.name!r} is of the kind {generator.architecture!r}, which cannot be "
+            f"written: its module is somebody else's. Kinds that can: {', '.join(GENERATORS)}."
+        )
     document = {
         "kind": KIND,
         "architecture": generator.architecture,

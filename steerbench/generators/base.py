@@ -55,6 +55,7 @@ class State:
         inputs: What each layer reads besides the activations (its style), by layer.
         x: The activations, ``[N, C, H, W]``.
         image: The picture so far, where an architecture sums one up.
+        shortcut: The other path of a residual block, until it is added.
         noise: The noise mode.
     """
 
@@ -63,6 +64,7 @@ class State:
     x: Tensor
     image: Tensor | None = None
     noise: str = "const"
+    shortcut: Tensor | None = None
 
     def resume(self, inputs: tuple[Tensor, ...]) -> State:
         """The same place in the walk with other inputs for the layers to come."""
@@ -91,6 +93,7 @@ class BaseGenerator:
     prior: Prior = "normal"
     render_space = "z"
     has_noise = False
+    classes = 0
 
     def __init__(
         self, module: nn.Module, *, name: str, spaces: Iterable[Space], layers: Sequence[Layer]
@@ -149,7 +152,8 @@ class BaseGenerator:
                 ``generate.py`` does, so that published seeds show the published pictures.
             space: Convert the codes to this space.
             truncation: Draw codes towards the mean on the way to w (1: not at all).
-            label: Class indices or weights, for conditional generators.
+            label: Class indices or weights, for conditional generators; without, each seed draws
+                its class after its code.
 
         Raises:
             SteerbenchError: ``n`` or ``seed`` is negative.
@@ -161,8 +165,11 @@ class BaseGenerator:
             )
         first = self.spaces[self.latent_space]
         size = int(np.prod(first.shape))
-        rows = np.concatenate([self._draw(np.random.RandomState(seed + i), size) for i in range(n)])
+        draws = [np.random.RandomState(seed + i) for i in range(n)]
+        rows = np.concatenate([self._draw(draw, size) for draw in draws])
         data = torch.from_numpy(rows).to(self.device, torch.float32).reshape(n, *first.shape)
+        if label is None and self.classes:
+            label = [int(draw.randint(self.classes)) for draw in draws]
         latent = self._bind(first.name, data, seed, self._label(label, n))
         if space is None:
             return latent
@@ -213,11 +220,40 @@ class BaseGenerator:
         return Latent(space, data, self.fingerprint, seed, label, rows)
 
     def _label(self, label: Any, n: int) -> Tensor | None:
+        """Class indices ``[n]`` or weights ``[n, classes]``, from what a person gives."""
         if label is None:
             return None
-        raise CapabilityError(
-            f"A label was given, but {self.name!r} is not conditional. Leave the label out."
+        if not self.classes:
+            raise CapabilityError(
+                f"A label was given, but {self.name!r} is not conditional. Leave the label out."
+            )
+        given = torch.as_tensor(np.asarray(label) if not isinstance(label, Tensor) else label)
+        whole = not given.is_floating_point()
+        weights = given.ndim == 2 or (given.ndim == 1 and not whole)
+        if (
+            weights
+            and given.shape[-1] == self.classes
+            and (given.ndim == 1 or len(given) in (1, n))
+        ):
+            return given.to(self.device, torch.float32).expand(n, self.classes)
+        indices = given.ndim < 2 and whole and given.numel() in (1, n)
+        if indices and given.min() >= 0 and given.max() < self.classes:
+            return given.to(self.device, torch.int64).expand(n)
+        raise LatentError(
+            f"The label {str(label)[:60]} was given for {n} codes of {self.name!r}, which has "
+            f"{self.classes} classes. Give class indices of 0 to {self.classes - 1}, one or {n}, "
+            f"or weights [{n}, {self.classes}]."
         )
+
+    def label_weights(self, label: Tensor | None, like: Tensor) -> Tensor | None:
+        """A label as weights ``[N, classes]``; without one, no class in particular: equal ones."""
+        if not self.classes:
+            return None
+        if label is None:
+            return like.new_full((len(like), self.classes), 1 / self.classes)
+        if label.ndim == 2:
+            return label.to(like)
+        return torch.nn.functional.one_hot(label.long(), self.classes).to(like)
 
     # Conversion.
 
@@ -426,7 +462,11 @@ class BaseGenerator:
         return self._codes[space]
 
     def _with_any_label(self, latent: Latent) -> Latent:
-        return latent
+        """Classes drawn at random, so that statistics are of all of them."""
+        if not self.classes:
+            return latent
+        drawn = np.random.RandomState(0).randint(self.classes, size=len(latent))
+        return replace(latent, label=torch.from_numpy(drawn).to(self.device))
 
     def prior_std(self, space: str, vector: Tensor) -> float:
         """The standard deviation of the prior along a unit vector of a space."""

@@ -9,7 +9,9 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.errors import LatentError, LayerError, ShapeError, SpaceError
-from steerbench.generators import GENERATORS, BaseGenerator, load, save
+from steerbench.generators import DCGAN, GENERATORS, BaseGenerator, StyleGAN2, load, save
+from steerbench.generators.dcgan import DCGANNetwork
+from steerbench.generators.stylegan2_network import StyleGAN2Network
 from tests.conftest import make_toy
 
 
@@ -26,7 +28,34 @@ def wrapped_dcgan() -> BaseGenerator:
     return sb.wrap(module, latent_shape=(12, 1, 1), prior="uniform", name="dcgan")
 
 
-EXAMPLES = {"stylegan2": make_toy, "wrapped": wrapped_dcgan}
+def residual_stylegan2() -> BaseGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = StyleGAN2Network(
+            z_dim=16, w_dim=12, mapping_layers=2, widths={4: 12, 8: 8, 16: 8}, architecture="resnet"
+        )
+        for name, parameter in network.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.data.fill_(0.1)
+    return StyleGAN2(network, name="residual")
+
+
+def dcgan() -> BaseGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DCGANNetwork(z_dim=12, widths=(12, 8, 3))
+        for part in network.main:
+            if isinstance(part, nn.ConvTranspose2d):
+                part.weight.data.mul_(10)
+    return DCGAN(network, name="dcgan")
+
+
+EXAMPLES = {
+    "dcgan": dcgan,
+    "stylegan2": make_toy,
+    "stylegan2-resnet": residual_stylegan2,
+    "wrapped": wrapped_dcgan,
+}
 
 
 @pytest.fixture(scope="module", params=sorted(EXAMPLES))

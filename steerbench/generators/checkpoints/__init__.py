@@ -1,1 +1,114 @@
-"""."""
+"""Other people's checkpoints: read safely, recognised by content, turned into Generators.
+
+A format is one module of this package and one line of :data:`FORMATS`. It has a ``TITLE``, the
+``REQUIRED`` names that tell it from others, ``recognise(contents)``, which lists what a file lacks
+to be of the format, and ``convert(contents)``, which brings the names, the orientation and the
+gains of its weights into one of our architectures. File names are never looked at.
+
+>>> sorted(FORMATS)
+['dcgan', 'genforce-stylegan2', 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import torch
+
+from steerbench.errors import CheckpointError
+from steerbench.generators.base import BaseGenerator
+from steerbench.generators.checkpoints import (
+    dcgan,
+    genforce_stylegan2,
+    rosinality,
+    stylegan2_ada,
+)
+from steerbench.generators.checkpoints.reading import Contents, read, state_dicts
+
+FORMATS: dict[str, ModuleType] = {
+    "stylegan2-ada-pytorch": stylegan2_ada,
+    "rosinality-stylegan2": rosinality,
+    "genforce-stylegan2": genforce_stylegan2,
+    "dcgan": dcgan,
+}
+"""Name to module: what can be loaded besides our own files."""
+
+SHOWN = 24
+
+
+def load(path: str | os.PathLike[str]) -> BaseGenerator:
+    """The generator in a file of any known format; nothing in the file is executed.
+
+    Raises:
+        NotFoundError: There is no such file.
+        CheckpointError: It is broken, unsafe, or of no known format; then it says what is in it.
+    """
+    return convert(read(path))
+
+
+def recognise(contents: Contents) -> str | None:
+    """The name of the format of a file, or none."""
+    return next((name for name, form in FORMATS.items() if not form.recognise(contents)), None)
+
+
+def convert(contents: Contents) -> BaseGenerator:
+    """The generator in what was read from a file.
+
+    Raises:
+        CheckpointError: It is of no known format, or does not hold together.
+    """
+    name = recognise(contents)
+    if name is None:
+        raise CheckpointError(report(contents))
+    try:
+        generator: BaseGenerator = FORMATS[name].convert(contents)
+    except CheckpointError as error:
+        raise CheckpointError(f"{str(contents.path)!r} is refused. {error}") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{str(contents.path)!r} looks like {FORMATS[name].TITLE}, but its parts do not fit "
+            f"together: {type(error).__name__}: {str(error)[:600]}. Get the file again from where "
+            "it came from."
+        ) from error
+    _check_finite(generator, contents)
+    return generator
+
+
+def _check_finite(generator: BaseGenerator, contents: Contents) -> None:
+    for name, tensor in generator.module.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{str(contents.path)!r} holds NaN or infinity in {name}. Its training failed, or "
+                "the file was damaged; fetch it again."
+            )
+
+
+def report(contents: Contents) -> str:
+    """What a file of no known format contains, and what the nearest formats would need.
+
+    The text is for people: tensors with their shapes first, then other values.
+    """
+    lines = [f"{str(contents.path)!r} is a {contents.kind} of no known format. It holds:"]
+    found = list(state_dicts(contents.value))
+    for prefix, state in found[:4]:
+        where = f" under {prefix!r}" if prefix else ""
+        lines.append(f"  {len(state)} tensors{where}")
+        lines += [f"    {name}  {list(t.shape)}" for name, t in list(state.items())[:SHOWN]]
+        if len(state) > SHOWN:
+            lines.append(f"    and {len(state) - SHOWN} more")
+    if not found:
+        value = contents.value
+        keys = [str(key)[:60] for key in list(value)[:SHOWN]] if isinstance(value, dict) else []
+        lines.append(f"  no tensors; a {type(value).__name__} {', '.join(keys)}".rstrip())
+    lines.append("The nearest formats, and what the file lacks to be one:")
+    lacks = {name: form.recognise(contents) for name, form in FORMATS.items()}
+    nearest = sorted(lacks, key=lambda name: len(lacks[name]) / len(FORMATS[name].REQUIRED))
+    for name in nearest[:3]:
+        shown = ", ".join(lacks[name][:4]) + (", ..." if len(lacks[name]) > 4 else "")
+        lines.append(f"  {FORMATS[name].TITLE}: {shown}")
+    lines.append("If you have its code, build the module, load the weights, and use sb.wrap.")
+    return "\n".join(lines)
+
+
+__all__ = ["FORMATS", "Contents", "convert", "load", "read", "recognise", "report"]

@@ -1,0 +1,155 @@
+"""A weight file of any kind as plain values, told apart by its content and never by its name.
+
+>>> import tempfile
+>>> import torch
+>>> path = Path(tempfile.mkdtemp()) / "netG.pth"
+>>> torch.save({"weight": torch.ones(2, 3)}, path)
+>>> contents = read(path)
+>>> contents.kind, contents.value["weight"].shape
+('torch zip file', torch.Size([2, 3]))
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from torch import Tensor
+
+from steerbench import store
+from steerbench.errors import CheckpointError, FileError, NotFoundError
+from steerbench.generators.checkpoints import torch_files, unpickler
+from steerbench.generators.checkpoints.records import Budget, Record, module_state
+
+_LEGACY = torch_files.MAGIC.to_bytes(10, "little")
+MAX_CONFIG = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file holds.
+
+    Attributes:
+        path: Where it lies.
+        kind: Of the container: ``"torch zip file"``, ``"old torch file"``, ``"pickle"``,
+            ``"safetensors"``.
+        value: What is in it: plain values, tensors and inert records.
+        config: The ``config.json`` beside the file, where there is one.
+    """
+
+    path: Path
+    kind: str
+    value: Any
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, *keys: str) -> Any:
+        """The value under nested keys, or none."""
+        value = self.value
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict | Record) else None
+        return value
+
+    def tensors(self, *keys: str) -> dict[str, Tensor]:
+        """The named tensors under nested keys; empty where there are none."""
+        value = self.get(*keys)
+        if isinstance(value, Record):
+            return module_state(value)
+        if not isinstance(value, dict):
+            return {}
+        return {
+            name: item
+            for name, item in value.items()
+            if isinstance(name, str) and isinstance(item, Tensor)
+        }
+
+
+def read(path: str | os.PathLike[str]) -> Contents:
+    """Read a weight file of any kind; nothing in it is executed.
+
+    Raises:
+        NotFoundError: There is no such file.
+        CheckpointError: It is broken, asks for something that is not allowed, or is no weight
+            file at all.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            kind, value = _read(file)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"There is no file {str(path)!r}.") from error
+    except OSError as error:
+        raise FileError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{str(path)!r} is refused. {str(error)[:1000]}") from error
+    if kind == "safetensors":
+        value = store.load(path)[0]
+    return Contents(path, kind, value, _config_beside(path))
+
+
+def _read(file: IO[bytes]) -> tuple[str, Any]:
+    length = unpickler.length_of(file)
+    start = file.read(32)
+    file.seek(0)
+    budget = Budget(length)
+    if start.startswith(b"PK"):
+        return "torch zip file", torch_files.read_zip(file, budget)
+    if _LEGACY in start:
+        return "old torch file", _checked(torch_files.read_legacy, file, budget)
+    if start[8:9] == b"{":
+        return "safetensors", None
+    if start[:1] in (b"\x80", b"(", b"}", b"]", b"c"):
+        return "pickle", unpickler.unpickle(file, budget)
+    raise CheckpointError(
+        f"It begins with {start[:8]!r}, as no weight file does{_guess(start)}. Give a .pkl, .pt, "
+        ".pth, .bin or .safetensors file."
+    )
+
+
+def _checked(reader: Any, file: IO[bytes], budget: Budget) -> Any:
+    try:
+        return reader(file, budget)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RuntimeError) as error:
+        raise CheckpointError(f"It is broken ({type(error).__name__}: {error}).") from error
+
+
+def _guess(start: bytes) -> str:
+    if start[:1] == b"<":
+        return "; it looks like a web page, so the download went wrong"
+    if start.startswith(b"version https://git-lfs"):
+        return "; it is a Git LFS pointer, so fetch the file itself with 'git lfs pull'"
+    return ""
+
+
+def _config_beside(path: Path) -> dict[str, Any]:
+    """``config.json`` in the same folder: some projects keep there what the weights do not say."""
+    beside = path.with_name("config.json")
+    try:
+        if beside.stat().st_size > MAX_CONFIG:
+            return {}
+        config = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def state_dicts(value: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, dict]]:
+    """Every dictionary of tensors in a value, with the keys that lead to it."""
+    if isinstance(value, Record):
+        state = module_state(value)
+        if state:
+            yield prefix, state
+        return
+    if not isinstance(value, dict) or depth > 4:
+        return
+    state = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    if state:
+        yield prefix, state
+    for key, item in value.items():
+        yield from state_dicts(item, f"{prefix}.{key}".lstrip("."), depth + 1)
+
+
+__all__ = ["Contents", "read", "state_dicts"]

@@ -1,0 +1,147 @@
+"""DCGAN: a code, then transposed convolutions, each with batch normalisation and a rectifier.
+
+The layers are the items of its one sequence, by kind and stage,
+
+    conv0  norm0  relu0  conv1  norm1  relu1  ...  conv4
+
+and a tanh makes the picture. The published example draws samples while the network is in training
+mode, so that each batch is normalised by its own statistics: :meth:`DCGAN.with_batch_statistics`
+gives that generator, whose pictures depend on the company they are drawn in.
+
+Reference: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
+Generative Adversarial Networks" (2015, arXiv 1511.06434).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steerbench.errors import CapabilityError
+from steerbench.generators.base import BaseGenerator, State
+from steerbench.types import Latent, Layer, Space
+
+
+class DCGANNetwork(nn.Module):
+    """The trainable part: ``main``, numbered as in the published example.
+
+    Args:
+        z_dim: Length of a code.
+        widths: Channels after each transposed convolution, the picture's last.
+    """
+
+    def __init__(self, *, z_dim: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.z_dim, self.widths = z_dim, tuple(widths)
+        parts: list[nn.Module] = []
+        inputs = z_dim
+        for stage, outputs in enumerate(self.widths):
+            step = (1, 0) if stage == 0 else (2, 1)
+            parts.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=False))
+            if stage < len(self.widths) - 1:
+                parts += [nn.BatchNorm2d(outputs), nn.ReLU()]
+            inputs = outputs
+        self.main = nn.Sequential(*parts)
+        for part in self.main:
+            if isinstance(part, nn.ConvTranspose2d):
+                nn.init.normal_(part.weight, 0.0, 0.02)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z ``[N, z_dim]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
+        picture: Tensor = self.main(z[:, :, None, None])
+        return picture.tanh()
+
+
+class DCGAN(BaseGenerator):
+    """A DCGAN generator; its one space is z."""
+
+    architecture = "dcgan"
+
+    def __init__(self, network: DCGANNetwork, *, name: str) -> None:
+        self.network = network
+        code = Space("z", (network.z_dim,), codes=lambda: self.codes("z"))
+        super().__init__(network, name=name, spaces=[code], layers=_layers(network))
+        self.resolution = 4 * 2 ** (len(network.widths) - 1)
+
+    def _rebind(self) -> None:
+        if isinstance(self.module, DCGANNetwork):
+            self.network = self.module
+
+    def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
+        x = latent.data.to(dtype or next(self.network.parameters()).dtype)
+        return State(0, (), x[:, :, None, None], None, noise)
+
+    def layer(self, state: State) -> Tensor:
+        part = self.network.main[state.index]
+        if state.x.dtype != next(self.network.parameters()).dtype:
+            part = copy.deepcopy(part).to(state.x.dtype)
+        activation: Tensor = part(state.x)
+        return activation
+
+    def finish(self, state: State) -> Tensor:
+        exact = next(self.network.parameters()).dtype
+        return state.x.to(exact).tanh()
+
+    def affine(self, space: str, layers: Any = "all") -> Tensor:
+        """The weights that z first meets, ``[outputs, z_dim]``."""
+        if space != "z":
+            return super().affine(space, layers)
+        if layers not in ("all", None):
+            raise CapabilityError(
+                f"{self.name!r} takes its code at the first layer only; layers must be 'all', "
+                f"not {layers!r}."
+            )
+        return self.network.main[0].get_parameter("weight").detach().flatten(1).T
+
+    def with_batch_statistics(self) -> DCGAN:
+        """The same generator, normalising each batch by itself, as in training."""
+        network = copy.deepcopy(self.network)
+        for part in network.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.track_running_stats = False
+                part.running_mean = part.running_var = None
+        return DCGAN(network, name=f"{self.name}-batch-statistics")
+
+    # Files.
+
+    def config(self) -> dict[str, Any]:
+        """What :meth:`build` needs besides the weights."""
+        return {"z_dim": self.network.z_dim, "widths": list(self.network.widths)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights."""
+        return dict(self.module.state_dict())
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> DCGAN:
+        """The inverse of :meth:`config` and :meth:`tensors`."""
+        with torch.device("meta"):
+            network = DCGANNetwork(z_dim=config["z_dim"], widths=tuple(config["widths"]))
+        copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        network.load_state_dict(copies, assign=True)
+        return cls(network, name=name)
+
+
+def _layers(network: DCGANNetwork) -> list[Layer]:
+    kinds, layers = ("conv", "norm", "relu"), []
+    for index in range(len(network.main)):
+        stage, kind = divmod(index, 3)
+        size = 4 * 2**stage
+        layers.append(
+            Layer(
+                f"{kinds[kind]}{stage}",
+                index,
+                network.widths[stage],
+                size,
+                size,
+                aliases=(f"main.{index}",),
+            )
+        )
+    return layers
+
+
+__all__ = ["DCGAN", "DCGANNetwork"]
