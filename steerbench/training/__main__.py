@@ -122,13 +122,23 @@ def quality(
     held_out: Path = Path("runs/held-out-64"),
     out: Path = Path("runs/quality"),
     judge: str = "rooms-attributes-2",
+    readme: Annotated[
+        Path | None, typer.Option(help="renew the quality section of a README")
+    ] = None,
     hardware: str = "2 CPU cores with bfloat16 matrix units",
 ) -> None:
     """Measure a generator against held-out renders, and write its card beside it."""
     from steerbench.training.quality import run
 
     result = run(
-        generator, judge=judge, data=data, held_out=held_out, out=out, n=n, hardware=hardware
+        generator,
+        judge=judge,
+        data=data,
+        held_out=held_out,
+        out=out,
+        n=n,
+        hardware=hardware,
+        readme=readme,
     )
     typer.echo(f"{result['generated_against_rendered']} -> {out}")
 

@@ -96,15 +96,9 @@ def attributes_card(
     )
 
 
-def generator_card(
-    name: str, header: Mapping[str, Any], result: Mapping[str, Any], hardware: str
-) -> str:
-    """The card of a generator, in Markdown."""
-    training = header.get("training", {})
-    settings = training.get("settings", {})
-    resolution = settings.get("resolution", "its own resolution")
-    worst = result["largest_difference"]
-    distances = [
+def distances(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The measured distances of a generator, one row a measure, beside those of renders."""
+    return [
         {
             "measure": label,
             "generated": result["generated_against_rendered"][key],
@@ -118,6 +112,32 @@ def generator_card(
             ("frechet_distance", "Fréchet distance"),
         )
     ]
+
+
+def readme_section(result: Mapping[str, Any], images: int) -> str:
+    """What the README says of a generator's quality, in Markdown."""
+    worst = result["largest_difference"]
+    return "\n\n".join(
+        [
+            f"{result['n']:,} generated pictures against {result['n']:,} held-out renders, after "
+            f"{images:,} pictures of training; the last column compares two sets of renders, which "
+            "is what a perfect generator would get.",
+            _table(distances(result)),
+            "How often each binary attribute occurs (the largest difference is "
+            f"{abs(worst['difference'])}, {worst['attribute']}):",
+            _table(result["frequencies"]),
+        ]
+    )
+
+
+def generator_card(
+    name: str, header: Mapping[str, Any], result: Mapping[str, Any], hardware: str
+) -> str:
+    """The card of a generator, in Markdown."""
+    training = header.get("training", {})
+    settings = training.get("settings", {})
+    resolution = settings.get("resolution", "its own resolution")
+    worst = result["largest_difference"]
     return card(
         {
             "title": name,
@@ -133,7 +153,7 @@ def generator_card(
             },
             "tables": {
                 f"Quality: {result['n']:,} pictures against {result['n']:,} held-out renders": (
-                    distances
+                    distances(result)
                 ),
                 "How often each binary attribute occurs": result["frequencies"],
             },

@@ -32,7 +32,7 @@ from steerbench.generators import load
 from steerbench.metrics import density_coverage, frechet_distance, kernel_distance, precision_recall
 from steerbench.predictors import AttributePredictor, predictor
 from steerbench.training import pictures as cache
-from steerbench.training.cards import generator_card
+from steerbench.training.cards import generator_card, readme_section
 from steerbench.types import Generator
 
 BATCH = 64
@@ -157,8 +157,11 @@ def run(
     out: Path,
     n: int,
     hardware: str,
+    readme: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a generator's file; write ``quality.json`` and ``grid.png`` to ``out``, and its card.
+
+    The section between the ``quality`` marks of ``readme``, where one is given, is renewed.
 
     Raises:
         NotFoundError: There is no such generator, judge or cache.
@@ -178,4 +181,21 @@ def run(
     image.save(generated(generator)(0, 64), out / "grid.png")
     text = generator_card(source.stem, header, result, hardware)
     store.write_text_atomic(source.with_suffix(".md"), text)
+    if readme is not None:
+        fill_readme(readme, readme_section(result, header["training"]["images"]))
     return result
+
+
+def fill_readme(readme: Path, section: str) -> None:
+    """Put a section between the ``quality`` marks of a Markdown file.
+
+    Raises:
+        SteerbenchError: The file has no such marks.
+    """
+    start, end = "<!-- quality -->", "<!-- /quality -->"
+    text = readme.read_text(encoding="utf-8")
+    if start not in text or end not in text:
+        raise SteerbenchError(f"{readme} has no {start} ... {end}. Put both where it should go.")
+    before, rest = text.split(start, 1)
+    after = rest.split(end, 1)[1]
+    store.write_text_atomic(readme, f"{before}{start}\n{section}\n{end}{after}")

@@ -82,3 +82,16 @@ def test_a_judge_that_helped_to_train_is_refused(tmp_path: Path) -> None:
             n=N,
             hardware="",
         )
+
+
+def test_the_readme_is_renewed_between_its_marks(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- quality -->\nold\n<!-- /quality -->\nafter\n")
+    quality.fill_readme(readme, "new")
+    quality.fill_readme(readme, "newer")
+    marked = "<!-- quality -->\nnewer\n<!-- /quality -->"
+    assert readme.read_text() == f"before\n{marked}\nafter\n"
+    readme.write_text("nothing to fill")
+    with pytest.raises(SteerbenchError, match="has no <!-- quality -->"):
+        quality.fill_readme(readme, "new")
+    assert readme.read_text() == "nothing to fill"
