@@ -5,7 +5,7 @@ formats of :mod:`steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['dcgan', 'stylegan2']
+['dcgan', 'pggan', 'stylegan2']
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from steerbench.errors import CapabilityError, CheckpointError, NotFoundError, c
 from steerbench.generators import checkpoints
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.dcgan import DCGAN
+from steerbench.generators.pggan import PGGAN
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.wrapped import WrappedGenerator, wrap
 
@@ -27,6 +28,7 @@ __all__ = [
     "DCGAN",
     "EMBEDDED",
     "GENERATORS",
+    "PGGAN",
     "BaseGenerator",
     "StyleGAN2",
     "WrappedGenerator",
@@ -37,7 +39,11 @@ __all__ = [
 
 KIND = "steerbench generator"
 
-GENERATORS: dict[str, type[DCGAN] | type[StyleGAN2]] = {"dcgan": DCGAN, "stylegan2": StyleGAN2}
+GENERATORS: dict[str, type[DCGAN] | type[PGGAN] | type[StyleGAN2]] = {
+    "dcgan": DCGAN,
+    "pggan": PGGAN,
+    "stylegan2": StyleGAN2,
+}
 
 EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}
 """Name to file under ``assets/``: the generators that come with the package."""
@@ -103,7 +109,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
-    if not isinstance(generator, DCGAN | StyleGAN2):
+    if not isinstance(generator, DCGAN | PGGAN | StyleGAN2):
         raise CapabilityError(
             f"{generator.name!r} is of the kind {generator.architecture!r}, which cannot be "
             f"written: its module is somebody else's. Kinds that can: {', '.join(GENERATORS)}."

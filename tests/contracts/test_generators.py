@@ -9,8 +9,9 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.errors import LatentError, LayerError, ShapeError, SpaceError
-from steerbench.generators import DCGAN, GENERATORS, BaseGenerator, StyleGAN2, load, save
+from steerbench.generators import DCGAN, GENERATORS, PGGAN, BaseGenerator, StyleGAN2, load, save
 from steerbench.generators.dcgan import DCGANNetwork
+from steerbench.generators.pggan import PGGANNetwork
 from steerbench.generators.stylegan2_network import StyleGAN2Network
 from tests.conftest import make_toy
 
@@ -50,8 +51,16 @@ def dcgan() -> BaseGenerator:
     return DCGAN(network, name="dcgan")
 
 
+def pggan() -> BaseGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = PGGANNetwork(z_dim=12, widths={4: 12, 8: 8, 16: 8}, level=0.25)
+    return PGGAN(network, name="pggan")
+
+
 EXAMPLES = {
     "dcgan": dcgan,
+    "pggan": pggan,
     "stylegan2": make_toy,
     "stylegan2-resnet": residual_stylegan2,
     "wrapped": wrapped_dcgan,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from steerbench.generators.checkpoints import read, stylegan2_ada
+from steerbench.generators.checkpoints import ganzoo, read, stylegan2_ada
 from steerbench.generators.dcgan import DCGAN
+from steerbench.generators.pggan import PGGAN, pixel_norm
 from steerbench.generators.stylegan2 import StyleGAN2
 from tests.parity.recorded import Recorded
 
@@ -142,4 +143,43 @@ def test_dcgan(shared_path: SharedPath) -> None:
     in_training = generator.with_batch_statistics()
     own = in_training.latent(recorded.given("z"))
     recorded.check("img_train_batchstats", in_training.render(own))
+    recorded.all_but()
+
+
+def test_genforce_pggan(shared_path: SharedPath) -> None:
+    recorded = Recorded(shared_path("fixtures/genforce_pggan_64"))
+    generator = recorded.generator
+    assert isinstance(generator, PGGAN)
+    z = generator.latent(recorded.given("z"))
+    recorded.check("z_normalised", pixel_norm(z.data))
+    recorded.check("img", generator.render(z))
+    faded = generator.at_level(1.5)
+    recorded.check("img_lod1.5", faded.render(faded.latent(recorded.given("z"))))
+    for name in recorded.named("act/"):
+        layer = name.removeprefix("act/")
+        recorded.check(name, generator.capture(z[0], [layer])[layer])
+    recorded.all_but("sefa/")
+
+
+def test_interfacegan_pggan(shared_path: SharedPath) -> None:
+    recorded = Recorded(shared_path("fixtures/interfacegan_pggan_32"))
+    generator = recorded.generator
+    recorded.check("img", generator.render(generator.latent(recorded.given("z"))))
+    recorded.all_but()
+
+
+def test_ganzoo_pgan(shared_path: SharedPath) -> None:
+    recorded = Recorded(shared_path("fixtures/ganzoo_pgan_32"))
+    generator = recorded.generator
+    assert isinstance(generator, PGGAN)
+    z = generator.latent(recorded.given("z"))
+    recorded.check("img", generator.render(z))
+    recorded.check("alpha", torch.tensor(generator.network.level))
+    # Recorded before the rectifier, which our layers end with.
+    for name, layer in [("act/formatLayer", "b4.dense"), ("act/scale1", "b16.conv1")]:
+        after = generator.capture(z[0], [layer])[layer]
+        before = torch.where(after < 0, after / 0.2, after)
+        recorded.check(name, before.reshape(recorded.arrays[name].shape))
+    raw = ganzoo.convert(read(recorded.path), ("netG",))
+    recorded.check("img_netG", raw.render(raw.latent(recorded.given("z"))))
     recorded.all_but()

@@ -6,7 +6,8 @@ to be of the format, and ``convert(contents)``, which brings the names, the orie
 gains of its weights into one of our architectures. File names are never looked at.
 
 >>> sorted(FORMATS)
-['dcgan', 'genforce-stylegan2', 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
+['dcgan', 'ganzoo-pgan', 'genforce-pggan', 'genforce-stylegan2', 'rosinality-stylegan2',
+ 'stylegan2-ada-pytorch']
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from steerbench.errors import CheckpointError
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.checkpoints import (
     dcgan,
+    ganzoo,
     genforce_stylegan2,
+    pggan,
     rosinality,
     stylegan2_ada,
 )
@@ -30,6 +33,8 @@ FORMATS: dict[str, ModuleType] = {
     "stylegan2-ada-pytorch": stylegan2_ada,
     "rosinality-stylegan2": rosinality,
     "genforce-stylegan2": genforce_stylegan2,
+    "genforce-pggan": pggan,
+    "ganzoo-pgan": ganzoo,
     "dcgan": dcgan,
 }
 """Name to module: what can be loaded besides our own files."""

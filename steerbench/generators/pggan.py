@@ -1,0 +1,232 @@
+"""Progressive GAN: blocks that double the picture, each code and each pixel brought to unit length.
+
+A code is normalised, spread over 4x4 pixels by a dense layer, and passes blocks of two 3x3
+convolutions. Before every convolution each pixel's features are divided by their root mean
+square; between blocks the nearest pixel is repeated. Layers are walked in order,
+
+    b4.dense  b4.conv  b8.conv0  b8.conv1  ...  b64.conv1  b64.torgb
+
+A level of detail above zero stops earlier: at level 1 the last block is left out and the picture
+of the one before is enlarged, and between two whole levels both pictures are blended, as while
+the network grew (:meth:`PGGAN.at_level`).
+
+Reference: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality,
+Stability, and Variation" (2017, arXiv 1710.10196).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from steerbench.errors import CapabilityError, SteerbenchError
+from steerbench.generators.base import BaseGenerator, State
+from steerbench.types import Latent, Layer, Space
+
+SLOPE = 0.2
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Divide the features ``[N, C, ...]`` of each pixel by their root mean square."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+class PGGANBlock(nn.Module):
+    """The layers of one resolution; run-time gains are part of the weights."""
+
+    def __init__(self, inputs: int, outputs: int, channels: int, *, first: bool) -> None:
+        super().__init__()
+        if first:
+            self.dense = nn.Linear(inputs, 16 * outputs)
+            self.conv = nn.Conv2d(outputs, outputs, 3, padding=1)
+        else:
+            self.conv0 = nn.Conv2d(inputs, outputs, 3, padding=1)
+            self.conv1 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.torgb = nn.Conv2d(outputs, channels, 1)
+
+
+class PGGANNetwork(nn.Module):
+    """The trainable part.
+
+    Args:
+        z_dim: Length of a code.
+        widths: Channels by resolution.
+        channels: Of the picture.
+        level: Of detail; 0 for the whole network.
+    """
+
+    def __init__(
+        self, *, z_dim: int, widths: Mapping[int, int], channels: int = 3, level: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.channels, self.level = z_dim, channels, level
+        self.widths = {int(r): int(width) for r, width in sorted(widths.items())}
+        previous = z_dim
+        for resolution, width in self.widths.items():
+            block = PGGANBlock(previous, width, channels, first=resolution == 4)
+            setattr(self, f"b{resolution}", block)
+            previous = width
+
+
+@dataclass(frozen=True)
+class Site:
+    """One layer in the walk; ``blend`` is a ToRGB's share in the picture."""
+
+    name: str
+    resolution: int
+    up: bool = False
+    blend: float | None = None
+
+
+class PGGAN(BaseGenerator):
+    """A progressive GAN; its one space is z."""
+
+    architecture = "pggan"
+
+    def __init__(self, network: PGGANNetwork, *, name: str) -> None:
+        self.network = network
+        self.sites = _sites(network)
+        code = Space("z", (network.z_dim,), codes=lambda: self.codes("z"))
+        super().__init__(network, name=name, spaces=[code], layers=self._make_layers())
+        self.resolution = max(network.widths)
+
+    def _make_layers(self) -> list[Layer]:
+        network = self.network
+        return [
+            Layer(
+                name=site.name,
+                index=index,
+                channels=network.channels if site.blend else network.widths[site.resolution],
+                height=site.resolution,
+                width=site.resolution,
+                aliases=(_published_name(site.name),),
+            )
+            for index, site in enumerate(self.sites)
+        ]
+
+    def _rebind(self) -> None:
+        if isinstance(self.module, PGGANNetwork):
+            self.network = self.module
+
+    def at_level(self, level: float) -> PGGAN:
+        """The same weights at a level of detail: 0 is the whole network, 1 leaves out a block."""
+        if not 0 <= level <= len(self.network.widths) - 1:
+            raise SteerbenchError(
+                f"Level {level} was asked for; {self.name!r} has the levels 0 to "
+                f"{len(self.network.widths) - 1}."
+            )
+        config = self.config() | {"level": float(level)}
+        return PGGAN.build(config, self.tensors(), name=self.name)
+
+    def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
+        x = latent.data.to(dtype or next(self.network.parameters()).dtype)
+        return State(0, (), pixel_norm(x)[:, :, None, None], None, noise)
+
+    def layer(self, state: State) -> Tensor:
+        site = self.sites[state.index]
+        part = self.network.get_submodule(site.name)
+        weight, bias = (part.get_parameter(name).to(state.x.dtype) for name in ("weight", "bias"))
+        x = pixel_norm(state.x)
+        if site.blend is not None:
+            return F.conv2d(x, weight, bias)
+        if site.name == "b4.dense":
+            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), SLOPE).unflatten(
+                1, (-1, 4, 4)
+            )
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest") if site.up else x
+        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
+
+    def advance(self, state: State, activation: Tensor) -> State:
+        site, index = self.sites[state.index], state.index + 1
+        if site.blend is None:
+            return replace(state, index=index, x=activation)
+        if state.image is None:
+            return replace(state, index=index, image=activation)
+        before = F.interpolate(state.image, scale_factor=2.0, mode="nearest")
+        return replace(state, index=index, image=torch.lerp(before, activation, site.blend))
+
+    def finish(self, state: State) -> Tensor:
+        image = state.x if state.image is None else state.image
+        image = image.to(next(self.network.parameters()).dtype)
+        size = [self.resolution, self.resolution]
+        return image if image.shape[-1] == size[0] else F.interpolate(image, size, mode="nearest")
+
+    def affine(self, space: str, layers: Any = "all") -> Tensor:
+        """The weights that z first meets, ``[outputs, z_dim]``."""
+        if space != "z":
+            return super().affine(space, layers)
+        if layers not in ("all", None):
+            raise CapabilityError(
+                f"{self.name!r} takes its code at the first layer only; layers must be 'all', "
+                f"not {layers!r}."
+            )
+        return self.network.get_parameter("b4.dense.weight").detach()
+
+    # Files.
+
+    def config(self) -> dict[str, Any]:
+        """What :meth:`build` needs besides the weights."""
+        network = self.network
+        return {
+            "z_dim": network.z_dim,
+            "widths": {str(k): v for k, v in network.widths.items()},
+            "channels": network.channels,
+            "level": network.level,
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights."""
+        return dict(self.module.state_dict())
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> PGGAN:
+        """The inverse of :meth:`config` and :meth:`tensors`."""
+        with torch.device("meta"):
+            network = PGGANNetwork(
+                z_dim=config["z_dim"],
+                widths={int(k): v for k, v in config["widths"].items()},
+                channels=config["channels"],
+                level=config["level"],
+            )
+        copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+        network.load_state_dict(copies, assign=True)
+        return cls(network, name=name)
+
+
+def _sites(network: PGGANNetwork) -> tuple[Site, ...]:
+    """The layers that run at the network's level of detail, in their order."""
+    whole = math.floor(network.level)
+    share = 1 - (network.level - whole)
+    used = list(network.widths)[: len(network.widths) - whole]
+    sites: list[Site] = []
+    for place, resolution in enumerate(used):
+        block = f"b{resolution}"
+        if resolution == 4:
+            sites += [Site("b4.dense", 4), Site("b4.conv", 4)]
+        else:
+            sites += [
+                Site(f"{block}.conv0", resolution, up=True),
+                Site(f"{block}.conv1", resolution),
+            ]
+        if place == len(used) - 1:
+            sites.append(Site(f"{block}.torgb", resolution, blend=share))
+        elif place == len(used) - 2 and share < 1:
+            sites.append(Site(f"{block}.torgb", resolution, blend=1.0))
+    return tuple(sites)
+
+
+def _published_name(name: str) -> str:
+    block, _, part = name.partition(".")
+    place = int(math.log2(int(block[1:]))) - 2
+    if part == "torgb":
+        return f"output{place}"
+    return f"layer{2 * place + (part in ('conv', 'conv1'))}"
+
+
+__all__ = ["PGGAN", "PGGANNetwork"]
