@@ -256,6 +256,8 @@ def run(
             f"python -m steerbench.training pictures --out {held_out} --count {HELD_OUT_LEAST} "
             f"--first-seed {cache.HELD_OUT_SEED}"
         )
+    # Before the minutes of training, not after them: a folder that cannot be made is said now.
+    out.parent.mkdir(parents=True, exist_ok=True)
     examples, started = Examples(data), time.time()
     oracle = train(examples, settings)
     seconds = time.time() - started
