@@ -5,7 +5,7 @@ formats of :mod:`steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['dcgan', 'pggan', 'stylegan2']
+['dcgan', 'eigengan', 'pggan', 'stylegan2']
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from steerbench.errors import CapabilityError, CheckpointError, NotFoundError, c
 from steerbench.generators import checkpoints
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.dcgan import DCGAN
+from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.pggan import PGGAN
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.wrapped import WrappedGenerator, wrap
@@ -30,6 +31,7 @@ __all__ = [
     "GENERATORS",
     "PGGAN",
     "BaseGenerator",
+    "EigenGAN",
     "StyleGAN2",
     "WrappedGenerator",
     "load",
@@ -39,8 +41,9 @@ __all__ = [
 
 KIND = "steerbench generator"
 
-GENERATORS: dict[str, type[DCGAN] | type[PGGAN] | type[StyleGAN2]] = {
+GENERATORS: dict[str, type[DCGAN] | type[EigenGAN] | type[PGGAN] | type[StyleGAN2]] = {
     "dcgan": DCGAN,
+    "eigengan": EigenGAN,
     "pggan": PGGAN,
     "stylegan2": StyleGAN2,
 }
@@ -109,7 +112,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
-    if not isinstance(generator, DCGAN | PGGAN | StyleGAN2):
+    if not isinstance(generator, DCGAN | EigenGAN | PGGAN | StyleGAN2):
         raise CapabilityError(
             f"{generator.name!r} is of the kind {generator.architecture!r}, which cannot be "
             f"written: its module is somebody else's. Kinds that can: {', '.join(GENERATORS)}."

@@ -9,8 +9,18 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.errors import LatentError, LayerError, ShapeError, SpaceError
-from steerbench.generators import DCGAN, GENERATORS, PGGAN, BaseGenerator, StyleGAN2, load, save
+from steerbench.generators import (
+    DCGAN,
+    GENERATORS,
+    PGGAN,
+    BaseGenerator,
+    EigenGAN,
+    StyleGAN2,
+    load,
+    save,
+)
 from steerbench.generators.dcgan import DCGANNetwork
+from steerbench.generators.eigengan import EigenGANNetwork
 from steerbench.generators.pggan import PGGANNetwork
 from steerbench.generators.stylegan2_network import StyleGAN2Network
 from tests.conftest import make_toy
@@ -58,8 +68,16 @@ def pggan() -> BaseGenerator:
     return PGGAN(network, name="pggan")
 
 
+def eigengan() -> BaseGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = EigenGANNetwork(noise=6, basis=3, widths=(8, 6, 4), kernel=3)
+    return EigenGAN(network, name="eigengan")
+
+
 EXAMPLES = {
     "dcgan": dcgan,
+    "eigengan": eigengan,
     "pggan": pggan,
     "stylegan2": make_toy,
     "stylegan2-resnet": residual_stylegan2,

@@ -10,6 +10,7 @@ import torch
 
 from steerbench.generators.checkpoints import ganzoo, read, stylegan2_ada
 from steerbench.generators.dcgan import DCGAN
+from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.pggan import PGGAN, pixel_norm
 from steerbench.generators.stylegan2 import StyleGAN2
 from tests.parity.recorded import Recorded
@@ -182,4 +183,24 @@ def test_ganzoo_pgan(shared_path: SharedPath) -> None:
         recorded.check(name, before.reshape(recorded.arrays[name].shape))
     raw = ganzoo.convert(read(recorded.path), ("netG",))
     recorded.check("img_netG", raw.render(raw.latent(recorded.given("z"))))
+    recorded.all_but()
+
+
+def test_eigengan(shared_path: SharedPath) -> None:
+    recorded = Recorded(shared_path("fixtures/eigengan_64"))
+    generator = recorded.generator
+    assert isinstance(generator, EigenGAN)
+    code = torch.cat([recorded.tensor("eps"), recorded.tensor("zs").flatten(1)], dim=1)
+    z = generator.latent(code)
+    recorded.check("img", generator.render(z))
+    for place in range(4):
+        moved = code[:1].clone()
+        moved[:, list(generator.slices.values())[1 + place].start + 1] += 4
+        image = generator.render(generator.latent(moved))
+        recorded.check(f"img_block{place}_basis1_plus4", image)
+    for name in recorded.named("act/"):
+        layer = name.removeprefix("act/")
+        recorded.check(name, generator.capture(z[0], [layer])[layer])
+    coordinates = z.data[:, generator.slices["b8"]]
+    recorded.check("proj0", generator.network.block(0).point(coordinates).flatten(1))
     recorded.all_but()

@@ -6,8 +6,8 @@ to be of the format, and ``convert(contents)``, which brings the names, the orie
 gains of its weights into one of our architectures. File names are never looked at.
 
 >>> sorted(FORMATS)
-['dcgan', 'ganzoo-pgan', 'genforce-pggan', 'genforce-stylegan2', 'rosinality-stylegan2',
- 'stylegan2-ada-pytorch']
+['dcgan', 'eigengan', 'ganzoo-pgan', 'genforce-pggan', 'genforce-stylegan2',
+ 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from steerbench.errors import CheckpointError
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.checkpoints import (
     dcgan,
+    eigengan,
     ganzoo,
     genforce_stylegan2,
     pggan,
@@ -35,6 +36,7 @@ FORMATS: dict[str, ModuleType] = {
     "genforce-stylegan2": genforce_stylegan2,
     "genforce-pggan": pggan,
     "ganzoo-pgan": ganzoo,
+    "eigengan": eigengan,
     "dcgan": dcgan,
 }
 """Name to module: what can be loaded besides our own files."""
