@@ -1,0 +1,108 @@
+"""Formats recognise what is theirs by content, for sizes and options that no recorded file has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from steerbench.errors import CheckpointError, LatentError
+from steerbench.generators import StyleGAN2, load, save
+from steerbench.generators.checkpoints import FORMATS, read, recognise
+from steerbench.generators.stylegan2_network import StyleGAN2Network
+from tests.contracts.test_generators import dcgan
+
+
+def network(architecture: str, channels: int, c_dim: int) -> StyleGAN2Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return StyleGAN2Network(
+            z_dim=10,
+            w_dim=8,
+            c_dim=c_dim,
+            widths={4: 8, 8: 6, 16: 4, 32: 4},
+            channels=channels,
+            mapping_layers=3,
+            mapping_width=12,
+            embed_dim=5,
+            architecture=architecture,
+        )
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+@pytest.mark.parametrize(("channels", "c_dim"), [(3, 0), (1, 4)])
+def test_architecture_channels_and_labels_follow_from_the_names_and_shapes(
+    architecture: str, channels: int, c_dim: int, tmp_path: Path
+) -> None:
+    made = network(architecture, channels, c_dim)
+    torch.save({"G_ema": made.state_dict()}, tmp_path / "anything.bin")
+    generator = load(tmp_path / "anything.bin")
+    assert isinstance(generator, StyleGAN2)
+    z = generator.sample(2)
+    label = generator.label_weights(z.label, z.data)
+    with torch.no_grad():
+        expected = made(z.data, label, noise="const")
+    assert torch.allclose(generator.render(z), expected, atol=1e-6)
+    save(generator, tmp_path / "ours.safetensors")
+    assert load(tmp_path / "ours.safetensors").fingerprint == generator.fingerprint
+
+
+def test_labels_are_indices_or_weights(tmp_path: Path) -> None:
+    torch.save({"G_ema": network("skip", 3, 4).state_dict()}, tmp_path / "g.pt")
+    generator = load(tmp_path / "g.pt")
+    by_index = generator.sample(2, label=[1, 3])
+    weights = torch.nn.functional.one_hot(torch.tensor([1, 3]), 4)
+    by_weight = generator.sample(2, label=weights.float())
+    assert torch.equal(generator.render(by_index), generator.render(by_weight))
+    assert torch.equal(generator.sample(8)[5].data, generator.sample(1, seed=5).data)
+    assert torch.equal(generator.sample(8).label[5:6], generator.sample(1, seed=5).label)
+    for wrong in (4, [0, 1, 2], torch.ones(2, 3)):
+        with pytest.raises(LatentError, match="4 classes"):
+            generator.sample(2, label=wrong)
+
+
+def test_a_mean_code_that_is_missing_is_measured(tmp_path: Path) -> None:
+    state = network("skip", 3, 0).state_dict()
+    del state["mapping.w_avg"]
+    torch.save({"G_ema": state}, tmp_path / "g.pt")
+    generator = load(tmp_path / "g.pt")
+    assert isinstance(generator, StyleGAN2)
+    mean = generator.to(generator.sample(1000, seed=9000), "w").data.mean(dim=0)
+    assert torch.allclose(generator.network.mapping.w_avg, mean, atol=0.05)
+
+
+def test_an_old_dcgan_without_batch_counts_loads(tmp_path: Path) -> None:
+    state = {k: v for k, v in dcgan().module.state_dict().items() if "num_batches" not in k}
+    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "netG.pth")
+    z = dcgan().sample(2).data
+    again = load(tmp_path / "netG.pth")
+    assert torch.equal(again.render(again.latent(z)), dcgan().render(dcgan().sample(2)))
+
+
+def test_an_unknown_file_is_described_with_its_nearest_format(tmp_path: Path) -> None:
+    state = network("skip", 3, 0).state_dict()
+    del state["synthesis.b4.const"]
+    torch.save(state, tmp_path / "g.pt")
+    assert recognise(read(tmp_path / "g.pt")) is None
+    with pytest.raises(CheckpointError) as refusal:
+        load(tmp_path / "g.pt")
+    said = str(refusal.value)
+    assert "mapping.fc0.weight  [12, 10]" in said
+    assert "stylegan2-ada-pytorch: synthesis.b4.const\n" in said
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    state = network("skip", 3, 0).state_dict()
+    state["synthesis.b8.conv0.weight"][0, 0, 0, 0] = torch.nan
+    torch.save({"G_ema": state}, tmp_path / "g.pt")
+    with pytest.raises(CheckpointError, match=r"NaN or infinity in synthesis\.b8\.conv0"):
+        load(tmp_path / "g.pt")
+
+
+def test_a_format_has_what_the_others_have() -> None:
+    for form in FORMATS.values():
+        assert form.TITLE
+        assert form.REQUIRED
+        assert callable(form.recognise)
+        assert callable(form.convert)
