@@ -123,9 +123,11 @@ def _rises(
         f"on {n} fresh rooms one standard deviation along {direction.name!r} makes the picture "
         f"{slope:+.3f} {word}, and {share:.0%} of the rooms get {word}."
     )
-    if share >= 0.8:
+    if share >= 0.9:
         return Verdict(True, slope, f"Yes: {found}")
-    advice = "Turn it round: -direction." if share <= 0.2 else "Most rooms (80%) should follow."
+    advice = (
+        "Turn it round: -direction." if share <= 0.1 else "Nearly all rooms (90%) should follow."
+    )
     return Verdict(False, slope, f"Not yet: {found} {advice}")
 
 
@@ -180,13 +182,11 @@ def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict
     columns, matrix = _matrix(vectors), _matrix(weights)
     if matrix is None:
         raise SteerbenchError("The weights A must be a matrix [outputs, dim] of finite numbers.")
-    if columns is None or columns.shape[0] != matrix.shape[1]:
-        given = list(np.shape(vectors))
-        return Verdict(
-            False, np.nan, f"Vectors of shape {given} were given; give [{matrix.shape[1]}, k]."
-        )
-    verdict = _orthonormal(columns, tolerance)
-    if not verdict:
+    if columns is not None and columns.shape[0] != matrix.shape[1]:
+        given, dim = list(columns.shape), matrix.shape[1]
+        return Verdict(False, np.nan, f"Vectors of shape {given} were given; give [{dim}, k].")
+    verdict = _orthonormal(vectors, tolerance)
+    if columns is None or not verdict:
         return verdict
     return _strongest(columns, matrix, tolerance)
 

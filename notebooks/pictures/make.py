@@ -2,8 +2,8 @@
 
 Writes, beside this file,
 
-- light.png: three rooms, from three standard deviations darker to three brighter, along the
-  direction that the quickstart finds;
+- light.png: three rooms along the direction that the quickstart finds, from one and a half standard
+  deviations darker to as much brighter;
 - generator.png: 64 generated rooms, seeds 0 to 63, as they come (no truncation, none left out);
 - world.png: 64 rendered rooms, seeds 0 to 63.
 """
@@ -39,7 +39,7 @@ def main() -> None:
     strips = [
         generator.render(generator.sample(1, seed=seed, space="w") + alpha * direction)
         for seed in (0, 3, 7)
-        for alpha in (-3, -2, -1, 0, 1, 2, 3)
+        for alpha in (-1.5, -1, -0.5, 0, 0.5, 1, 1.5)
     ]
     sb.show(strips, columns=7, scale=2).save(HERE / "light.png", optimize=True)
     pictures = generator.render(generator.sample(64, seed=0))
