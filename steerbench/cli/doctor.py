@@ -36,7 +36,6 @@ ESSENTIAL = (
     "matplotlib",
     "ipywidgets",
     "ipycanvas",
-    "anywidget",
     "jupyterlab",
     "open_clip_torch",
     "safetensors",
@@ -235,7 +234,6 @@ def widgets(folder: Path) -> Iterator[Finding]:
     for name, extension in (
         ("ipywidgets", "@jupyter-widgets/jupyterlab-manager"),
         ("ipycanvas", "ipycanvas"),
-        ("anywidget", "anywidget"),
     ):
         fine = any((place / extension).is_dir() for place in folders)
         advice = "" if fine else f"Install {name} into the environment that starts JupyterLab."
