@@ -1,9 +1,9 @@
-"""What all generators share: sampling laws, conversions along the chain of spaces, edits, capture.
+"""What all generators share: the walk through the layers, edits, capture, capabilities.
 
 An architecture supplies its spaces, its layers, one conversion a step of the chain, and a walk
-through its layers; everything else is here, once. The walk is the one seam: ``render``,
-``capture`` and the Renderer all call :meth:`BaseGenerator.run`, which can start at any layer from
-a kept :class:`State`.
+through its layers; everything else is here and in :mod:`.latent_spaces`, once. The walk is the
+one seam: ``render``, ``capture`` and the Renderer all call :meth:`BaseGenerator.run`, which can
+start at any layer from a kept :class:`State`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,19 @@ import copy
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from steerbench import store
 from steerbench.errors import (
     CapabilityError,
-    LatentError,
     LayerError,
-    ShapeError,
-    SpaceError,
     SteerbenchError,
-    closest,
     unknown,
 )
+from steerbench.generators.latent_spaces import LatentSpaces, Prior
 from steerbench.types import (
     Edit,
     Latent,
@@ -42,8 +38,6 @@ from steerbench.types import (
 
 NOISE_MODES = ("const", "none", "random")
 PRECISIONS = ("exact", "fast")
-Prior = Literal["normal", "uniform"]
-STATISTICS_SAMPLES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +80,12 @@ class Run:
     states: dict[int, State] = field(default_factory=dict)
 
 
-class BaseGenerator:
+class BaseGenerator(LatentSpaces):
     """The shared half of every generator; see DESIGN for the protocol that it fulfils."""
 
     architecture = ""
-    prior: Prior = "normal"
     render_space = "z"
     has_noise = False
-    classes = 0
 
     def __init__(
         self, module: nn.Module, *, name: str, spaces: Iterable[Space], layers: Sequence[Layer]
@@ -107,10 +99,6 @@ class BaseGenerator:
         self._codes: dict[str, Tensor] = {}
 
     # What an architecture supplies.
-
-    def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
-        """One step of the chain, from a space to its child (or back, where invertible)."""
-        raise SpaceError(f"Space {source!r} does not lead to {target!r} in {self.name!r}.")
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         """The state before the first layer, for a latent of ``render_space``."""
@@ -127,209 +115,6 @@ class BaseGenerator:
     def finish(self, state: State) -> Tensor:
         """The picture after the last layer."""
         return state.x.float()
-
-    # Sampling.
-
-    @property
-    def latent_space(self) -> str:
-        """The space that samples are drawn in."""
-        return next(iter(self.spaces))
-
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        space: str | None = None,
-        truncation: float = 1.0,
-        label: Any = None,
-    ) -> Latent:
-        """Draw codes from the prior; code ``i`` is the only code of ``sample(1, seed=seed + i)``.
-
-        Args:
-            n: How many.
-            seed: Of the first code; NumPy's ``RandomState(seed)`` draws it, as NVIDIA's
-                ``generate.py`` does, so that published seeds show the published pictures.
-            space: Convert the codes to this space.
-            truncation: Draw codes towards the mean on the way to w (1: not at all).
-            label: Class indices or weights, for conditional generators; without, each seed draws
-                its class after its code.
-
-        Raises:
-            SteerbenchError: ``n`` or ``seed`` is negative.
-        """
-        if n < 1 or seed < 0 or seed + n > 2**32:
-            raise SteerbenchError(
-                f"{n} codes from seed {seed} were asked for. Ask for at least one code, and seeds "
-                "of at least 0 and below 2**32."
-            )
-        first = self.spaces[self.latent_space]
-        size = int(np.prod(first.shape))
-        draws = [np.random.RandomState(seed + i) for i in range(n)]
-        rows = np.concatenate([self._draw(draw, size) for draw in draws])
-        data = torch.from_numpy(rows).to(self.device, torch.float32).reshape(n, *first.shape)
-        if label is None and self.classes:
-            label = [int(draw.randint(self.classes)) for draw in draws]
-        latent = self._bind(first.name, data, seed, self._label(label, n))
-        if space is None:
-            return latent
-        return self.to(latent, space, truncation=truncation)
-
-    def _draw(self, random: np.random.RandomState, size: int) -> np.ndarray:
-        return random.randn(1, size) if self.prior == "normal" else random.uniform(-1, 1, (1, size))
-
-    def latent(self, array: Any, space: str | None = None, label: Any = None) -> Latent:
-        """A latent from one's own numbers, ``[N, *shape]`` or one code of ``[*shape]``.
-
-        Trailing dimensions of one are accepted. Floating point numbers keep their precision.
-
-        Raises:
-            SpaceError: The generator has no such space.
-            ShapeError: The numbers have another shape.
-            LatentError: They hold NaN or infinity, or are not numbers.
-        """
-        name = self.latent_space if space is None else space
-        shape = self._space(name).shape
-        data = self._numbers(array)
-        while data.ndim > len(shape) and data.ndim > 2 and data.shape[-1] == 1:
-            data = data.squeeze(-1)
-        data = data[None] if tuple(data.shape) == shape else data
-        if tuple(data.shape[1:]) != shape or data.ndim != len(shape) + 1:
-            raise ShapeError(
-                f"A latent of shape {list(np.shape(array))} was given for space {name!r} of "
-                f"{self.name!r}, whose codes have the shape {list(shape)}. Give "
-                f"[N, {', '.join(map(str, shape))}]."
-            )
-        latent = self._bind(name, data, None, self._label(label, len(data)))
-        self._check(latent)
-        return latent
-
-    def _numbers(self, array: Any) -> Tensor:
-        try:
-            data = torch.as_tensor(np.asarray(array) if not isinstance(array, Tensor) else array)
-        except (TypeError, ValueError) as error:
-            raise LatentError(
-                f"A latent cannot be made of {type(array).__name__}: {error}. Give an array of "
-                "numbers."
-            ) from error
-        return data.to(self.device, data.dtype if data.is_floating_point() else torch.float32)
-
-    def _bind(self, space: str, data: Tensor, seed: int | None, label: Tensor | None) -> Latent:
-        layered = self.spaces.get(space + "+")
-        rows = None if layered is None else layered.shape[0]
-        return Latent(space, data, self.fingerprint, seed, label, rows)
-
-    def _label(self, label: Any, n: int) -> Tensor | None:
-        """Class indices ``[n]`` or weights ``[n, classes]``, from what a person gives."""
-        if label is None:
-            return None
-        if not self.classes:
-            raise CapabilityError(
-                f"A label was given, but {self.name!r} is not conditional. Leave the label out."
-            )
-        given = torch.as_tensor(np.asarray(label) if not isinstance(label, Tensor) else label)
-        whole = not given.is_floating_point()
-        weights = given.ndim == 2 or (given.ndim == 1 and not whole)
-        if (
-            weights
-            and given.shape[-1] == self.classes
-            and (given.ndim == 1 or len(given) in (1, n))
-        ):
-            return given.to(self.device, torch.float32).expand(n, self.classes)
-        indices = given.ndim < 2 and whole and given.numel() in (1, n)
-        if indices and given.min() >= 0 and given.max() < self.classes:
-            return given.to(self.device, torch.int64).expand(n)
-        raise LatentError(
-            f"The label {str(label)[:60]} was given for {n} codes of {self.name!r}, which has "
-            f"{self.classes} classes. Give class indices of 0 to {self.classes - 1}, one or {n}, "
-            f"or weights [{n}, {self.classes}]."
-        )
-
-    def label_weights(self, label: Tensor | None, like: Tensor) -> Tensor | None:
-        """A label as weights ``[N, classes]``; without one, no class in particular: equal ones."""
-        if not self.classes:
-            return None
-        if label is None:
-            return like.new_full((len(like), self.classes), 1 / self.classes)
-        if label.ndim == 2:
-            return label.to(like)
-        return torch.nn.functional.one_hot(label.long(), self.classes).to(like)
-
-    # Conversion.
-
-    def to(
-        self,
-        latent: Latent,
-        space: str,
-        *,
-        truncation: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Latent:
-        """Convert codes along the chain of spaces.
-
-        Args:
-            latent: Codes of this generator.
-            space: The space wanted.
-            truncation: In w, ``mean + truncation * (code - mean)``; 1 leaves codes as they are.
-            truncation_cutoff: Only the first so many rows of w+ are drawn towards the mean.
-
-        Raises:
-            SpaceError: There is no such space, no way to it, or the latent belongs to another
-                generator.
-            LatentError: The codes hold NaN or infinity.
-        """
-        self._check(latent)
-        self._space(space)
-        for step in self._path(latent.space, space):
-            data = self._convert(latent.data, latent.space, step, latent.label)
-            latent = replace(latent, data=data, space=step, rows=self._rows(step))
-            if truncation != 1.0 and step == self._truncated_at(space):
-                latent = self._truncate(latent, truncation, truncation_cutoff)
-                truncation = 1.0
-        if truncation != 1.0:
-            latent = self._truncate(latent, truncation, truncation_cutoff)
-        return latent
-
-    def _rows(self, space: str) -> int | None:
-        layered = self.spaces.get(space + "+")
-        return None if layered is None else layered.shape[0]
-
-    def _truncated_at(self, target: str) -> str:
-        return "w" if target in ("w", "p") else "w+"
-
-    def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
-        raise CapabilityError(
-            f"{self.name!r} has no mean code to truncate towards in space {latent.space!r}. "
-            "Leave truncation at 1."
-        )
-
-    def _path(self, source: str, target: str) -> list[str]:
-        """The spaces on the way from one to another, without the first."""
-        if source == target:
-            return []
-        reached: dict[str, str] = {source: ""}
-        queue = [source]
-        while queue:
-            here = queue.pop(0)
-            for step in self._neighbours(here):
-                if step not in reached:
-                    reached[step] = here
-                    queue.append(step)
-        if target not in reached:
-            raise SpaceError(
-                f"{self.name!r} cannot turn codes of {source!r} into {target!r}: that step has no "
-                f"inverse. From {source!r} one can reach {sorted(set(reached) - {source})}. To "
-                f"find codes in {target!r} for a picture, use sb.invert(G, images)."
-            )
-        path = [target]
-        while reached[path[0]] != source:
-            path.insert(0, reached[path[0]])
-        return path
-
-    def _neighbours(self, name: str) -> list[str]:
-        children = [space.name for space in self.spaces.values() if space.parent == name]
-        space = self.spaces[name]
-        return children + ([space.parent] if space.invertible and space.parent else [])
 
     # Rendering.
 
@@ -447,39 +232,7 @@ class BaseGenerator:
         image = None if stop else self.finish(state)
         return Run(image, activations, states)
 
-    # Statistics and capabilities.
-
-    def codes(self, space: str) -> Tensor:
-        """A fixed set of codes of the prior in a space, ``[n, *shape]``, for statistics."""
-        if space not in self._codes:
-            random = np.random.RandomState(0)
-            first = self.spaces[self.latent_space]
-            rows = self._draw(random, STATISTICS_SAMPLES * int(np.prod(first.shape)))
-            data = torch.from_numpy(rows).to(self.device, torch.float32)
-            latent = self._bind(first.name, data.reshape(-1, *first.shape), None, None)
-            with torch.no_grad():
-                self._codes[space] = self.to(self._with_any_label(latent), space).data
-        return self._codes[space]
-
-    def _with_any_label(self, latent: Latent) -> Latent:
-        """Classes drawn at random, so that statistics are of all of them."""
-        if not self.classes:
-            return latent
-        drawn = np.random.RandomState(0).randint(self.classes, size=len(latent))
-        return replace(latent, label=torch.from_numpy(drawn).to(self.device))
-
-    def prior_std(self, space: str, vector: Tensor) -> float:
-        """The standard deviation of the prior along a unit vector of a space."""
-        shape = self._space(space).shape
-        if tuple(vector.shape) != shape:
-            raise ShapeError(
-                f"A vector of shape {list(vector.shape)} was given for space {space!r} of "
-                f"{self.name!r}, whose codes have the shape {list(shape)}."
-            )
-        if space == self.latent_space:
-            return 1.0 if self.prior == "normal" else float(1 / np.sqrt(3.0))
-        codes = self.codes(space).flatten(1).double()
-        return float((codes @ vector.flatten().to(codes)).std())
+    # Capabilities.
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
         """The weights that a latent first meets, ``[outputs, dim]``, of some layers or all.
@@ -507,32 +260,6 @@ class BaseGenerator:
             if name == layer.name or name in layer.aliases:
                 return layer
         raise LayerError(unknown("layer", name, [layer.name for layer in self.layers]))
-
-    def _space(self, name: str) -> Space:
-        if name not in self.spaces:
-            raise SpaceError(f"{self.name!r} has no space {name!r}. {closest(name, self.spaces)}")
-        return self.spaces[name]
-
-    def _check(self, latent: Latent) -> None:
-        """Refuse a latent of another generator, space or shape, or with numbers that are none."""
-        if latent.generator and latent.generator != self.fingerprint:
-            raise SpaceError(
-                f"The latent belongs to generator {latent.generator}, this is {self.name!r} "
-                f"({self.fingerprint}). Sample it here, or rebind its numbers with "
-                f"G.latent(latent.data, {latent.space!r})."
-            )
-        shape = self._space(latent.space).shape
-        if tuple(latent.data.shape[1:]) != shape:
-            raise ShapeError(
-                f"The latent's codes have the shape {list(latent.data.shape[1:])}; space "
-                f"{latent.space!r} of {self.name!r} has {list(shape)}."
-            )
-        if not torch.isfinite(latent.data.detach()).all():
-            row = int((~torch.isfinite(latent.data.detach()).flatten(1).all(1)).nonzero()[0])
-            raise LatentError(
-                f"Code {row} of the latent holds NaN or infinity. Check where it came from; a "
-                "step of optimisation that was too large is the usual cause."
-            )
 
     # Device and precision.
 

@@ -9,13 +9,11 @@ weights scaled by it. Layers are walked in order,
 
 and every ToRGB adds its picture to the upsampled sum of the earlier ones; a ToRGB reads the same
 row as the first convolution of the next block. In the residual variant each block ends in a layer
-``b8.skip``, the sum of its two paths, and only the last block paints. P is w with its last
-rectifier undone: w through a leaky rectifier of slope 5.
+``b8.skip``, the sum of its two paths, and only the last block paints. The spaces are those of
+:mod:`.style_based`.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image
-Quality of StyleGAN" (2020, arXiv 1912.04958); StyleSpace: Wu, Lischinski, Shechtman, "StyleSpace
-Analysis" (2021, arXiv 2011.12799); P: Zhu, Abdal, Qin, Femiani, Wonka, "Improved StyleGAN
-Embedding" (2020, arXiv 2012.09036).
+Quality of StyleGAN" (2020, arXiv 1912.04958).
 """
 
 from __future__ import annotations
@@ -25,11 +23,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import CapabilityError
-from steerbench.generators.base import BaseGenerator, State
+from steerbench.generators.base import State
+from steerbench.generators.style_based import StyleBased
 from steerbench.generators.stylegan2_discriminator import Discriminator, PublishedDiscriminator
 from steerbench.generators.stylegan2_network import (
     Shortcut,
@@ -39,15 +36,11 @@ from steerbench.generators.stylegan2_network import (
 )
 from steerbench.types import Latent, Layer, Space, parse_layers
 
-SLOPE_TO_P = 5.0
 
-
-class StyleGAN2(BaseGenerator):
+class StyleGAN2(StyleBased):
     """A StyleGAN2 generator, perhaps with the discriminator it was trained against."""
 
     architecture = "stylegan2"
-    render_space = "s"
-    has_noise = True
 
     def __init__(
         self,
@@ -78,27 +71,7 @@ class StyleGAN2(BaseGenerator):
 
     def _make_spaces(self) -> list[Space]:
         network = self.network
-        w, rows = (network.w_dim,), network.synthesis.num_ws
-        styles = (max(part.stop for part in self.slices.values()),)
-        shapes: list[tuple[str, tuple[int, ...], str | None, bool]] = [
-            ("z", (network.z_dim,), None, False),
-            ("w", w, "z", False),
-            ("w+", (rows, *w), "w", False),
-            ("s", styles, "w+", False),
-            ("p", w, "w", True),
-            ("p+", (rows, *w), "w+", True),
-        ]
-        return [
-            Space(
-                name,
-                shape,
-                parent,
-                slices=self.slices if name == "s" else None,
-                invertible=invertible,
-                codes=lambda name=name: self.codes(name),  # type: ignore[misc]
-            )
-            for name, shape, parent, invertible in shapes
-        ]
+        return self.style_spaces(network.z_dim, network.w_dim, network.synthesis.num_ws)
 
     def _make_layers(self) -> list[Layer]:
         return [
@@ -121,33 +94,15 @@ class StyleGAN2(BaseGenerator):
         self.styled = tuple((site, site.affine) for site in self.sites if site.affine is not None)
         self.spaces = {space.name: space for space in self._make_spaces()}
 
-    def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
-        data = data.to(self.network.mapping.w_avg.dtype)
-        if (source, target) == ("z", "w"):
-            return self.network.mapping(data, self.label_weights(label, data))
-        if (source, target) == ("w", "w+"):
-            return data[:, None].expand(-1, self.network.synthesis.num_ws, -1)
-        if (source, target) == ("w+", "s"):
-            return torch.cat([affine(data[:, s.row]) for s, affine in self.styled], dim=1)
-        if target in ("p", "p+"):
-            return F.leaky_relu(data, SLOPE_TO_P)
-        if source in ("p", "p+"):
-            return F.leaky_relu(data, 1 / SLOPE_TO_P)
-        return super()._convert(data, source, target, label)
+    def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
+        return self.network.mapping(z, self.label_weights(label, z))
 
-    def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
-        if latent.space not in ("w", "w+"):
-            return super()._truncate(latent, psi, cutoff)
-        if cutoff is not None and latent.space == "w":
-            raise CapabilityError(
-                "A truncation cutoff was given for space 'w', which has no rows. Convert to 'w+'."
-            )
-        mean = self.network.mapping.w_avg
-        drawn = torch.lerp(mean.to(latent.data), latent.data, psi)
-        if cutoff is not None:
-            rows = torch.arange(latent.data.shape[1], device=drawn.device)[:, None]
-            drawn = torch.where(rows < cutoff, drawn, latent.data)
-        return latent.with_data(drawn)
+    def styled_rows(self, rows: Tensor) -> Tensor:
+        return torch.cat([affine(rows[:, site.row]) for site, affine in self.styled], dim=1)
+
+    @property
+    def mean_code(self) -> Tensor:
+        return self.network.mapping.w_avg
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         x = self.network.synthesis.start(len(latent)).to(dtype or latent.data.dtype)

@@ -60,6 +60,7 @@ def generator(
     device: Annotated[str, typer.Option(help="cpu, cuda or mps")] = "cpu",
     seed: int = 0,
     resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
+    start: Annotated[Path | None, typer.Option(help="begin with an asset's weights")] = None,
 ) -> None:
     """Train the default StyleGAN2 generator."""
     from steerbench.training.generator import Settings, run
@@ -83,7 +84,7 @@ def generator(
     target = out or Path(f"runs/generator-{resolution}")
     options = {"resolution": resolution, "world_name": world, "watermark": watermark}
     with rendering(cache, pictures, **options):
-        launch(run, workers, settings, cache, target, images, device, resume)
+        launch(run, workers, settings, cache, target, images, device, resume, start)
 
 
 @app.command()

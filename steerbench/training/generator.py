@@ -57,6 +57,7 @@ class Settings:
     mixing: float = 0.5
     judge: str = ""
     ema_images: int = 10_000
+    warm_up: int = 2_000
     precision: str = "bfloat16"
     seed: int = 0
 
@@ -113,7 +114,7 @@ class Trainer:
         self.g_optimiser = self._adam(self.g, settings.path_every if settings.path_weight else 0)
         self.d_optimiser = self._adam(self.d, settings.r1_every)
         self.path_mean = torch.zeros((), device=self.device)
-        self.seen, self.step_count = 0, 0
+        self.seen, self.step_count, self.holds_until = 0, 0, 0
         self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.reseed()
@@ -168,8 +169,10 @@ class Trainer:
         settings = self.settings
         fake = self.g.synthesis(self.latents(settings.batch), "random", self.dtype)
         watch = self.discriminator_step(fake.detach())
-        watch |= self.generator_step(fake)
-        if settings.path_weight and self.step_count % settings.path_every == 0:
+        holds = self.seen < self.holds_until
+        if not holds:
+            watch |= self.generator_step(fake)
+        if not holds and settings.path_weight and self.step_count % settings.path_every == 0:
             watch["path"] = self.path_step()
         self.seen += settings.batch * self.ranks
         self.step_count += 1
@@ -266,6 +269,23 @@ class Trainer:
         self.seen, self.step_count = header["seen"], header["steps"]
         self.reseed()
 
+    def adopt(self, path: Path) -> None:
+        """Begin with the weights of an asset instead of random ones.
+
+        An asset holds the averaged generator and the plain discriminator. Optimisers and the heads
+        on frozen features start anew, so the generator holds still for the first ``warm_up``
+        pictures, until its judges have caught up.
+        """
+        tensors, header = store.load(path)
+        for module in (self.g, self.ema):
+            state = {k: v for k, v in tensors.items() if not k.startswith("discriminator.")}
+            module.load_state_dict(state)
+        plain = self.d.plain if isinstance(self.d, ProjectedDiscriminator) else self.d
+        plain.load_state_dict(_under(tensors, "discriminator."))
+        self.seen = int(header["training"]["images"])
+        self.holds_until = self.seen + self.settings.warm_up
+        self.reseed()
+
     def _modules(self) -> dict[str, nn.Module]:
         return {"g": self.g, "d": self.d, "ema": self.ema}
 
@@ -329,9 +349,12 @@ def run(
     images: int,
     device: str,
     resume: bool,
+    start: Path | None = None,
 ) -> None:
     """Build or restore a trainer and train; what each process of a joint run calls."""
     trainer = Trainer(settings, wait_for_pictures(data), device)
     if resume:
         trainer.restore(out / "latest.safetensors")
+    elif start is not None:
+        trainer.adopt(start)
     train(trainer, images=images, out=out)

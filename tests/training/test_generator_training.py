@@ -129,6 +129,24 @@ def test_a_run_goes_on_where_it_stopped_and_becomes_an_asset(
     assert generator.discriminator(generator.render(generator.sample(4))).shape == (4,)
 
 
+def test_a_run_begins_with_an_asset_and_lets_the_judges_catch_up(
+    small: Pictures, tmp_path: Path
+) -> None:
+    first = Trainer(settings(), small)
+    train(first, images=8, out=tmp_path, grid_every=8)
+    export_generator(tmp_path / "latest.safetensors", tmp_path / "asset.safetensors")
+
+    trainer = Trainer(settings(seed=3, warm_up=4), small)
+    trainer.adopt(tmp_path / "asset.safetensors")
+    assert trainer.seen == 8
+    assert torch.allclose(trainer.samples(2), first.samples(2), atol=1e-5)
+    weight, judge = trainer.g.synthesis.b8.conv1.weight.clone(), trainer.d.b32.conv0.weight.clone()
+    assert "g" not in trainer.step()
+    assert torch.equal(trainer.g.synthesis.b8.conv1.weight, weight)
+    assert not torch.equal(trainer.d.b32.conv0.weight, judge)
+    assert "g" in trainer.step()
+
+
 def test_a_judge_of_frozen_features_is_not_trained_but_its_heads_are(
     small: Pictures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
