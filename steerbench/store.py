@@ -166,6 +166,23 @@ def write_text_atomic(path: _PathLike, text: str) -> None:
     write_bytes_atomic(path, text.encode("utf-8"))
 
 
+def cache_folder(*parts: str) -> Path:
+    """Where things are kept that can be fetched or computed again; nothing is made here.
+
+    ``STEERBENCH_CACHE`` names the folder, else it is ``~/.cache/steerbench``. It may be missing
+    or read-only: whoever writes there must be able to go on without.
+
+    Args:
+        parts: Folders and a file below it.
+
+    >>> cache_folder("statistics", "w.safetensors").parts[-2:]
+    ('statistics', 'w.safetensors')
+    """
+    given = os.environ.get("STEERBENCH_CACHE") or os.path.join("~", ".cache", "steerbench")
+    # Not Path.expanduser, which raises where there is no home.
+    return Path(os.path.expanduser(given), *parts)
+
+
 # -- reading and checking -----------------------------------------------------------------------
 
 

@@ -366,3 +366,12 @@ def test_a_fingerprint_names_the_content():
 def test_a_fingerprint_stays_the_same_over_releases():
     content = {"w": torch.arange(4.0), "n": torch.tensor(7)}
     assert store.fingerprint(content) == "45a9dffb01491f80"
+
+
+def test_the_cache_folder_is_named_by_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("STEERBENCH_CACHE", str(tmp_path / "kept"))
+    assert store.cache_folder("models", "a.pt") == tmp_path / "kept" / "models" / "a.pt"
+    assert not (tmp_path / "kept").exists()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("STEERBENCH_CACHE")
+    assert store.cache_folder() == tmp_path / ".cache" / "steerbench"
