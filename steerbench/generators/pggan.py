@@ -73,6 +73,41 @@ class PGGANNetwork(nn.Module):
             setattr(self, f"b{resolution}", block)
             previous = width
 
+    def layer(self, site: Site, x: Tensor) -> Tensor:
+        """What one layer makes of the activations ``[N, C, H, W]`` before it."""
+        part = self.get_submodule(site.name)
+        weight, bias = (part.get_parameter(name).to(x.dtype) for name in ("weight", "bias"))
+        x = pixel_norm(x)
+        if site.blend is not None:
+            return F.conv2d(x, weight, bias)
+        if site.name == "b4.dense":
+            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), SLOPE).unflatten(
+                1, (-1, 4, 4)
+            )
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest") if site.up else x
+        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
+
+    def forward(
+        self, z: Tensor, level: float | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """z ``[N, z_dim]`` to pictures, as large as a level of detail (by default its own) has."""
+        x = pixel_norm(z).to(dtype or z.dtype)[:, :, None, None]
+        image: Tensor | None = None
+        for site in _sites(self.widths, self.level if level is None else level):
+            activation = self.layer(site, x)
+            if site.blend is None:
+                x = activation
+            else:
+                image = blended(image, activation, site.blend)
+        return x if image is None else image.to(z.dtype)
+
+
+def blended(before: Tensor | None, picture: Tensor, share: float) -> Tensor:
+    """The picture of one resolution, mixed with the one of half as many pixels before it."""
+    if before is None:
+        return picture
+    return torch.lerp(F.interpolate(before, scale_factor=2.0, mode="nearest"), picture, share)
+
 
 @dataclass(frozen=True)
 class Site:
@@ -91,7 +126,7 @@ class PGGAN(BaseGenerator):
 
     def __init__(self, network: PGGANNetwork, *, name: str) -> None:
         self.network = network
-        self.sites = _sites(network)
+        self.sites = _sites(network.widths, network.level)
         code = Space("z", (network.z_dim,), codes=lambda: self.codes("z"))
         super().__init__(network, name=name, spaces=[code], layers=self._make_layers())
         self.resolution = max(network.widths)
@@ -129,27 +164,13 @@ class PGGAN(BaseGenerator):
         return State(0, (), pixel_norm(x)[:, :, None, None], None, noise)
 
     def layer(self, state: State) -> Tensor:
-        site = self.sites[state.index]
-        part = self.network.get_submodule(site.name)
-        weight, bias = (part.get_parameter(name).to(state.x.dtype) for name in ("weight", "bias"))
-        x = pixel_norm(state.x)
-        if site.blend is not None:
-            return F.conv2d(x, weight, bias)
-        if site.name == "b4.dense":
-            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), SLOPE).unflatten(
-                1, (-1, 4, 4)
-            )
-        x = F.interpolate(x, scale_factor=2.0, mode="nearest") if site.up else x
-        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
+        return self.network.layer(self.sites[state.index], state.x)
 
     def advance(self, state: State, activation: Tensor) -> State:
         site, index = self.sites[state.index], state.index + 1
         if site.blend is None:
             return replace(state, index=index, x=activation)
-        if state.image is None:
-            return replace(state, index=index, image=activation)
-        before = F.interpolate(state.image, scale_factor=2.0, mode="nearest")
-        return replace(state, index=index, image=torch.lerp(before, activation, site.blend))
+        return replace(state, index=index, image=blended(state.image, activation, site.blend))
 
     def finish(self, state: State) -> Tensor:
         image = state.x if state.image is None else state.image
@@ -199,11 +220,11 @@ class PGGAN(BaseGenerator):
         return cls(network, name=name)
 
 
-def _sites(network: PGGANNetwork) -> tuple[Site, ...]:
-    """The layers that run at the network's level of detail, in their order."""
-    whole = math.floor(network.level)
-    share = 1 - (network.level - whole)
-    used = list(network.widths)[: len(network.widths) - whole]
+def _sites(widths: Mapping[int, int], level: float) -> tuple[Site, ...]:
+    """The layers that run at a level of detail, in their order."""
+    whole = math.floor(level)
+    share = 1 - (level - whole)
+    used = list(widths)[: len(widths) - whole]
     sites: list[Site] = []
     for place, resolution in enumerate(used):
         block = f"b{resolution}"

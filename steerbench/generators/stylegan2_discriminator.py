@@ -112,13 +112,20 @@ class Discriminator(nn.Module):
         self.out = Dense(width, 1)
         self.register_buffer("resample_filter", resampling_filter())
 
-    def features(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit."""
+    def features(
+        self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
+    ) -> Tensor:
+        """Pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit.
+
+        A picture smaller than the largest enters at its own resolution; ``share`` fades in the
+        block that it enters at, as while a progressive GAN grows.
+        """
         image = images if dtype is None else images.to(dtype)
         image = image.contiguous(memory_format=torch.channels_last)
         x: Tensor | None = None
-        for resolution in list(self.widths)[:-1]:
-            x = getattr(self, f"b{resolution}")(x, image)
+        for resolution in [r for r in self.widths if 4 < r <= image.shape[-1]]:
+            y = getattr(self, f"b{resolution}")(x, image)
+            x = y * share if x is None and share < 1 else y
             image = downsample(image, self.resample_filter)
         y = self.fromrgb(image)
         x = y if x is None else x + y
@@ -133,9 +140,11 @@ class Discriminator(nn.Module):
         spread = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         return spread.to(x.dtype).repeat(group)[:, None, None, None].expand(n, 1, h, w)
 
-    def forward(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
+    ) -> Tensor:
         """Pictures ``[N, C, H, W]`` to logits ``[N]``; large means real."""
-        logits: Tensor = self.out(self.features(images, dtype))[:, 0]
+        logits: Tensor = self.out(self.features(images, dtype, share))[:, 0]
         return logits
 
 

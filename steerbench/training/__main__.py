@@ -63,7 +63,8 @@ def generator(
     start: Annotated[Path | None, typer.Option(help="begin with an asset's weights")] = None,
 ) -> None:
     """Train the default StyleGAN2 generator."""
-    from steerbench.training.generator import Settings, run
+    from steerbench.training.game import run
+    from steerbench.training.generator import Settings, Trainer
     from steerbench.training.parallel import launch
     from steerbench.training.pictures import rendering
 
@@ -84,18 +85,45 @@ def generator(
     target = out or Path(f"runs/generator-{resolution}")
     options = {"resolution": resolution, "world_name": world, "watermark": watermark}
     with rendering(cache, pictures, **options):
-        launch(run, workers, settings, cache, target, images, device, resume, start)
+        launch(run, workers, Trainer, settings, cache, target, images, device, resume, start)
+
+
+@app.command()
+def sibling(
+    architecture: Annotated[str, typer.Argument(help="dcgan or pggan")],
+    world: str = "rooms",
+    out: Annotated[Path | None, typer.Option(help="by default runs/ARCHITECTURE")] = None,
+    data: Path = Path("runs/pictures-64"),
+    pictures: Annotated[int, typer.Option(help="how many to render, while training")] = 32768,
+    images: Annotated[int, typer.Option(help="train until so many were seen")] = 60_000,
+    workers: Annotated[int, typer.Option(help="processes of one thread each")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps")] = "cpu",
+    option: Annotated[list[str], typer.Option(help="any setting as NAME=VALUE; repeatable")] = [],  # noqa: B006
+    resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
+) -> None:
+    """Train an older architecture on the same pictures, against the same discriminator."""
+    from steerbench.training.game import run
+    from steerbench.training.parallel import launch
+    from steerbench.training.pictures import rendering
+    from steerbench.training.siblings import find, settings_of
+
+    game = find(architecture)
+    settings = settings_of(game, option)
+    target = out or Path(f"runs/{architecture}")
+    with rendering(data, pictures, resolution=settings.resolution, world_name=world):
+        launch(run, workers, game, settings, data, target, images, device, resume)
 
 
 @app.command()
 def export(
     checkpoint: Path = Path("runs/generator-64/latest.safetensors"),
     out: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
+    name: Annotated[str, typer.Option(help="what sb.load calls it")] = "rooms",
 ) -> None:
     """Write the averaged generator of a checkpoint as an asset."""
     from steerbench.training.export import export_generator
 
-    typer.echo(f"{export_generator(checkpoint, out)} -> {out}")
+    typer.echo(f"{export_generator(checkpoint, out, name=name)} -> {out}")
 
 
 @app.command()

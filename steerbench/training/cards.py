@@ -130,6 +130,10 @@ def readme_section(result: Mapping[str, Any], images: int) -> str:
     )
 
 
+ARCHITECTURES = {"stylegan2": "StyleGAN2", "dcgan": "DCGAN", "pggan": "progressive GAN"}
+"""What people call them."""
+
+
 def generator_card(
     name: str, header: Mapping[str, Any], result: Mapping[str, Any], hardware: str
 ) -> str:
@@ -141,7 +145,8 @@ def generator_card(
     return card(
         {
             "title": name,
-            "summary": 'A StyleGAN2 of the world "rooms": `sb.load("rooms")`.',
+            "summary": f'A {_called(header)} of the world "rooms": '
+            f'`sb.load("{header.get("name", "rooms")}")`.',
             "facts": {
                 "data": f"renders of the world rooms at {resolution}x{resolution}, seeds from "
                 f"{cache.TRAIN_SEED}; {_teacher(settings)}",
@@ -166,9 +171,15 @@ def generator_card(
                 "and rendered pictures are read by the same network, the true share stands beside.",
                 f"The largest difference is {abs(worst['difference'])} ({worst['attribute']}). "
                 f"Measured in {result['seconds']['all']:.0f} seconds.",
+                *training.get("remarks", []),
             ],
         }
     )
+
+
+def _called(header: Mapping[str, Any]) -> str:
+    architecture = header.get("architecture", "stylegan2")
+    return ARCHITECTURES.get(architecture, architecture)
 
 
 def _teacher(settings: Mapping[str, Any]) -> str:
@@ -183,4 +194,6 @@ def _teacher(settings: Mapping[str, Any]) -> str:
 def _steps(training: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if "images" not in training:
         return "not recorded"
-    return f"{training['images']:,} pictures, {settings.get('batch')} at a time a process"
+    steps = f"{training['images']:,} pictures, {settings.get('batch')} at a time a process"
+    seconds = training.get("cpu_seconds")
+    return f"{steps}, {seconds / 60:.0f} minutes of one core" if seconds else steps

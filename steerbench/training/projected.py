@@ -79,6 +79,7 @@ class ProjectedDiscriminator(nn.Module):
         # Kept out of the module tree: it is not trained, saved or moved with the judges.
         self._trunk = [trunk.eval().requires_grad_(False)]
         self._scales = [index for index, _, _ in scales]
+        self.resolution = max(widths)
         self.plain = Discriminator(widths=widths)
         self.heads = nn.ModuleList(
             FeatureHead(channels, resolution, head_width) for _, resolution, channels in scales
@@ -94,9 +95,14 @@ class ProjectedDiscriminator(nn.Module):
                 found.append(x)
         return found
 
-    def forward(self, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        plain = self.plain(images, dtype)
+    def forward(
+        self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
+    ) -> Tensor:
+        """Smaller pictures are enlarged for the frozen network; ``share`` as in the plain one."""
+        plain = self.plain(images, dtype, share)
         inputs = images if dtype is None else images.to(dtype)
+        if inputs.shape[-1] < self.resolution:
+            inputs = F.interpolate(inputs, self.resolution, mode="nearest")
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         logits = [head(x) for head, x in zip(self.heads, self.projections(inputs))]
         return torch.stack([plain, *logits], dim=1)

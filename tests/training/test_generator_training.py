@@ -12,27 +12,13 @@ from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.generators import load
 from steerbench.training import pictures
 from steerbench.training.export import export_generator
-from steerbench.training.generator import Settings, Trainer, train
+from steerbench.training.game import train
+from steerbench.training.generator import Settings, Trainer
 from steerbench.training.pictures import Pictures
 from steerbench.training.projected import ProjectedDiscriminator
 from steerbench.worlds import world
 
 SMALL = {"channel_max": 8, "d_channel_max": 8}
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "SHARD", 16)
-        pictures.render(folder, 32, resolution=32)
-    return folder
-
-
-@pytest.fixture
-def small(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Pictures:
-    monkeypatch.setattr(pictures, "SHARD", 16)
-    return Pictures(cache, with_masks=True)
 
 
 def settings(**changes: object) -> Settings:
@@ -155,7 +141,7 @@ def test_a_judge_of_frozen_features_is_not_trained_but_its_heads_are(
     )
     kept = [p.clone() for p in trunk.parameters()]
     monkeypatch.setattr(
-        "steerbench.training.generator.feature_trunk", lambda name: (trunk, [(1, 16, 6), (2, 8, 5)])
+        "steerbench.training.game.feature_trunk", lambda name: (trunk, [(1, 16, 6), (2, 8, 5)])
     )
     trainer = Trainer(settings(judge="somebody"), small)
     assert isinstance(trainer.d, ProjectedDiscriminator)
