@@ -131,7 +131,7 @@ def test_a_gain_on_the_weights_is_a_gain_on_the_learning_rate(small: Pictures) -
     grown: PGGANGame = game("pggan", small)
     grown.seen = 10**6
     conv = grown.g.b16.conv0
-    before, bias = conv.weight.clone(), conv.bias.clone()
+    before, bias = conv.weight.detach().clone(), conv.bias.detach().clone()
     grown.step()
     rate = grown.settings.learning_rate
     # Adam's first step has the size of its rate, whatever the gradient.

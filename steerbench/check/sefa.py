@@ -1,140 +1,22 @@
-"""Independent checks for the exercises of the chapters.
-
-    sb.check("08.1", vectors, A)          # by the number that stands in the chapter
-    sb.check.eigenvectors(vectors, A)     # the same, by name
-
-A check never asks the student's model about itself. It holds the answer against something else:
-the pixels of pictures that the answer has not seen, a definition (the eigenvalue equation), the
-world's truth, or the second oracle, a network with another seed that took no part in the chapter.
-The verdict is printed with the number that was measured, and returned; it is true when the
-exercise is solved:
-
->>> verdict = orthonormal(torch.eye(4)[:, :2])
-✓ 2 vectors of unit length, at right angles to each other: off by 0.0e+00 at most.
->>> bool(verdict)
-True
-
-A chapter adds a function here and a line to :data:`EXERCISES`.
-"""
+"""Chapter 08: closed-form factorisation."""
 
 from __future__ import annotations
 
-import functools
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from steerbench.check.verdict import FRESH_SEED, Verdict, matrix_of, spoken
 from steerbench.errors import NotFoundError, SteerbenchError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
-FRESH_SEED = 900_000
-"""Where the seeds of the checks begin: far from those that chapters use."""
+SECOND_ORACLE = "rooms-attributes-2"
+"""The network that measures: trained like the first oracle, from another seed."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a check found.
-
-    Attributes:
-        ok: Whether the exercise is solved.
-        measured: The number that decided.
-        says: One sentence for the student.
-    """
-
-    ok: bool
-    measured: float
-    says: str
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-    def __str__(self) -> str:
-        return f"{'✓' if self.ok else '✗'} {self.says}"
-
-    def _ipython_display_(self) -> None:
-        """Nothing: the verdict was printed already."""
-
-
-def _spoken(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
-    """The check, printing its verdict."""
-
-    @functools.wraps(check)
-    def speak(*answer: Any, **more: Any) -> Verdict:
-        verdict = check(*answer, **more)
-        print(verdict)
-        return verdict
-
-    return speak
-
-
-# -- chapter 00: directions that pixels can judge -------------------------------------------------
-
-
-@_spoken
-def brighter(direction: Direction, generator: Generator, n: int = 32) -> Verdict:
-    """Whether a direction makes rooms brighter, measured in the pixels of fresh rooms.
-
-    Args:
-        direction: The answer.
-        generator: Where it was found.
-        n: How many rooms; none of them occurs in a chapter.
-    """
-    return _rises("brighter", brightness, direction, generator, n)
-
-
-@_spoken
-def warmer(direction: Direction, generator: Generator, n: int = 32) -> Verdict:
-    """Whether a direction makes rooms warmer (more red, less blue), as :func:`brighter`."""
-    return _rises("warmer", warmth, direction, generator, n)
-
-
-def brightness(images: Tensor) -> Tensor:
-    """The mean of all pixels, ``[N]``, from -1 (black) to 1 (white)."""
-    return images.clamp(-1, 1).mean(dim=(1, 2, 3))
-
-
-def warmth(images: Tensor) -> Tensor:
-    """Mean red minus mean blue, ``[N]``, from -2 to 2."""
-    channels = images.clamp(-1, 1).mean(dim=(2, 3))
-    return channels[:, 0] - channels[:, 2]
-
-
-def _rises(
-    word: str,
-    measure: Callable[[Tensor], Tensor],
-    direction: Direction,
-    generator: Generator,
-    n: int,
-) -> Verdict:
-    if not isinstance(direction, Direction):
-        return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
-    codes = generator.sample(n, seed=FRESH_SEED, space=direction.space)
-    before = measure(generator.render(codes + -1.0 * direction))
-    after = measure(generator.render(codes + 1.0 * direction))
-    slope = float((after - before).mean()) / 2
-    share = float((after > before).float().mean())
-    found = (
-        f"on {n} fresh rooms one standard deviation along {direction.name!r} makes the picture "
-        f"{slope:+.3f} {word}, and {share:.0%} of the rooms get {word}."
-    )
-    if share >= 0.9:
-        return Verdict(True, slope, f"Yes: {found}")
-    advice = (
-        "Turn it round: -direction." if share <= 0.1 else "Nearly all rooms (90%) should follow."
-    )
-    return Verdict(False, slope, f"Not yet: {found} {advice}")
-
-
-# -- chapter 08: closed-form factorisation --------------------------------------------------------
-
-
-@_spoken
+@spoken
 def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
     """Whether columns ``[dim, k]`` have unit length and are at right angles.
 
@@ -146,7 +28,7 @@ def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
 
 
 def _orthonormal(vectors: Any, tolerance: float) -> Verdict:
-    columns = _matrix(vectors)
+    columns = matrix_of(vectors)
     if columns is None:
         return Verdict(False, np.nan, "Give finite numbers of shape [dim, k], one vector a column.")
     count = columns.shape[1]
@@ -167,7 +49,7 @@ def _orthonormal(vectors: Any, tolerance: float) -> Verdict:
     )
 
 
-@_spoken
+@spoken
 def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict:
     """Whether columns are the first eigenvectors of ``A^T A``, the strongest first.
 
@@ -179,7 +61,7 @@ def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict
         weights: A, ``[outputs, dim]``.
         tolerance: The largest relative error allowed.
     """
-    columns, matrix = _matrix(vectors), _matrix(weights)
+    columns, matrix = matrix_of(vectors), matrix_of(weights)
     if matrix is None:
         raise SteerbenchError("The weights A must be a matrix [outputs, dim] of finite numbers.")
     if columns is not None and columns.shape[0] != matrix.shape[1]:
@@ -223,7 +105,7 @@ def _strongest(columns: Tensor, matrix: Tensor, tolerance: float) -> Verdict:
     )
 
 
-@_spoken
+@spoken
 def steers(
     direction: Direction,
     factor: str,
@@ -289,50 +171,3 @@ def _random_like(direction: Direction, generator: Generator, count: int) -> list
         )
         for i, vector in enumerate(vectors)
     ]
-
-
-# -- by number ------------------------------------------------------------------------------------
-
-SECOND_ORACLE = "rooms-attributes-2"
-"""The network that measures: trained like the first oracle, from another seed."""
-
-EXERCISES: dict[str, Callable[..., Verdict]] = {
-    "00.1": warmer,
-    "08.1": eigenvectors,
-    "08.2": steers,
-}
-
-
-def exercise(number: str, *answer: Any, **more: Any) -> Verdict:
-    """Check an answer by the exercise's number.
-
-    Args:
-        number: As it stands in the chapter, ``"08.1"``.
-        answer: What the exercise asks for, in its order.
-        more: Passed on to the check.
-
-    Raises:
-        NotFoundError: There is no such exercise.
-    """
-    if number not in EXERCISES:
-        raise NotFoundError(unknown("exercise", number, EXERCISES))
-    return EXERCISES[number](*answer, **more)
-
-
-def _matrix(values: Any) -> Tensor | None:
-    """``[rows, columns]`` in float64, or none where it is no matrix of finite numbers."""
-    try:
-        matrix = torch.as_tensor(values).detach().to("cpu", torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-    return matrix if matrix.ndim == 2 and bool(torch.isfinite(matrix).all()) else None
-
-
-class _Callable(ModuleType):
-    """``sb.check("08.1", answer)`` and ``sb.check.eigenvectors(answer)`` are the same module."""
-
-    def __call__(self, number: str, *answer: Any, **more: Any) -> Verdict:
-        return exercise(number, *answer, **more)
-
-
-sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,76 @@
+"""Independent checks for the exercises of the chapters.
+
+    sb.check("08.1", vectors, A)          # by the number that stands in the chapter
+    sb.check.eigenvectors(vectors, A)     # the same, by name
+
+A check never asks the student's model about itself. It holds the answer against something else:
+the pixels of pictures that the answer has not seen, a definition (the eigenvalue equation), the
+world's truth, or the second oracle, a network with another seed that took no part in the chapter.
+The verdict is printed with the number that was measured, and returned; it is true when the
+exercise is solved:
+
+>>> import torch
+>>> verdict = orthonormal(torch.eye(4)[:, :2])
+✓ 2 vectors of unit length, at right angles to each other: off by 0.0e+00 at most.
+>>> bool(verdict)
+True
+
+A chapter adds a file here and its lines to :data:`EXERCISES`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from steerbench.check.quickstart import brighter, brightness, warmer, warmth
+from steerbench.check.sefa import eigenvectors, orthonormal, steers
+from steerbench.check.verdict import Verdict
+from steerbench.errors import NotFoundError, unknown
+
+__all__ = [
+    "EXERCISES",
+    "Verdict",
+    "brighter",
+    "brightness",
+    "eigenvectors",
+    "exercise",
+    "orthonormal",
+    "steers",
+    "warmer",
+    "warmth",
+]
+
+EXERCISES: dict[str, Callable[..., Verdict]] = {
+    "00.1": warmer,
+    "08.1": eigenvectors,
+    "08.2": steers,
+}
+
+
+def exercise(number: str, *answer: Any, **more: Any) -> Verdict:
+    """Check an answer by the exercise's number.
+
+    Args:
+        number: As it stands in the chapter, ``"08.1"``.
+        answer: What the exercise asks for, in its order.
+        more: Passed on to the check.
+
+    Raises:
+        NotFoundError: There is no such exercise.
+    """
+    if number not in EXERCISES:
+        raise NotFoundError(unknown("exercise", number, EXERCISES))
+    return EXERCISES[number](*answer, **more)
+
+
+class _Callable(ModuleType):
+    """``sb.check("08.1", answer)`` and ``sb.check.eigenvectors(answer)`` are the same module."""
+
+    def __call__(self, number: str, *answer: Any, **more: Any) -> Verdict:
+        return exercise(number, *answer, **more)
+
+
+sys.modules[__name__].__class__ = _Callable
