@@ -25,6 +25,7 @@ _HOMES = {
     "Space": "types",
     "UnitEdit": "types",
     "film": "film",
+    "inspect": "inspection",
     "load": "generators",
     "predictor": "predictors",
     "show": "image",

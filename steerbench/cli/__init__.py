@@ -2,12 +2,15 @@
 
 steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the first
 steerbench doctor        what is installed, how fast this machine is, what to do about trouble
+steerbench inspect FILE  what a model is, what it costs here, which methods work on it
 steerbench --version
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +49,18 @@ def _root(
     pass
 
 
+@contextlib.contextmanager
+def _errors_told(command: str) -> Iterator[None]:
+    """What steerbench raises on purpose, as a text and exit code 1."""
+    from steerbench.errors import SteerbenchError
+
+    try:
+        yield
+    except SteerbenchError as error:
+        typer.echo(f"steerbench {command}: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
 # Unknown options pass through to JupyterLab, so click must not sort options from arguments here.
 @app.command("lab", context_settings={"ignore_unknown_options": True})
 def _lab(
@@ -63,15 +78,11 @@ def _lab(
 ) -> None:
     """Copy the chapters and open JupyterLab on the first. A chapter you edited is never touched."""
     from steerbench.cli import lab
-    from steerbench.errors import SteerbenchError
 
     folder, options = lab.split(arguments or [])
-    try:
+    with _errors_told("lab"):
         for line in lab.copy_chapters(lab.chapters(), folder, solutions=solutions):
             typer.echo(line)
-    except SteerbenchError as error:
-        typer.echo(f"steerbench lab: {error}", err=True)
-        raise typer.Exit(1) from error
     lab.open_lab(folder, options, browser=browser, port=port)
 
 
@@ -86,3 +97,14 @@ def _doctor(
     typer.echo(doctor.report(findings))
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command("inspect")
+def _inspect(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A weight file, or a name.")],
+) -> None:
+    """Say what a model is, what it costs here and which methods work on it."""
+    from steerbench.inspection import inspect
+
+    with _errors_told("inspect"):
+        typer.echo(inspect(source))

@@ -95,19 +95,20 @@ def _read(path: Path, name: str) -> BaseGenerator:
             f"{closest(architecture, GENERATORS)}"
         )
     try:
-        return GENERATORS[architecture].build(header["config"], tensors, name=name)
+        generator = GENERATORS[architecture].build(header["config"], tensors, name=name)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is an incomplete {architecture} file: {type(error).__name__}: {error}. Get "
             "the file again from where it came from."
         ) from error
+    generator.format = "steerbench"
+    return generator
 
 
 def _is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of length, then JSON; an empty or cut file counts as one."""
+    """By content: eight bytes of length, then JSON."""
     with open(path, "rb") as file:
-        start = file.read(9)
-    return len(start) < 9 or start[8:] == b"{"
+        return file.read(9)[8:] == b"{"
 
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:

@@ -84,6 +84,7 @@ class BaseGenerator(LatentSpaces):
     """The shared half of every generator; see DESIGN for the protocol that it fulfils."""
 
     architecture = ""
+    format = ""
     render_space = "z"
     has_noise = False
 

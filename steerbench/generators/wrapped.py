@@ -25,6 +25,7 @@ class WrappedGenerator(BaseGenerator):
     """What :func:`wrap` makes of a module."""
 
     architecture = "wrapped"
+    format = "a module of one's own"
 
     def __init__(
         self,

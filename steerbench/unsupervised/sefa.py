@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from steerbench import __version__
-from steerbench.errors import SteerbenchError
+from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.types import Direction, Generator, Provenance, parse_layers
 
 REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
@@ -47,6 +47,15 @@ class SeFa:
         self.n_directions = n_directions
         self.layers = layers
 
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Why it cannot work on a generator, or none: the weights that it reads are not known."""
+        try:
+            generator.affine(_space(generator))
+        except CapabilityError as error:
+            return str(error)
+        return None
+
     def fit(self, generator: Generator) -> SeFa:
         """Find the directions of a generator.
 
@@ -55,7 +64,7 @@ class SeFa:
             LayerError: A layer does not exist.
             SteerbenchError: More directions were asked for than the space has dimensions.
         """
-        space = "w" if "w" in generator.spaces else next(iter(generator.spaces))
+        space = _space(generator)
         rows = self._rows(generator, space)
         weights = generator.affine(space, "all" if rows is None else rows)
         values, vectors = factorise(weights)
@@ -106,6 +115,11 @@ class SeFa:
             generator=generator.fingerprint,
             provenance=provenance,
         )
+
+
+def _space(generator: Generator) -> str:
+    """Where a code first meets weights: w where there is one."""
+    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
 
 
 def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import nn
 import steerbench as sb
 from steerbench.unsupervised import FINDERS
 from tests.conftest import make_toy
+from tests.contracts.test_generators import EXAMPLES
 
 
 @pytest.fixture(params=sorted(FINDERS))
@@ -87,3 +88,16 @@ def test_a_generator_without_what_it_needs_is_refused_with_the_reason(finder: ty
 
     with pytest.raises(sb.errors.CapabilityError, match="first affine layer"):
         finder().fit(sb.wrap(Opaque(), latent_shape=(5,)))
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES))
+def test_it_says_beforehand_whether_it_can_work(finder: type, example: str) -> None:
+    """``refuses`` and ``fit`` agree; a finder without ``refuses`` works on any generator."""
+    generator = EXAMPLES[example]()
+    reason = finder.refuses(generator) if hasattr(finder, "refuses") else None
+    if reason is None:
+        assert finder(n_directions=2).fit(generator).directions_
+        return
+    with pytest.raises(sb.errors.CapabilityError) as caught:
+        finder(n_directions=2).fit(generator)
+    assert str(caught.value) == reason

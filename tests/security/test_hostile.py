@@ -373,6 +373,11 @@ def test_a_file_cut_anywhere_is_refused(
         assert not survives(tmp_path / "cut", whole[: len(whole) * percent // 100]), percent
 
 
+def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    whole = zipped(pickled({}), {}, **{"x/\xe4": b""})
+    refused(tmp_path / "name", whole.replace("\xe4".encode(), b"\xff\xff"), "archive is broken")
+
+
 @pytest.mark.parametrize("kind", ["zip", "legacy"])
 @given(flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1, max_size=4))
 @settings(

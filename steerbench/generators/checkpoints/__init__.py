@@ -25,10 +25,11 @@ from steerbench.generators.checkpoints import (
     ganzoo,
     genforce_stylegan2,
     pggan,
+    reporting,
     rosinality,
     stylegan2_ada,
 )
-from steerbench.generators.checkpoints.reading import Contents, read, state_dicts
+from steerbench.generators.checkpoints.reading import Contents, read
 
 FORMATS: dict[str, ModuleType] = {
     "stylegan2-ada-pytorch": stylegan2_ada,
@@ -40,8 +41,6 @@ FORMATS: dict[str, ModuleType] = {
     "dcgan": dcgan,
 }
 """Name to module: what can be loaded besides our own files."""
-
-SHOWN = 24
 
 
 def load(path: str | os.PathLike[str]) -> BaseGenerator:
@@ -79,6 +78,7 @@ def convert(contents: Contents) -> BaseGenerator:
             "it came from."
         ) from error
     _check_finite(generator, contents)
+    generator.format = name
     return generator
 
 
@@ -92,30 +92,8 @@ def _check_finite(generator: BaseGenerator, contents: Contents) -> None:
 
 
 def report(contents: Contents) -> str:
-    """What a file of no known format contains, and what the nearest formats would need.
-
-    The text is for people: tensors with their shapes first, then other values.
-    """
-    lines = [f"{str(contents.path)!r} is a {contents.kind} of no known format. It holds:"]
-    found = list(state_dicts(contents.value))
-    for prefix, state in found[:4]:
-        where = f" under {prefix!r}" if prefix else ""
-        lines.append(f"  {len(state)} tensors{where}")
-        lines += [f"    {name}  {list(t.shape)}" for name, t in list(state.items())[:SHOWN]]
-        if len(state) > SHOWN:
-            lines.append(f"    and {len(state) - SHOWN} more")
-    if not found:
-        value = contents.value
-        keys = [str(key)[:60] for key in list(value)[:SHOWN]] if isinstance(value, dict) else []
-        lines.append(f"  no tensors; a {type(value).__name__} {', '.join(keys)}".rstrip())
-    lines.append("The nearest formats, and what the file lacks to be one:")
-    lacks = {name: form.recognise(contents) for name, form in FORMATS.items()}
-    nearest = sorted(lacks, key=lambda name: len(lacks[name]) / len(FORMATS[name].REQUIRED))
-    for name in nearest[:3]:
-        shown = ", ".join(lacks[name][:4]) + (", ..." if len(lacks[name]) > 4 else "")
-        lines.append(f"  {FORMATS[name].TITLE}: {shown}")
-    lines.append("If you have its code, build the module, load the weights, and use sb.wrap.")
-    return "\n".join(lines)
+    """What a file of no known format holds, and what the nearest formats would need."""
+    return reporting.report(contents, FORMATS)
 
 
 __all__ = ["FORMATS", "Contents", "convert", "load", "read", "recognise", "report"]

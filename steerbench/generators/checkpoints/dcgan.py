@@ -27,7 +27,9 @@ def _tensors(contents: Contents, root: tuple[str, ...]) -> dict[str, Tensor]:
 
 def recognise(contents: Contents) -> list[str]:
     """What the file lacks to be of this format; empty where it is one."""
-    found = min((_tensors(contents, root) for root in ROOTS), key=lambda t: lacking(t, REQUIRED))
+    found = min(
+        (_tensors(contents, root) for root in ROOTS), key=lambda t: len(lacking(t, REQUIRED))
+    )
     missing = lacking(found, REQUIRED)
     upward = not missing and found["main.0.weight"].ndim == 4
     # A discriminator of the same example has the same names; its convolutions grow.

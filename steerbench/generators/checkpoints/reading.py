@@ -94,6 +94,8 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
     length = unpickler.length_of(file)
     start = file.read(32)
     file.seek(0)
+    if not start:
+        raise CheckpointError("It is empty: no bytes arrived. Fetch it again.")
     budget = Budget(length)
     if start.startswith(b"PK"):
         return "torch zip file", torch_files.read_zip(file, budget)

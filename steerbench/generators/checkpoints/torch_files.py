@@ -93,7 +93,10 @@ def read_zip(file: IO[bytes], budget: Budget) -> Any:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, length_of(file))
             return _read_archive(archive, members, budget)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except (
+        *(zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError),
+        ValueError,  # a member's name that is no text, or a time that is none
+    ) as error:
         raise CheckpointError(
             f"The archive is broken ({error}). Fetch it again from where it came from."
         ) from error
