@@ -28,6 +28,7 @@ _HOMES = {
     "inspect": "inspection",
     "load": "generators",
     "predictor": "predictors",
+    "read_published_direction": "generators",
     "show": "image",
     "world": "worlds",
     "wrap": "generators",

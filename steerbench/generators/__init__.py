@@ -22,6 +22,7 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.pggan import PGGAN
+from steerbench.generators.published_directions import read_published_direction
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.wrapped import WrappedGenerator, wrap
 
@@ -35,6 +36,7 @@ __all__ = [
     "StyleGAN2",
     "WrappedGenerator",
     "load",
+    "read_published_direction",
     "save",
     "wrap",
 ]

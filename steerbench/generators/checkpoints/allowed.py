@@ -46,6 +46,10 @@ class Dtype:
         self.dtype = np.dtype(code)
 
 
+class Objects:
+    """The NumPy type of an array of plain values, which only NumPy's own files may hold."""
+
+
 def find(module: str, name: str) -> Global:
     """What stands for a name in a file.
 
@@ -82,7 +86,7 @@ def build(budget: Budget, target: Any, state: Any) -> None:
         target.dtype = target.dtype.newbyteorder(order)
     elif isinstance(target, np.ndarray):
         _fill(budget, target, *state)
-    elif not isinstance(target, dict):  # what torch notes on a state dict is of no use here
+    elif not isinstance(target, dict | Objects):  # what torch notes of a dict is of no use
         raise ValueError(f"a {type(target).__name__} is given a state")
 
 
@@ -104,6 +108,11 @@ def _fill(
 ) -> None:
     data = data.encode("latin1") if isinstance(data, str) else data
     shape = _sizes(shape)
+    if isinstance(dtype, Objects) and isinstance(data, list) and math.prod(shape) == len(data):
+        budget.charge(8 * len(data))
+        contents: Any = (1, shape, np.dtype(object), bool(fortran), data)
+        array.__setstate__(contents)
+        return
     if not isinstance(dtype, Dtype) or not isinstance(data, bytes | bytearray):
         raise CheckpointError("The file holds a NumPy array of objects, which is refused.")
     if math.prod(shape) * dtype.dtype.itemsize != len(data):
@@ -122,8 +131,10 @@ def _from_buffer(budget: Budget, data: Any, dtype: Any, shape: Any, order: Any) 
     return array
 
 
-def _dtype(budget: Budget, code: Any, *rest: Any) -> Dtype:
+def _dtype(budget: Budget, code: Any, *rest: Any) -> Dtype | Objects:
     code = code.decode("ascii") if isinstance(code, bytes) else code
+    if budget.objects and code in ("O", "O4", "O8", "|O"):
+        return Objects()
     if not isinstance(code, str):
         raise CheckpointError("The file names a NumPy type without a word. It is broken.")
     return Dtype(code)

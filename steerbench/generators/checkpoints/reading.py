@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,8 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import CheckpointError, FileError, NotFoundError
-from steerbench.generators.checkpoints import torch_files, unpickler
+from steerbench.generators.checkpoints import numpy_files, torch_files, unpickler
+from steerbench.generators.checkpoints.archives import BROKEN, check_count, members_of
 from steerbench.generators.checkpoints.records import Budget, Record, module_state
 
 _LEGACY = torch_files.MAGIC.to_bytes(10, "little")
@@ -36,7 +38,7 @@ class Contents:
     Attributes:
         path: Where it lies.
         kind: Of the container: ``"torch zip file"``, ``"old torch file"``, ``"pickle"``,
-            ``"safetensors"``.
+            ``"safetensors"``, ``"NumPy array"``, ``"NumPy archive"``.
         value: What is in it: plain values, tensors and inert records.
         config: The ``config.json`` beside the file, where there is one.
     """
@@ -98,7 +100,9 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
         raise CheckpointError("It is empty: no bytes arrived. Fetch it again.")
     budget = Budget(length)
     if start.startswith(b"PK"):
-        return "torch zip file", torch_files.read_zip(file, budget)
+        return _checked(_read_archive, file, budget)
+    if start.startswith(numpy_files.MAGIC):
+        return "NumPy array", _checked(numpy_files.read_npy, file, budget)
     if _LEGACY in start:
         return "old torch file", _checked(torch_files.read_legacy, file, budget)
     if start[8:9] == b"{":
@@ -107,15 +111,28 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
         return "pickle", unpickler.unpickle(file, budget)
     raise CheckpointError(
         f"It begins with {start[:8]!r}, as no weight file does{_guess(start)}. Give a .pkl, .pt, "
-        ".pth, .bin or .safetensors file."
+        ".pth, .bin, .npy, .npz or .safetensors file."
     )
+
+
+def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
+    """torch's archives and NumPy's begin alike; the names in them differ."""
+    check_count(file)
+    with zipfile.ZipFile(file) as archive:
+        members = members_of(archive)
+        if members and all(name.endswith(".npy") for name in members):
+            return "NumPy archive", numpy_files.read_npz(archive, members, budget)
+        return "torch zip file", torch_files.read_zip(archive, members, budget)
 
 
 def _checked(reader: Any, file: IO[bytes], budget: Budget) -> Any:
     try:
         return reader(file, budget)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RuntimeError) as error:
-        raise CheckpointError(f"It is broken ({type(error).__name__}: {error}).") from error
+    except (*BROKEN, TypeError, KeyError, IndexError, OverflowError) as error:
+        raise CheckpointError(
+            f"It is broken ({type(error).__name__}: {error}). Fetch it again from where it came "
+            "from."
+        ) from error
 
 
 def _guess(start: bytes) -> str:

@@ -22,10 +22,14 @@ class Budget:
 
     Tensors are counted by what they would take if each had memory of its own, so that many
     windows on one storage do not grow when they are copied.
+
+    Args:
+        length: Of the file.
+        objects: Whether it may hold NumPy arrays of plain values; only ``.npy`` files may.
     """
 
-    def __init__(self, length: int) -> None:
-        self.length = length
+    def __init__(self, length: int, *, objects: bool = False) -> None:
+        self.length, self.objects = length, objects
         self.values = ALLOWANCE + length // 4
         self.storages = length
         self.tensors = ALLOWANCE + 2 * length

@@ -15,13 +15,12 @@ from typing import IO, Any
 import torch
 
 from steerbench.errors import CheckpointError
+from steerbench.generators.checkpoints.archives import fill
 from steerbench.generators.checkpoints.records import Budget, Global, Storage
-from steerbench.generators.checkpoints.unpickler import length_of, unpickle
+from steerbench.generators.checkpoints.unpickler import unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
-MAX_MEMBERS = 20_000
 MAX_PICKLE = 64 * 2**20
-_CHUNK = 2**20
 
 
 def read_legacy(file: IO[bytes], budget: Budget) -> Any:
@@ -86,60 +85,9 @@ def _parse(identifier: Any) -> tuple[torch.dtype, str, int, slice | None]:
     return kind.make(None).dtype, key, count, window
 
 
-def read_zip(file: IO[bytes], budget: Budget) -> Any:
+def read_zip(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: Budget) -> Any:
     """The value in a new torch file."""
-    _check_count(file)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = _members(archive, length_of(file))
-            return _read_archive(archive, members, budget)
-    except (
-        *(zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError),
-        ValueError,  # a member's name that is no text, or a time that is none
-    ) as error:
-        raise CheckpointError(
-            f"The archive is broken ({error}). Fetch it again from where it came from."
-        ) from error
-
-
-def _check_count(file: IO[bytes]) -> None:
-    """Refuse an archive of endless members before its directory is read into memory."""
-    file.seek(0)
-    count, tail = 0, b""
-    while chunk := file.read(_CHUNK):
-        count += (tail + chunk).count(b"PK\x01\x02")
-        tail = chunk[-3:]
-    file.seek(0)
-    if count > MAX_MEMBERS:
-        raise CheckpointError(f"The archive has {count} members; torch files have far fewer.")
-
-
-def _members(archive: zipfile.ZipFile, length: int) -> dict[str, zipfile.ZipInfo]:
-    total, members = 0, {}
-    for info in archive.infolist():
-        parts = info.filename.replace("\\", "/").split("/")
-        if info.filename.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
-            raise CheckpointError(
-                f"The archive holds {info.filename[:100]!r}, a path out of its folder. It is "
-                "refused."
-            )
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise CheckpointError(
-                f"The archive's member {info.filename[:100]!r} is compressed; torch writes none. "
-                "It is refused."
-            )
-        if info.filename in members:
-            raise CheckpointError(f"The archive holds {info.filename[:100]!r} twice.")
-        total += info.file_size
-        members[info.filename] = info
-    if total > length:
-        raise CheckpointError("The archive declares more bytes than it has. It is refused.")
-    return members
-
-
-def _read_archive(
-    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: Budget
-) -> Any:
+    _check_sizes(members, budget.length)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
     if len(roots) != 1 or f"{roots[0]}constants.pkl" in members:
         raise CheckpointError(
@@ -167,6 +115,17 @@ def _read_archive(
     return unpickle(io.BytesIO(pickled), budget, storage)
 
 
+def _check_sizes(members: dict[str, zipfile.ZipInfo], length: int) -> None:
+    for name, info in members.items():
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise CheckpointError(
+                f"The archive's member {name[:100]!r} is compressed; torch writes none. It is "
+                "refused."
+            )
+    if sum(info.file_size for info in members.values()) > length:
+        raise CheckpointError("The archive declares more bytes than it has. It is refused.")
+
+
 def _load_member(
     archive: zipfile.ZipFile,
     members: dict[str, zipfile.ZipInfo],
@@ -181,12 +140,6 @@ def _load_member(
         raise CheckpointError(f"Storage {name!r} should hold {length} bytes; there are {held}.")
     budget.charge_storage(length)
     buffer, data = _allocate(length, dtype)
-    with archive.open(members[name]) as opened:
-        file: Any = opened
-        view, start = memoryview(buffer), 0
-        while start < length and (got := file.readinto(view[start : start + _CHUNK])):
-            start += got
-        file.read(1)  # reaching the end is what makes zipfile compare the checksum
-    if start != length:
-        raise CheckpointError("The archive is cut off. Fetch it again from where it came from.")
+    with archive.open(members[name]) as stream:
+        fill(stream, buffer)
     return Storage(data)

@@ -31,6 +31,8 @@ import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
+import numpy as np
+
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints import allowed
 from steerbench.generators.checkpoints.records import Budget, Global, Record, plain_key
@@ -359,4 +361,6 @@ def _children(item: Any) -> Any:
         return list(item.values())
     if isinstance(item, list | tuple):
         return item
+    if isinstance(item, np.ndarray) and item.dtype == object:
+        return item.ravel().tolist()
     return [item.args, item.state] if isinstance(item, Record) else ()
