@@ -3,6 +3,7 @@
 steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the first
 steerbench doctor        what is installed, how fast this machine is, what to do about trouble
 steerbench inspect FILE  what a model is, what it costs here, which methods work on it
+steerbench convert FILE OUT.safetensors   a published checkpoint as a file of ours, checked
 steerbench --version
 """
 
@@ -108,3 +109,16 @@ def _inspect(
 
     with _errors_told("inspect"):
         typer.echo(inspect(source))
+
+
+@app.command("convert")
+def _convert(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A weight file, or a name.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The new file.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a checkpoint of any known format as a safetensors file that draws the same pictures."""
+    from steerbench.generators.conversion import convert
+
+    with _errors_told("convert"):
+        typer.echo(convert(source, target, force=force))
