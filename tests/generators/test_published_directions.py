@@ -275,7 +275,7 @@ def test_channels_need_a_generator(tmp_path: Path) -> None:
         (lambda: npy({"boundary": print}, 2), r"builtin__?s?\S*\.print"),
         (lambda: interfacegan()[:-1], "cut off"),
         (lambda: b"smiling is a nice thing", "no weight file"),
-        (lambda: b"", "no weight file"),
+        (lambda: b"", "empty"),
     ],
 )
 def test_other_files_are_refused_with_what_they_hold(data: Any, says: str, tmp_path: Path) -> None:

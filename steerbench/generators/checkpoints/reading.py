@@ -100,11 +100,11 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
         raise CheckpointError("It is empty: no bytes arrived. Fetch it again.")
     budget = Budget(length)
     if start.startswith(b"PK"):
-        return _checked(_read_archive, file, budget)
+        return _checked("archive", _read_archive, file, budget)
     if start.startswith(numpy_files.MAGIC):
-        return "NumPy array", _checked(numpy_files.read_npy, file, budget)
+        return "NumPy array", _checked("array", numpy_files.read_npy, file, budget)
     if _LEGACY in start:
-        return "old torch file", _checked(torch_files.read_legacy, file, budget)
+        return "old torch file", _checked("file", torch_files.read_legacy, file, budget)
     if start[8:9] == b"{":
         return "safetensors", None
     if start[:1] in (b"\x80", b"(", b"}", b"]", b"c"):
@@ -125,13 +125,13 @@ def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
         return "torch zip file", torch_files.read_zip(archive, members, budget)
 
 
-def _checked(reader: Any, file: IO[bytes], budget: Budget) -> Any:
+def _checked(what: str, reader: Any, file: IO[bytes], budget: Budget) -> Any:
     try:
         return reader(file, budget)
     except (*BROKEN, TypeError, KeyError, IndexError, OverflowError) as error:
         raise CheckpointError(
-            f"It is broken ({type(error).__name__}: {error}). Fetch it again from where it came "
-            "from."
+            f"The {what} is broken ({type(error).__name__}: {error}). Fetch it again from where "
+            "it came from."
         ) from error
 
 
