@@ -12,6 +12,10 @@ Any other model becomes one by stating what its scores are called and what it wa
 >>> brightness.predict(torch.ones(2, 3, 64, 64))
 tensor([[1.],
         [1.]])
+
+So do classifiers of torchvision, timm and Hugging Face, with the ``resolution`` and ``normalise``
+that they were trained with; an estimator of scikit-learn that reads features of pictures; and any
+segmenter (what a model may return: :mod:`steerbench.predictors.base`).
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from steerbench import store
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.attributes import Attribute, AttributeNetwork, AttributePredictor
 from steerbench.predictors.base import BasePredictor, Normalise
+from steerbench.predictors.segmentation import SegmentationNetwork, SegmentationPredictor
 
 __all__ = [
     "EMBEDDED",
@@ -36,13 +41,23 @@ __all__ = [
     "AttributeNetwork",
     "AttributePredictor",
     "BasePredictor",
+    "SegmentationNetwork",
+    "SegmentationPredictor",
+    "StoredPredictor",
+    "oracle",
     "predictor",
     "save",
 ]
 
 KIND = "steerbench predictor"
 
-PREDICTORS: dict[str, type[AttributePredictor]] = {"attributes": AttributePredictor}
+StoredPredictor = AttributePredictor | SegmentationPredictor
+"""What a file can hold."""
+
+PREDICTORS: dict[str, type[StoredPredictor]] = {
+    "attributes": AttributePredictor,
+    "segmentation": SegmentationPredictor,
+}
 """Architecture to class: what a file can hold."""
 
 EMBEDDED = {
@@ -51,8 +66,8 @@ EMBEDDED = {
 }
 """Name to file under ``assets/``: the predictors that come with the package.
 
-The second one reads the same attributes but has another shape and seed: what one network chose
-or was optimised against, the other one judges.
+The second of a kind reads the same but has another shape and seed: what one network chose or was
+optimised against, the other one judges.
 """
 
 
@@ -63,7 +78,7 @@ def predictor(
     *,
     batch: int = 128,
     device: str = "cpu",
-) -> AttributePredictor: ...
+) -> StoredPredictor: ...
 
 
 @overload
@@ -96,14 +111,14 @@ def predictor(
     Args:
         source: A key of :data:`EMBEDDED`; the path of a file written by :func:`save`; or a
             function or module that takes pictures ``[n, C, H, W]`` and returns scores
-            ``[n, len(names)]`` (tensor or array), or of a segmenter ``[n, len(names), H, W]`` or
-            integer labels ``[n, H, W]``.
+            ``[n, len(names)]`` (tensor or array), or of a segmenter ``[n, len(names), h, w]`` or
+            integer labels ``[n, h, w]``.
         names: What the scores are called; required with a model. With a name or a path: the
-            attributes wanted, None for all.
+            attributes wanted, None for all (a segmenter always gives all its classes).
         units: A unit for all scores of a model, or one for each.
         resolution: Side, or height and width, in pixels that the model wants; None: any.
         normalise: ``(mean, std)`` of pixels in [0, 1], as torchvision states them; ``(0, 1)`` for
-            a model that wants pixels in [0, 1]; None for one that wants [-1, 1].
+            a model that wants pixels in [0, 1], ``(0, 1 / 255)`` in [0, 255]; None for [-1, 1].
         channels: 1 for a model of grey pictures, 3 for RGB, None to pass them as they come.
         batch: Pictures the model gets at a time.
         device: Where to put it; a plain function stays where it is.
@@ -143,7 +158,22 @@ def predictor(
     return wrapped if device == "cpu" else wrapped.on(device)
 
 
-def _load(name: str) -> AttributePredictor:
+def oracle(source: str | os.PathLike[str]) -> AttributePredictor:
+    """As :func:`predictor`, where the features and attributes of an oracle are needed.
+
+    Raises:
+        PredictorError: It is another kind of predictor.
+    """
+    found = predictor(source)
+    if not isinstance(found, AttributePredictor):
+        raise PredictorError(
+            f"{found.name} is a {type(found).__name__}; an oracle that reads attributes is needed "
+            "here, such as 'rooms-attributes-2'."
+        )
+    return found
+
+
+def _load(name: str) -> StoredPredictor:
     path = Path(name).expanduser()
     if name in EMBEDDED:
         path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
@@ -169,7 +199,7 @@ def _load(name: str) -> AttributePredictor:
         ) from error
 
 
-def save(source: AttributePredictor, path: str | os.PathLike[str], **header: Any) -> None:
+def save(source: StoredPredictor, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a predictor as one safetensors file; ``header`` adds to what it says of itself."""
     document = {
         "kind": KIND,

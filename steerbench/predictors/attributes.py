@@ -18,10 +18,8 @@ as another attribute, the side, says. Such a handed attribute is read as a pictu
 the right, and then turned: r is multiplied by 2 p - 1 with p the probability of the side. To
 read the product directly a network would have to learn a parity, which takes it far longer.
 
-A network learns with batch normalisation after each convolution and is kept with it folded into the
-weights, which changes no reading and makes it faster.
-
-Reference: Ioffe, Szegedy, "Batch Normalization" (2015, arXiv 1502.03167).
+The convolutions learn with batch normalisation, which is folded away afterwards
+(`steerbench.predictors.parts`).
 
 >>> lamp = Attribute("lamp_on", "binary", 0, 1, "")
 >>> yaw = Attribute("yaw", "continuous", -22, 22, "degrees")
@@ -40,10 +38,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from steerbench.errors import NotFoundError, unknown
 from steerbench.predictors.base import BasePredictor
+from steerbench.predictors.parts import Convolution, folded
 
 RESOLUTION = 64
 """Height and width, in pixels, at which the network looks at every picture."""
@@ -76,12 +74,6 @@ def scales(attributes: Sequence[Attribute]) -> tuple[Tensor, Tensor, Tensor]:
     return binary, torch.where(binary, 0.0, (low + high) / 2), torch.where(binary, 1.0, spread)
 
 
-def _convolution(inputs: int, outputs: int, size: int, stride: int, norm: bool) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=not norm)
-    steps = [convolution, *([nn.BatchNorm2d(outputs)] if norm else []), nn.ReLU(inplace=True)]
-    return nn.Sequential(*steps)
-
-
 class AttributeNetwork(nn.Module):
     """Pictures ``[N, 3, 64, 64]`` in [-1, 1] to readings ``[N, outputs]``.
 
@@ -101,12 +93,12 @@ class AttributeNetwork(nn.Module):
         norm: bool = False,
     ) -> None:
         super().__init__()
-        self.widths, self.norm = tuple(widths), norm
-        steps = [_convolution(3, widths[0], 5, 2, norm)]
+        self.widths = tuple(widths)
+        steps = [Convolution(3, widths[0], 5, 2, norm=norm)]
         for before, after in pairwise(widths):
             steps += [
-                _convolution(before, after, 3, 2, norm),
-                _convolution(after, after, 3, 1, norm),
+                Convolution(before, after, stride=2, norm=norm),
+                Convolution(after, after, norm=norm),
             ]
         self.trunk = nn.Sequential(*steps)
         places = (RESOLUTION // 2 ** len(widths)) ** 2
@@ -125,16 +117,10 @@ class AttributeNetwork(nn.Module):
         """Readings ``[N, outputs]``: standardised values, and log odds for binary attributes."""
         return self.heads(self.features(images))
 
-    @torch.no_grad()
     def folded(self) -> AttributeNetwork:
         """The same network in float32 with the normalisation folded into the convolutions."""
-        mine = self.eval()
         twin = AttributeNetwork(self.heads.out_features, self.widths, self.dense.out_features)
-        for step, target in zip(mine.trunk, twin.trunk):
-            kept = fuse_conv_bn_eval(step[0], step[1]) if self.norm else step[0]  # type: ignore[index]
-            target[0].load_state_dict(kept.state_dict())  # type: ignore[index]
-        twin.dense.load_state_dict(mine.dense.state_dict())
-        twin.heads.load_state_dict(mine.heads.state_dict())
+        twin.load_state_dict(folded(self))
         return twin.eval()
 
 

@@ -1,17 +1,30 @@
 """What all predictors share: preparing pictures, batches, gradients, and checking what comes out.
 
 A predictor takes any pictures in steerbench's convention, ``[N, C, H, W]`` nominally in [-1, 1],
-and does what its model needs: clamp, resize, grey or RGB, normalise. Whatever the model returns
-is checked before anybody computes with it.
+and does what its model needs: clamp, resize, grey or RGB, normalise, change the dtype. Whatever the
+model returns is checked before anybody computes with it:
+
+=========================================  ==================================================
+a model that returns                       predicts
+=========================================  ==================================================
+``[n, K]``, with one name also ``[n]``     scores ``[N, K]`` float32
+``[n, K, h, w]``, scores of every pixel    labels ``[N, H, W]`` int64, the class of the largest
+``[n, h, w]`` integers                     labels ``[N, H, W]`` int64
+=========================================  ==================================================
+
+Label maps have the size of the pictures whatever the size at which the model works: scores are
+resized before the largest is taken, labels take the nearest. Tensors and arrays are read alike,
+and so are the ``.logits`` of Hugging Face's models and the ``["out"]`` of torchvision's segmenters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.errors import PredictorError
@@ -29,13 +42,14 @@ class BasePredictor:
 
     Args:
         model: Prepared pictures ``[n, C, H, W]`` to scores ``[n, len(names)]``; or, of a
-            segmenter, to scores a pixel ``[n, len(names), H, W]`` or labels ``[n, H, W]``.
+            segmenter, to scores a pixel ``[n, len(names), h, w]`` or labels ``[n, h, w]``.
         names: What the scores, or the labels, are called.
         units: A unit for all scores, or one for each; empty where there is none.
         resolution: The side (or height and width) in pixels that the model wants; None hands
             pictures over in their own size.
         normalise: ``(mean, std)`` of pixels in [0, 1], numbers or one for each channel, as
-            torchvision states them; ``(0, 1)`` gives pixels in [0, 1], None pixels in [-1, 1].
+            torchvision states them; ``(0, 1)`` gives pixels in [0, 1], ``(0, 1 / 255)`` in
+            [0, 255], None in [-1, 1].
         channels: 1 makes pictures grey, 3 makes them RGB, None leaves them as they come.
         batch: How many pictures the model gets at a time, so that memory stays bounded.
         name: What to call it in messages.
@@ -71,9 +85,14 @@ class BasePredictor:
     @property
     def device(self) -> torch.device | None:
         """Where the model's weights are; None of a function, which takes pictures as they come."""
+        weight = self._weight
+        return None if weight is None else weight.device
+
+    @property
+    def _weight(self) -> Tensor | None:
+        """The first of the model's weights, where it has any."""
         parameters = self.model.parameters() if isinstance(self.model, nn.Module) else iter(())
-        first = next(parameters, None)
-        return None if first is None else first.device
+        return next((p for p in parameters if p.is_floating_point()), None)
 
     def on(self, device: str | torch.device) -> Self:
         """Move the model to a device; returns self."""
@@ -83,17 +102,20 @@ class BasePredictor:
 
     def prepare(self, images: Tensor) -> Tensor:
         """Pictures as the model wants them: clamped, resized, grey or RGB, normalised."""
-        x = batch_of(images).clamp(-1, 1).float()
-        x = x if self.device is None else x.to(self.device)
+        x, weight = batch_of(images).clamp(-1, 1).float(), self._weight
+        x = x if weight is None else x.to(weight.device)
         if self.channels == 3:
             x = x.expand(-1, 3, -1, -1)
         elif self.channels == 1 and x.shape[1] == 3:
             x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         if self.resolution is not None:
             x = resize(x, self.resolution)
-        if self.normalise is None:
-            return x
-        mean, std = (x.new_tensor(v).view(1, -1, 1, 1) for v in _normalisation(self.normalise))
+        if self.normalise is not None:
+            x = self._normalised(x, self.normalise)
+        return x if weight is None else x.to(weight.dtype)
+
+    def _normalised(self, x: Tensor, normalise: Normalise) -> Tensor:
+        mean, std = (x.new_tensor(v).view(1, -1, 1, 1) for v in _normalisation(normalise))
         if mean.shape[1] not in (1, x.shape[1]) or std.shape[1] not in (1, x.shape[1]):
             raise PredictorError(
                 f"normalise states {max(mean.shape[1], std.shape[1])} channels, the pictures have "
@@ -121,55 +143,107 @@ class BasePredictor:
         """Read pictures ``[N, C, H, W]`` in [-1, 1].
 
         Returns:
-            ``[N, len(names)]`` float32 scores; of a segmenter labels ``[N, H, W]`` int64 at the
-            model's resolution, an index into ``names``.
+            ``[N, len(names)]`` float32 scores; of a segmenter labels ``[N, H, W]`` int64, an index
+            into ``names``.
 
         Raises:
             ShapeError: These are no pictures.
             PredictorError: The pictures contain NaN, or the model returned something else.
         """
-        return self.run(images, lambda part: self._checked(self.model(part), len(part)))
+        size = batch_of(images).shape[2:]
+        return self.run(images, lambda part: self._checked(self.model(part), len(part), size))
 
-    def _checked(self, given: Any, n: int) -> Tensor:
+    def areas(self, images: Tensor) -> Tensor:
+        """Of a segmenter: the share of a picture's pixels that each name has.
+
+        Returns:
+            ``[N, len(names)]`` float32; every row sums to 1.
+
+        Raises:
+            ShapeError, PredictorError: As :meth:`predict`; or this is no segmenter.
+        """
+        size = batch_of(images).shape[2:]
+        return self.run(
+            images, lambda part: self._shares(self._checked(self.model(part), len(part), size))
+        )
+
+    def _shares(self, labels: Tensor) -> Tensor:
+        if labels.ndim != 3:
+            raise PredictorError(
+                f"{self.name} gives scores of whole pictures, not label maps, so there are no "
+                "areas. Take its predict, or a segmenter such as 'rooms-segmenter'."
+            )
+        n, k = len(labels), len(self.names)
+        cells = labels.flatten(1) + k * torch.arange(n, device=labels.device)[:, None]
+        return cells.flatten().bincount(minlength=n * k).view(n, k) / labels[0].numel()
+
+    def _checked(self, given: Any, n: int, size: Sequence[int]) -> Tensor:
+        """What a model gave for ``n`` pictures of this size, as scores or labels."""
+        scores = self._tensor(given, n)
+        shape, names = tuple(scores.shape), len(self.names)
+        if shape == (n,) and names == 1:
+            return scores.float()[:, None]
+        if shape == (n, names):
+            return scores.float()
+        if len(shape) == 4 and shape[:2] == (n, names) and names > 1:
+            return resized(scores.float(), size).argmax(1)
+        if len(shape) == 3 and len(scores) == n and not scores.is_floating_point():
+            return self._labels(scores.long(), size)
+        raise PredictorError(
+            f"{self.name} returned {list(shape)} for {n} pictures; {self._expected} Wrap the "
+            "model in a function that picks the right part of its answer, or correct the names."
+        )
+
+    def _tensor(self, given: Any, n: int) -> Tensor:
         try:
-            scores = torch.as_tensor(given)
+            scores = torch.as_tensor(_inside(given))
         except (TypeError, ValueError, RuntimeError):
             raise PredictorError(
                 f"{self.name} returned a {type(given).__name__} for {n} pictures; {self._expected}"
+                " Wrap the model in a function that picks the right part of its answer."
             ) from None
-        shape, names = tuple(scores.shape), len(self.names)
         if scores.is_complex() or (scores.is_floating_point() and bool(scores.isnan().any())):
             kind = "complex numbers" if scores.is_complex() else "NaN"
             raise PredictorError(
                 f"{self.name} returned {kind} for {n} pictures; {self._expected} Check the range "
                 "and the normalisation that the model was trained with."
             )
-        if shape == (n,) and names == 1:
-            return scores.float()[:, None]
-        if shape == (n, names):
-            return scores.float()
-        if len(shape) == 4 and shape[:2] == (n, names):
-            return scores.argmax(1)
-        if len(shape) == 3 and len(scores) == n and not scores.is_floating_point():
-            return self._labels(scores.long())
-        raise PredictorError(
-            f"{self.name} returned {list(shape)} for {n} pictures; {self._expected} Wrap the "
-            "model in a function that picks the right part of its answer, or correct the names."
-        )
+        return scores
 
-    def _labels(self, labels: Tensor) -> Tensor:
+    def _labels(self, labels: Tensor, size: Sequence[int]) -> Tensor:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(self.names):
             raise PredictorError(
                 f"{self.name} returned labels from {low} to {high}; expected 0 to "
-                f"{len(self.names) - 1}, one for each of the {len(self.names)} names."
+                f"{len(self.names) - 1}, one for each of the {len(self.names)} names. Give such "
+                "pixels a name of their own, 'other' for instance."
             )
-        return labels
+        if labels.shape[1:] == size:
+            return labels
+        # As float64, in which every label is exact: nearest takes no integers.
+        maps = F.interpolate(labels[:, None].double(), tuple(size), mode="nearest-exact")
+        return maps[:, 0].long()
 
     @property
     def _expected(self) -> str:
         k = len(self.names)
-        return f"expected scores [N, {k}], scores a pixel [N, {k}, H, W], or labels [N, H, W]."
+        pixels = f"scores a pixel [N, {max(k, 2)}, H, W]"
+        return f"expected scores [N, {k}], {pixels}, or integer labels [N, H, W]."
+
+
+def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Maps ``[N, K, h, w]`` at the size of pictures, ``(H, W)``: bilinear, antialiased."""
+    if maps.shape[2:] == size:
+        return maps.float()
+    return F.interpolate(maps.float(), tuple(size), mode="bilinear", antialias=True)
+
+
+def _inside(given: Any) -> Any:
+    """The scores in what a library's model returns around them."""
+    if isinstance(given, Mapping) and "out" in given:
+        return given["out"]
+    logits = getattr(given, "logits", None)
+    return given if logits is None else logits
 
 
 def _named(names: Sequence[str], units: str | Sequence[str]) -> tuple[tuple[str, ...], ...]:

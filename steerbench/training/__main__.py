@@ -144,6 +144,48 @@ def attributes(
 
 
 @app.command()
+def segmenter(
+    data: Path = Path("runs/pictures-64"),
+    out: Path = Path("steerbench/assets/rooms-segmenter.safetensors"),
+    work: Annotated[Path | None, typer.Option(help="by default runs/NAME-OF-OUT")] = None,
+    seed: int = 0,
+    images: int = 180_000,
+    widths: Annotated[
+        str, typer.Option(help="channels at 64, 32, 16, 8 and 4")
+    ] = "16,32,64,96,128",
+    hardware: str = "one CPU core",
+    resume: Annotated[bool, typer.Option(help="go on from WORK/latest.safetensors")] = False,
+) -> None:
+    """Train a segmenter that names the class of every pixel."""
+    from steerbench.training.segmenter import Settings, run
+
+    channels = tuple(int(width) for width in widths.split(","))
+    settings = Settings(seed=seed, images=images, widths=channels)
+    run(settings, data, out, work or Path("runs") / out.stem, hardware, resume)
+
+
+@app.command()
+def segmenter_quality(
+    first: Path = Path("steerbench/assets/rooms-segmenter.safetensors"),
+    second: Path = Path("steerbench/assets/rooms-segmenter-2.safetensors"),
+    held_out: Path = Path("runs/held-out-64"),
+    generator: str = "rooms",
+    judge: str = "rooms-attributes-2",
+    n: Annotated[int, typer.Option(help="generated pictures, and as many renders")] = 2000,
+    out: Path = Path("runs/segmenter-quality"),
+    note: Annotated[str, typer.Option(help="what was seen in OUT/grid.png")] = "",
+) -> None:
+    """Measure both segmenters on renders and on generated pictures, and write their cards."""
+    from steerbench.training.segmenter_quality import run
+
+    paths = [first, second]
+    for path, result in zip(
+        paths, run(paths, held_out, generator=generator, judge=judge, n=n, out=out, note=note)
+    ):
+        typer.echo(f"{path.stem}: mean IoU {result['truth']['mean_iou']} -> {out}")
+
+
+@app.command()
 def quality(
     generator: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
     n: int = 10_000,

@@ -18,9 +18,8 @@ and "SGDR" (2017, arXiv 1608.03983) for AdamW and the cosine.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,18 +28,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
-from steerbench.errors import SteerbenchError
 from steerbench.predictors import Attribute, AttributeNetwork, AttributePredictor, save
 from steerbench.predictors.attributes import scales
 from steerbench.predictors.visibility import visible
 from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
 from steerbench.training.cards import attributes_card
-from steerbench.worlds import Rooms, world
+from steerbench.training.shared import check_held_out, cosine, epochs, soften, watermark
+from steerbench.worlds import world
 
-HELD_OUT_LEAST = 2000
 HANDED = ("furniture_offset", "window_offset", "cloud_shift", "sun_side", "tree_offset")
 """Factors that the world states towards the lamp, on whichever side it stands."""
 
@@ -73,7 +72,7 @@ class Examples:
         self.factors = self.pictures.factors.float()
         columns = dict(zip(self.names, self.factors.T))
         self.visible = visible(self.names, columns, self._pixels())
-        self._mark = _watermark_rule(self.world, self.pictures.pixels[0].shape[-1])
+        self._mark = watermark(self.pictures.pixels[0].shape[-1])
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -91,10 +90,8 @@ class Examples:
     def batch(self, indices: np.ndarray, watermarked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pictures, factors and visibility; those where ``watermarked`` is set carry a mark."""
         images, factors = self.pictures.images(indices), self.factors[indices].clone()
-        ink, slope, offset = self._mark
-        stamped = torch.where(ink, images * slope + offset, images)
         chosen = watermarked & (factors[:, self.names.index("watermark")] == 0)
-        images = torch.where(chosen[:, None, None, None], stamped, images)
+        images = torch.where(chosen[:, None, None, None], self._mark.on(images), images)
         factors[chosen, self.names.index("watermark")] = 1.0
         return images, factors, self.visible[indices]
 
@@ -105,24 +102,6 @@ class Examples:
             Attribute(f.name, f.kind, f.low, f.high, f.unit, "side" if f.name in HANDED else "")
             for f in factors
         ]
-
-    def epochs(self, rng: np.random.Generator, size: int) -> Iterator[np.ndarray]:
-        """Indices of batches without end, each picture once a round."""
-        while True:
-            order = rng.permutation(len(self))
-            yield from (order[i : i + size] for i in range(0, len(order) - size + 1, size))
-
-
-def _watermark_rule(source: Rooms, resolution: int) -> tuple[Tensor, float, float]:
-    """Where the mark's ink lies, and the line from plain to stamped values, from one pair."""
-    factors = source.draw(1, seed=0)
-    plain = source.render(factors | {"watermark": torch.zeros(1)}, resolution=resolution)
-    marked = source.render(factors | {"watermark": torch.ones(1)}, resolution=resolution)
-    ink = marked.masks[0] == source.class_names.index("watermark")
-    slope, offset = np.polyfit(
-        plain.images[0][:, ink].flatten().double(), marked.images[0][:, ink].flatten().double(), 1
-    )
-    return ink, float(slope), float(offset)
 
 
 def augment(
@@ -135,13 +114,7 @@ def augment(
     side, yaw = names.index("side"), names.index("yaw")
     factors[:half, side] = 1 - factors[:half, side]
     factors[:half, yaw] = -factors[:half, yaw]
-    sigma = settings.blur * float(torch.rand(())) + 1e-3
-    kernel = torch.exp(-torch.tensor([1.0, 0.0, 1.0]) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).outer(kernel / kernel.sum()).expand(3, 1, 3, 3)
-    soft = torch.rand(len(images)) < 0.3
-    images[soft] = F.conv2d(F.pad(images[soft], (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
-    strength = settings.noise * torch.rand(len(images), 1, 1, 1)
-    return images + strength * torch.randn_like(images), factors
+    return soften(images, blur=settings.blur, noise=settings.noise, share=0.3), factors
 
 
 def loss_of(readings: Tensor, targets: Tensor, shows: Tensor, binary: Tensor) -> Tensor:
@@ -178,8 +151,8 @@ def train(examples: Examples, settings: Settings) -> AttributePredictor:
         foreach=True,
     )
     steps = settings.images // settings.batch
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: _rate(k / steps, settings))
-    batches = examples.epochs(np.random.default_rng(settings.seed), settings.batch)
+    schedule = LambdaLR(optimiser, lambda k: cosine(k / steps, settings.warm_up))
+    batches = epochs(np.random.default_rng(settings.seed), len(examples), settings.batch)
     binary, _, _ = scales(attributes)
     progress = tqdm(
         range(steps), desc=f"attributes, seed {settings.seed}", unit="step", mininterval=5
@@ -201,15 +174,6 @@ def train(examples: Examples, settings: Settings) -> AttributePredictor:
         if step % 20 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}")
     return AttributePredictor(network.folded(), attributes)
-
-
-def _rate(done: float, settings: Settings) -> float:
-    """Share of the learning rate: up in a line, then down along a cosine."""
-    if done < settings.warm_up:
-        return (done + 1e-3) / settings.warm_up
-    return 0.5 + 0.5 * math.cos(
-        math.pi * min(1, (done - settings.warm_up) / (1 - settings.warm_up))
-    )
 
 
 def scores(oracle: AttributePredictor, examples: Examples) -> dict[str, dict[str, Any]]:
@@ -250,12 +214,7 @@ def run(
     settings: Settings, data: Path, held_out: Path, out: Path, hardware: str
 ) -> AttributePredictor:
     """Train, judge on held-out pictures, write the asset and the card beside it."""
-    if len(cache.Pictures(held_out, limit=HELD_OUT_LEAST)) < HELD_OUT_LEAST:
-        raise SteerbenchError(
-            f"{held_out} holds fewer than {HELD_OUT_LEAST} pictures to judge by. Render some with: "
-            f"python -m steerbench.training pictures --out {held_out} --count {HELD_OUT_LEAST} "
-            f"--first-seed {cache.HELD_OUT_SEED}"
-        )
+    check_held_out(held_out)
     # Before the minutes of training, not after them: a folder that cannot be made is said now.
     out.parent.mkdir(parents=True, exist_ok=True)
     examples, started = Examples(data), time.time()

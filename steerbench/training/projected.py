@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.generators.stylegan2_network import Conv, Dense, Discriminator
-from steerbench.predictors import predictor
+from steerbench.predictors import oracle
 from steerbench.predictors.attributes import RESOLUTION
 
 FINEST = 16
@@ -109,8 +109,8 @@ class ProjectedDiscriminator(nn.Module):
 
 
 def feature_trunk(name: str) -> tuple[nn.Sequential, list[tuple[int, int, int]]]:
-    """A predictor's convolutions, and the last one of each scale: (index, resolution, channels)."""
-    trunk = copy.deepcopy(predictor(name).network.trunk)
+    """An oracle's convolutions, and the last one of each scale: (index, resolution, channels)."""
+    trunk = copy.deepcopy(oracle(name).network.trunk)
     last: dict[int, tuple[int, int, int]] = {}
     with torch.no_grad():
         x = torch.zeros(1, 3, RESOLUTION, RESOLUTION)

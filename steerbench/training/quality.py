@@ -30,7 +30,7 @@ from steerbench import image, store
 from steerbench.errors import SteerbenchError
 from steerbench.generators import load
 from steerbench.metrics import density_coverage, frechet_distance, kernel_distance, precision_recall
-from steerbench.predictors import AttributePredictor, predictor
+from steerbench.predictors import AttributePredictor, oracle
 from steerbench.training import pictures as cache
 from steerbench.training.cards import generator_card, readme_section
 from steerbench.types import Generator
@@ -173,7 +173,7 @@ def run(
             f"{source} was trained with {judge!r}, which therefore cannot judge it; give another "
             "--judge."
         )
-    generator, network = load(source), predictor(judge)
+    generator, network = load(source), oracle(judge)
     caches = cache.Pictures(held_out, limit=n), cache.Pictures(data, limit=n)
     result = measure(generator, network, *caches, n)
     out.mkdir(parents=True, exist_ok=True)

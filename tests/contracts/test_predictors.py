@@ -9,7 +9,13 @@ import torch
 
 import steerbench as sb
 from steerbench.errors import PredictorError, ShapeError
-from steerbench.predictors import EMBEDDED, PREDICTORS, BasePredictor, save
+from steerbench.predictors import (
+    EMBEDDED,
+    PREDICTORS,
+    BasePredictor,
+    SegmentationPredictor,
+    save,
+)
 
 
 @pytest.fixture(scope="module", params=sorted(EMBEDDED))
@@ -20,6 +26,19 @@ def predictor(request: pytest.FixtureRequest) -> BasePredictor:
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
     return sb.world("rooms").sample(6, seed=900_500_000).images
+
+
+@pytest.fixture(scope="module")
+def segmenter(predictor: BasePredictor) -> SegmentationPredictor:
+    if not isinstance(predictor, SegmentationPredictor):
+        pytest.skip("reads whole pictures")
+    return predictor
+
+
+def smooth(predictor: BasePredictor, images: torch.Tensor) -> torch.Tensor:
+    """What has a gradient: scores, or of a segmenter the probabilities behind its labels."""
+    read = getattr(predictor, "probabilities", predictor.predict)
+    return read(images)
 
 
 def test_every_architecture_is_embedded(predictor: BasePredictor) -> None:
@@ -33,15 +52,18 @@ def test_it_fulfils_the_protocol(predictor: BasePredictor) -> None:
 
 def test_scores_have_the_shape_they_promise(predictor: BasePredictor, images: torch.Tensor) -> None:
     scores = predictor.predict(images)
-    assert scores.shape == (6, len(predictor.names))
-    assert scores.dtype == torch.float32
+    if isinstance(predictor, SegmentationPredictor):
+        assert (scores.shape, scores.dtype) == ((6, 64, 64), torch.int64)
+        assert 0 <= scores.min() <= scores.max() < len(predictor.names)
+    else:
+        assert (scores.shape, scores.dtype) == ((6, len(predictor.names)), torch.float32)
     assert not scores.requires_grad
     assert torch.isfinite(scores).all()
 
 
 def test_probabilities_are_probabilities(predictor: BasePredictor, images: torch.Tensor) -> None:
     unit = torch.tensor([unit == "probability" for unit in predictor.units])
-    scores = predictor.predict(images)[:, unit]
+    scores = smooth(predictor, images)[:, unit]
     assert ((scores >= 0) & (scores <= 1)).all()
 
 
@@ -50,12 +72,12 @@ def test_equal_pictures_get_equal_scores(predictor: BasePredictor, images: torch
 
 
 def test_a_batch_changes_nothing(predictor: BasePredictor, images: torch.Tensor) -> None:
-    together = predictor.predict(images)
-    alone = torch.cat([predictor.predict(image[None]) for image in images])
+    together = smooth(predictor, images)
+    alone = torch.cat([smooth(predictor, image[None]) for image in images])
     assert torch.allclose(together, alone, rtol=1e-4, atol=1e-4)
     before, predictor.batch = predictor.batch, 4
     try:
-        assert torch.allclose(together, predictor.predict(images), rtol=1e-4, atol=1e-4)
+        assert torch.allclose(together, smooth(predictor, images), rtol=1e-4, atol=1e-4)
     finally:
         predictor.batch = before
 
@@ -73,14 +95,15 @@ def test_grey_pictures_and_other_sizes_are_read(
     grey = images.mean(1, keepdim=True)
     assert torch.equal(predictor.predict(grey), predictor.predict(grey.expand(-1, 3, -1, -1)))
     large = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert predictor.predict(large).shape == (6, len(predictor.names))
+    size = (128, 128) if isinstance(predictor, SegmentationPredictor) else (len(predictor.names),)
+    assert predictor.predict(large).shape == (6, *size)
 
 
 def test_gradients_flow_where_the_pictures_want_them(
     predictor: BasePredictor, images: torch.Tensor
 ) -> None:
     wanted = (images * 0.9).requires_grad_(True)
-    predictor.predict(wanted).sum().backward()
+    smooth(predictor, wanted)[:, 0].sum().backward()
     assert wanted.grad is not None
     assert wanted.grad.abs().flatten(1).sum(1).min() > 0
     assert torch.equal(predictor.predict(wanted).detach(), predictor.predict(wanted.detach()))
@@ -110,3 +133,25 @@ def test_what_is_no_picture_is_refused(predictor: BasePredictor) -> None:
             predictor.predict(bad)
     with pytest.raises(PredictorError, match="NaN"):
         predictor.predict(torch.full((1, 3, 64, 64), torch.nan))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (24, 40), (100, 128)])
+def test_a_segmenters_answers_agree(
+    segmenter: SegmentationPredictor, images: torch.Tensor, size: tuple[int, int]
+) -> None:
+    pictures = sb.image.resize(images, size)
+    labels, likely = segmenter.predict(pictures), segmenter.probabilities(pictures)
+    assert labels.shape == (6, *size)
+    assert likely.shape == (6, len(segmenter.names), *size)
+    assert torch.allclose(likely.sum(1), torch.ones(6, *size), atol=1e-5)
+    assert torch.equal(likely.argmax(1), labels)
+    counted = [(labels == k).float().mean((1, 2)) for k in range(len(segmenter.names))]
+    assert torch.allclose(segmenter.areas(pictures), torch.stack(counted, dim=1), atol=1e-6)
+
+
+def test_only_segmenters_have_areas(predictor: BasePredictor, images: torch.Tensor) -> None:
+    if isinstance(predictor, SegmentationPredictor):
+        assert predictor.areas(images).shape == (6, len(predictor.names))
+        return
+    with pytest.raises(PredictorError, match="whole pictures"):
+        predictor.areas(images)

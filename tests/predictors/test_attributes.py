@@ -7,13 +7,22 @@ import pytest
 import torch
 
 import steerbench as sb
-from steerbench.errors import NotFoundError, SteerbenchError
-from steerbench.predictors import EMBEDDED, Attribute, AttributeNetwork, AttributePredictor
+from steerbench.errors import NotFoundError, PredictorError, SteerbenchError
+from steerbench.predictors import (
+    Attribute,
+    AttributeNetwork,
+    AttributePredictor,
+    SegmentationNetwork,
+    SegmentationPredictor,
+    oracle,
+    save,
+)
 from steerbench.predictors.visibility import RULES, visible
 from steerbench.training import pictures as cache
 from steerbench.training.predictors import Examples, Settings, augment, run, scores, train
 from steerbench.worlds import WorldBatch
 
+ORACLES = ("rooms-attributes", "rooms-attributes-2")
 SEED = 900_600_000
 """Rooms that neither training nor the cards' held-out pictures contain."""
 
@@ -64,7 +73,7 @@ def test_readings_are_brought_to_their_units() -> None:
     assert (oracle.binary_names, oracle.continuous_names) == (("on",), ("yaw",))
 
 
-@pytest.mark.parametrize("name", sorted(EMBEDDED))
+@pytest.mark.parametrize("name", ORACLES)
 def test_it_reads_rooms_it_never_saw(name: str, fresh: WorldBatch, shows) -> None:
     oracle = sb.predictor(name)
     assert oracle.names == sb.world("rooms").factor_names
@@ -78,7 +87,7 @@ def test_it_reads_rooms_it_never_saw(name: str, fresh: WorldBatch, shows) -> Non
 
 
 def test_the_two_networks_differ() -> None:
-    first, second = (sb.predictor(name) for name in sorted(EMBEDDED))
+    first, second = (sb.predictor(name) for name in ORACLES)
     assert first.network.widths != second.network.widths
 
 
@@ -136,3 +145,11 @@ def test_a_training_is_fixed_by_its_seed(small_cache) -> None:
 def test_too_few_held_out_pictures_are_refused(small_cache, tmp_path) -> None:
     with pytest.raises(SteerbenchError, match="fewer than 2000"):
         run(Settings(), small_cache, small_cache, tmp_path / "oracle.safetensors", "a test")
+
+
+def test_an_oracle_is_asked_for_where_one_is_needed(tmp_path) -> None:
+    assert oracle("rooms-attributes").name == "rooms-attributes"
+    segmenter = SegmentationPredictor(SegmentationNetwork(2, (4, 4)), ["wall", "floor"])
+    save(segmenter, tmp_path / "toy.safetensors")
+    with pytest.raises(PredictorError, match="toy is a SegmentationPredictor"):
+        oracle(tmp_path / "toy.safetensors")

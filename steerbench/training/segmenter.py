@@ -1,0 +1,184 @@
+"""Training a segmenter: a network that says of every pixel of a room which class it shows.
+
+The mean cross-entropy over the pixels of rendered rooms with their class masks::
+
+    loss = - mean over pixels of log p(class of the pixel)
+
+It will read generated pictures too, which are softer and noisier than rendered ones, so half of the
+pictures are blurred, up to a standard deviation of 1.4 pixels, and all get some noise; the masks
+stay sharp, so that the network learns to draw an outline where a picture only hints at one. Half of
+the pictures are mirrored with their masks. A tenth get a watermark, which is a class of its own
+that the default world never shows.
+
+A run keeps a checkpoint and goes on from it with ``resume``: each stretch draws its own random
+numbers, so an interrupted run equals an uninterrupted one in kind, not in bits.
+
+Reference: Loshchilov, Hutter, "Decoupled Weight Decay Regularization" (2019, arXiv 1711.05101)
+for AdamW; the network's is in `steerbench.predictors.segmentation`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
+from steerbench.training import pictures as cache
+from steerbench.training.shared import (
+    cosine,
+    epochs,
+    load_checkpoint,
+    save_checkpoint,
+    soften,
+    watermark,
+)
+from steerbench.worlds import world
+
+SAVE_EVERY = 250
+"""Steps between two checkpoints, about a minute."""
+
+
+@dataclass
+class Settings:
+    """Everything that decides a run besides the pictures."""
+
+    seed: int = 0
+    widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    images: int = 180_000
+    batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    warm_up: float = 0.05
+    noise: float = 0.08
+    blur: float = 1.4
+    softened: float = 0.5
+    watermarks: float = 0.1
+    precision: str = "bfloat16"
+
+    @property
+    def steps(self) -> int:
+        return self.images // self.batch
+
+
+class Trainer:
+    """Holds the network, its optimiser and how far they are."""
+
+    def __init__(self, pictures: cache.Pictures, settings: Settings) -> None:
+        torch.manual_seed(settings.seed)
+        source = world("rooms")
+        self.pictures, self.settings, self.names = pictures, settings, source.class_names
+        self.network = SegmentationNetwork(len(self.names), settings.widths, norm=True)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), weight_decay=settings.weight_decay, foreach=True
+        )
+        self.mark = watermark(pictures.pixels[0].shape[-1])
+        self.mark_class = self.names.index("watermark")
+        self.step_count, self.seconds = 0, 0.0
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Pictures ``[n, 3, H, W]`` and their masks ``[n, H, W]``: mirrored, stamped, softened."""
+        settings, n = self.settings, len(indices)
+        images, masks = self.pictures.images(indices), self.pictures.labels(indices)
+        mirrored = torch.rand(n) < 0.5
+        images[mirrored], masks[mirrored] = images[mirrored].flip(-1), masks[mirrored].flip(-1)
+        stamped = torch.rand(n) < settings.watermarks
+        images[stamped] = self.mark.on(images[stamped])
+        masks[stamped] = torch.where(self.mark.ink, self.mark_class, masks[stamped])
+        images = soften(images, blur=settings.blur, noise=settings.noise, share=settings.softened)
+        return images, masks
+
+    def step(self, indices: np.ndarray) -> Tensor:
+        """Learn from one batch; returns the loss."""
+        rate = cosine(self.step_count / self.settings.steps, self.settings.warm_up)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * rate
+        images, masks = self.batch(indices)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            logits = self.network(images)
+        loss = F.cross_entropy(logits.float(), masks)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        self.step_count += 1
+        return loss.detach()
+
+    def train(self, checkpoint: Path | None = None) -> SegmentationPredictor:
+        """Train to the end, with a checkpoint now and then; returns the network as a predictor."""
+        settings = self.settings
+        seeds = np.random.SeedSequence([settings.seed, self.step_count])
+        rng = np.random.default_rng(seeds)
+        torch.manual_seed(int(rng.integers(2**31)))
+        batches = epochs(rng, len(self.pictures), settings.batch)
+        progress = tqdm(
+            total=settings.steps,
+            initial=self.step_count,
+            desc=f"segmenter, seed {settings.seed}",
+            unit="step",
+            mininterval=5,
+        )
+        started, before = time.process_time(), self.seconds
+        while self.step_count < settings.steps:
+            loss = self.step(next(batches))
+            self.seconds = before + time.process_time() - started
+            progress.update()
+            if self.step_count % 20 == 0:
+                progress.set_postfix(loss=f"{loss.item():.4f}")
+            if checkpoint is not None and self.step_count % SAVE_EVERY == 0:
+                self.save(checkpoint)
+        progress.close()
+        return SegmentationPredictor(self.network.folded(), self.names)
+
+    def save(self, path: Path) -> None:
+        """Write everything that a later run needs to go on from here."""
+        header = {
+            "settings": plain(self.settings),
+            "step": self.step_count,
+            "seconds": self.seconds,
+        }
+        save_checkpoint(path, self.network, self.optimiser, header)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a file written by :meth:`save`."""
+        header = load_checkpoint(path, self.network, self.optimiser)
+        self.step_count, self.seconds = header["step"], header["seconds"]
+
+
+def plain(settings: Settings) -> dict[str, object]:
+    """Settings as they are stored."""
+    return asdict(settings) | {"widths": list(settings.widths)}
+
+
+def run(
+    settings: Settings, data: Path, target: Path, work: Path, hardware: str, resume: bool
+) -> SegmentationPredictor:
+    """Train a segmenter on a cache and write it as an asset; checkpoints go to ``work``.
+
+    Raises:
+        NotFoundError: There is no cache, or nothing to resume from.
+        CheckpointError: The checkpoint is damaged.
+    """
+    # Before the minutes of training, not after them: a folder that cannot be made is said now.
+    for folder in (target.parent, work):
+        folder.mkdir(parents=True, exist_ok=True)
+    pictures, checkpoint = cache.Pictures(data, with_masks=True), work / "latest.safetensors"
+    trainer = Trainer(pictures, settings)
+    if resume:
+        trainer.restore(checkpoint)
+    segmenter = trainer.train(checkpoint)
+    training = {
+        "data": f"{len(pictures):,} renders of the world rooms, seeds from {cache.TRAIN_SEED}",
+        "settings": plain(settings),
+        "seconds": round(trainer.seconds),
+        "hardware": hardware,
+    }
+    save(segmenter, target, training=training, licence="MIT")
+    return segmenter

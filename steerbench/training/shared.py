@@ -1,0 +1,129 @@
+"""What the trainings of predictors share: batches, rates, softer pictures, watermarks, files.
+
+Reference: Loshchilov, Hutter, "SGDR" (2017, arXiv 1608.03983) for the cosine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from steerbench import store
+from steerbench.errors import SteerbenchError
+from steerbench.training import pictures as cache
+from steerbench.worlds import world
+
+HELD_OUT_LEAST = 2000
+
+
+def epochs(rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndarray]:
+    """Indices of batches without end, each of ``count`` pictures once a round."""
+    while True:
+        order = rng.permutation(count)
+        yield from (order[i : i + size] for i in range(0, count - size + 1, size))
+
+
+def cosine(done: float, warm_up: float) -> float:
+    """Share of the learning rate after a part of the training: up in a line, down a cosine."""
+    if done < warm_up:
+        return (done + 1e-3) / warm_up
+    return 0.5 + 0.5 * math.cos(math.pi * min(1, (done - warm_up) / (1 - warm_up)))
+
+
+def soften(images: Tensor, *, blur: float, noise: float, share: float) -> Tensor:
+    """Blur some pictures and add noise to all, as generated ones are softer and noisier.
+
+    Args:
+        images: ``[N, 3, H, W]``; left as they are.
+        blur: Up to which standard deviation, in pixels; one draw for the batch.
+        noise: Up to which standard deviation; one draw for each picture.
+        share: How many of the pictures are blurred.
+    """
+    sigma, radius = blur * float(torch.rand(())) + 1e-3, max(1, round(1.5 * blur))
+    kernel = torch.exp(-torch.arange(-radius, radius + 1.0).square() / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).outer(kernel / kernel.sum()).expand(3, 1, -1, -1)
+    images, soft = images.clone(), torch.rand(len(images)) < share
+    padded = F.pad(images[soft], (radius,) * 4, mode="replicate")
+    images[soft] = F.conv2d(padded, kernel, groups=3)
+    strength = noise * torch.rand(len(images), 1, 1, 1)
+    return images + strength * torch.randn_like(images)
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How the world stamps a picture: where the ink lies ``[H, W]``, and what it does there."""
+
+    ink: Tensor
+    slope: float
+    offset: float
+
+    def on(self, images: Tensor) -> Tensor:
+        """Pictures ``[N, 3, H, W]`` with the mark."""
+        return torch.where(self.ink, images * self.slope + self.offset, images)
+
+
+def watermark(resolution: int) -> Watermark:
+    """The mark of the world ``rooms``, read off one room rendered without it and with it."""
+    source = world("rooms")
+    factors = source.draw(1, seed=0)
+    plain = source.render(factors | {"watermark": torch.zeros(1)}, resolution=resolution)
+    marked = source.render(factors | {"watermark": torch.ones(1)}, resolution=resolution)
+    ink = marked.masks[0] == source.class_names.index("watermark")
+    before, after = (b.images[0][:, ink].flatten().double().numpy() for b in (plain, marked))
+    slope, offset = np.polyfit(before, after, 1)
+    return Watermark(ink, float(slope), float(offset))
+
+
+def check_held_out(folder: Path) -> None:
+    """See, before a training, that there will be enough pictures to judge it by.
+
+    Raises:
+        NotFoundError, SteerbenchError: There are none, or too few.
+    """
+    if len(cache.Pictures(folder, limit=HELD_OUT_LEAST)) < HELD_OUT_LEAST:
+        raise SteerbenchError(
+            f"{folder} holds fewer than {HELD_OUT_LEAST} pictures to judge by. Render some with: "
+            f"python -m steerbench.training pictures --out {folder} --count {HELD_OUT_LEAST} "
+            f"--first-seed {cache.HELD_OUT_SEED}"
+        )
+
+
+def save_checkpoint(
+    path: Path,
+    network: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    header: Mapping[str, Any],
+) -> None:
+    """Write what a later run needs to go on from here, as one safetensors file."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    store.save(path, tensors, header)
+
+
+def load_checkpoint(
+    path: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Take up what :func:`save_checkpoint` wrote; returns its header."""
+    tensors, header = store.load(path)
+    weights: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        kind, key = name.split(".", 1)
+        if kind == "network":
+            weights[key] = value
+            continue
+        index, field = key.split(".", 1)
+        state.setdefault(int(index), {})[field] = value
+    network.load_state_dict(weights)
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    return header
