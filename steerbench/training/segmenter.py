@@ -4,11 +4,12 @@ The mean cross-entropy over the pixels of rendered rooms with their class masks:
 
     loss = - mean over pixels of log p(class of the pixel)
 
-It will read generated pictures too, which are softer and noisier than rendered ones, so half of the
-pictures are blurred, up to a standard deviation of 1.4 pixels, and all get some noise; the masks
-stay sharp, so that the network learns to draw an outline where a picture only hints at one. Half of
-the pictures are mirrored with their masks. A tenth get a watermark, which is a class of its own
-that the default world never shows.
+It will read generated pictures too, where outlines are soft and bent and colours speckled. So half
+of the pictures are blurred, up to a standard deviation of 1.4 pixels, and all get noise, fine and
+coarse, and a tint; the masks stay sharp, so that the network learns to draw an outline where a
+picture only hints at one. Pictures are bent a little, by a smooth field of shifts, and half of them
+mirrored, each with its mask. A tenth get a watermark, which is a class of its own that the default
+world never shows.
 
 A run keeps a checkpoint and goes on from it with ``resume``: each stretch draws its own random
 numbers, so an interrupted run equals an uninterrupted one in kind, not in bits.
@@ -59,6 +60,9 @@ class Settings:
     noise: float = 0.08
     blur: float = 1.4
     softened: float = 0.5
+    blotches: float = 0.15
+    tint: float = 0.15
+    bend: float = 1.0
     watermarks: float = 0.1
     precision: str = "bfloat16"
 
@@ -84,7 +88,7 @@ class Trainer:
         self.step_count, self.seconds = 0, 0.0
 
     def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Pictures ``[n, 3, H, W]`` and their masks ``[n, H, W]``: mirrored, stamped, softened."""
+        """Pictures ``[n, 3, H, W]``, as a generator might draw them, and masks ``[n, H, W]``."""
         settings, n = self.settings, len(indices)
         images, masks = self.pictures.images(indices), self.pictures.labels(indices)
         mirrored = torch.rand(n) < 0.5
@@ -92,6 +96,8 @@ class Trainer:
         stamped = torch.rand(n) < settings.watermarks
         images[stamped] = self.mark.on(images[stamped])
         masks[stamped] = torch.where(self.mark.ink, self.mark_class, masks[stamped])
+        images, masks = bent(images, masks, settings.bend)
+        images = blotched(images, settings.blotches, settings.tint)
         images = soften(images, blur=settings.blur, noise=settings.noise, share=settings.softened)
         return images, masks
 
@@ -150,6 +156,39 @@ class Trainer:
         """Go on from a file written by :meth:`save`."""
         header = load_checkpoint(path, self.network, self.optimiser)
         self.step_count, self.seconds = header["step"], header["seconds"]
+
+
+def bent(images: Tensor, masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
+    """Pictures and masks moved by a smooth field of shifts, up to this standard deviation.
+
+    Args:
+        images, masks: ``[N, 3, H, W]`` and ``[N, H, W]``; at the border the outermost are repeated.
+        pixels: Drawn at 8x8 places and smooth between them.
+    """
+    if not pixels:
+        return images, masks
+    n, _, height, width = images.shape
+    shifts = pixels * torch.rand(n, 1, 1, 1) * torch.randn(n, 2, 8, 8)
+    shifts = F.interpolate(shifts, (height, width), mode="bicubic", align_corners=True)
+    identity = torch.eye(2, 3).expand(n, 2, 3)
+    grid = F.affine_grid(identity, [n, 1, height, width], align_corners=False)
+    grid = grid + shifts.permute(0, 2, 3, 1) * (2 / torch.tensor([width, height]))
+    moved = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
+    labels = F.grid_sample(masks[:, None].float(), grid, "nearest", "border", align_corners=False)
+    return moved, labels[:, 0].long()
+
+
+def blotched(images: Tensor, blotches: float, tint: float) -> Tensor:
+    """Pictures with coarse noise, up to this standard deviation, and each channel scaled a little.
+
+    The coarseness is drawn for the batch: noise of a quarter, half or nearly the full size.
+    """
+    n, channels, height, width = images.shape
+    size = (height // 4, height // 2, 3 * height // 4)[int(torch.randint(3, ()))]
+    noise = blotches * torch.rand(n, 1, 1, 1) * torch.randn(n, channels, size, size)
+    gain = 1 + tint * torch.randn(n, channels, 1, 1)
+    coarse = F.interpolate(noise, (height, width), mode="bilinear")
+    return (images + 1) * gain - 1 + coarse
 
 
 def plain(settings: Settings) -> dict[str, object]:

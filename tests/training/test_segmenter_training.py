@@ -19,7 +19,7 @@ from steerbench.training.pictures import Pictures
 from steerbench.training.segmenter import Settings, Trainer
 
 SEED = 900_700_000
-PLAIN = {"noise": 0.0, "blur": 0.0, "softened": 0.0}
+PLAIN = {"noise": 0.0, "blur": 0.0, "softened": 0.0, "blotches": 0.0, "tint": 0.0, "bend": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,31 @@ def test_softened_pictures_are_blurred_and_noisy_and_keep_their_mean() -> None:
     assert 0 < noisy.std() < 0.1
 
 
+def test_a_bent_mask_stays_on_its_picture(small: Pictures) -> None:
+    masks = small.labels(np.arange(16))
+    images = (masks == masks[:, :1, :1])[:, None].float().expand(-1, 3, -1, -1)
+    torch.manual_seed(0)
+    moved, labels = training.bent(images, masks, 2.0)
+    assert (labels != masks).any((1, 2)).float().mean() > 0.6
+    assert set(labels.unique().tolist()) <= set(masks.unique().tolist())
+    shown = moved[:, 0] > 0.5
+    assert (shown == (labels == masks[:, :1, :1])).float().mean() > 0.99
+    same, still = training.bent(images, masks, 0.0)
+    assert torch.equal(same, images)
+    assert torch.equal(still, masks)
+
+
+def test_blotches_are_coarse_and_a_tint_is_even() -> None:
+    images = torch.full((64, 3, 32, 32), 0.5)
+    torch.manual_seed(0)
+    noise = training.blotched(images, 0.3, 0.0) - images
+    assert 0.05 < noise.std() < 0.3
+    assert noise.diff(dim=-1).std() < 1.2 * noise.std()  # of white noise: 1.41
+    tinted = training.blotched(images, 0.0, 0.15)
+    assert tinted.flatten(2).std(2).max() < 1e-5
+    assert 0.15 < tinted[:, :, 0, 0].std() < 0.3
+
+
 def test_rates_rise_and_fall() -> None:
     rates = [shared.cosine(done, 0.1) for done in np.linspace(0, 1, 101)]
     assert np.argmax(rates) == 10
@@ -97,7 +122,7 @@ def test_a_round_shows_every_picture_once() -> None:
 
 
 def test_a_short_training_learns(small: Pictures) -> None:
-    trainer = Trainer(small, settings(widths=(8, 12, 16, 16), images=960, batch=16))
+    trainer = Trainer(small, settings(widths=(8, 12, 16, 16), images=960, batch=16, **PLAIN))
     segmenter = trainer.train()
     assert segmenter.names == sb.world("rooms").class_names
     result = quality.against_truth(segmenter, small)
