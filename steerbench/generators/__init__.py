@@ -5,7 +5,7 @@ formats of :mod:`steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['dcgan', 'eigengan', 'pggan', 'stylegan2']
+['biggan', 'dcgan', 'eigengan', 'pggan', 'stylegan2']
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from steerbench import store
 from steerbench.errors import CapabilityError, CheckpointError, NotFoundError, closest
 from steerbench.generators import checkpoints
 from steerbench.generators.base import BaseGenerator
+from steerbench.generators.biggan import BigGAN
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.pggan import PGGAN
@@ -32,6 +33,7 @@ __all__ = [
     "GENERATORS",
     "PGGAN",
     "BaseGenerator",
+    "BigGAN",
     "EigenGAN",
     "StyleGAN2",
     "WrappedGenerator",
@@ -43,7 +45,10 @@ __all__ = [
 
 KIND = "steerbench generator"
 
-GENERATORS: dict[str, type[DCGAN] | type[EigenGAN] | type[PGGAN] | type[StyleGAN2]] = {
+GENERATORS: dict[
+    str, type[BigGAN] | type[DCGAN] | type[EigenGAN] | type[PGGAN] | type[StyleGAN2]
+] = {
+    "biggan": BigGAN,
     "dcgan": DCGAN,
     "eigengan": EigenGAN,
     "pggan": PGGAN,
@@ -115,7 +120,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
-    if not isinstance(generator, DCGAN | EigenGAN | PGGAN | StyleGAN2):
+    if not isinstance(generator, BigGAN | DCGAN | EigenGAN | PGGAN | StyleGAN2):
         raise CapabilityError(
             f"{generator.name!r} is of the kind {generator.architecture!r}, which cannot be "
             f"written: its module is somebody else's. Kinds that can: {', '.join(GENERATORS)}."

@@ -134,9 +134,7 @@ class LatentSpaces:
         return data.to(self.device, data.dtype if data.is_floating_point() else torch.float32)
 
     def _bind(self, space: str, data: Tensor, seed: int | None, label: Tensor | None) -> Latent:
-        layered = self.spaces.get(space + "+")
-        rows = None if layered is None else layered.shape[0]
-        return Latent(space, data, self.fingerprint, seed, label, rows)
+        return Latent(space, data, self.fingerprint, seed, label, self._rows(space))
 
     def _label(self, label: Any, n: int) -> Tensor | None:
         """Class indices ``[n]`` or weights ``[n, classes]``, from what a person gives."""

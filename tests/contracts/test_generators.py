@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,13 @@ from steerbench.generators import (
     GENERATORS,
     PGGAN,
     BaseGenerator,
+    BigGAN,
     EigenGAN,
     StyleGAN2,
     load,
     save,
 )
+from steerbench.generators.biggan_network import BigGANNetwork, BlockShape
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.eigengan import EigenGANNetwork
 from steerbench.generators.pggan import PGGANNetwork
@@ -75,7 +79,42 @@ def eigengan() -> BaseGenerator:
     return EigenGAN(network, name="eigengan")
 
 
+def biggan_network(**options: Any) -> BigGANNetwork:
+    """A BigGAN of random weights whose statistics, gains and attention do something."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = BigGANNetwork(**{"z_dim": 12, "classes": 5, "embedding": 6, **options})
+        for name, tensor in network.state_dict().items():
+            if name.endswith(("gamma", "variances")):
+                tensor.uniform_(0.3, 1.0)
+            elif name.endswith(("means", "bias", "gain_by", "bias_by", "embed.weight")):
+                tensor.normal_(std=0.3)
+    return network
+
+
+def biggan_deep() -> BaseGenerator:
+    shapes = [(16, 16, 4, False), (16, 8, 4, True), (8, 8, 2, False), (8, 4, 2, True)]
+    network = biggan_network(
+        blocks=[BlockShape(*shape) for shape in shapes], reads="whole", attention=[3], steps=6
+    )
+    return BigGAN(network, name="biggan-deep")
+
+
+def biggan_in_chunks() -> BaseGenerator:
+    blocks = [BlockShape(12, 8), BlockShape(8, 8)]
+    return BigGAN(biggan_network(blocks=blocks, attention=[1]), name="biggan-chunks")
+
+
+def biggan_unshared() -> BaseGenerator:
+    blocks = [BlockShape(12, 8), BlockShape(8, 8)]
+    network = biggan_network(blocks=blocks, reads="first", embedding=0)
+    return BigGAN(network, name="biggan-unshared")
+
+
 EXAMPLES = {
+    "biggan": biggan_deep,
+    "biggan-chunks": biggan_in_chunks,
+    "biggan-unshared": biggan_unshared,
     "dcgan": dcgan,
     "eigengan": eigengan,
     "pggan": pggan,
@@ -102,6 +141,8 @@ def test_a_seed_alone_fixes_a_sample(generator: BaseGenerator) -> None:
     together, alone = generator.sample(8, seed=0), generator.sample(1, seed=3)
     assert torch.equal(together[3].data, alone.data)
     assert together[3].seed == 3
+    if generator.classes:
+        assert torch.equal(together.label[3:4], alone.label)
 
 
 def test_seeds_are_numpys(generator: BaseGenerator) -> None:
@@ -140,10 +181,24 @@ def test_every_space_on_the_way_gives_the_same_picture(generator: BaseGenerator)
 
 
 def test_converting_against_the_chain_points_to_inversion(generator: BaseGenerator) -> None:
-    if len(generator.spaces) == 1:
-        pytest.skip("one space")
-    with pytest.raises(SpaceError, match=r"sb\.invert"):
-        generator.to(generator.sample(1, space="w"), "z")
+    one_way = [
+        space for space in generator.spaces.values() if space.parent and not space.invertible
+    ]
+    if not one_way:
+        pytest.skip("every step can be taken back")
+    for space in one_way:
+        with pytest.raises(SpaceError, match=r"sb\.invert"):
+            generator.to(generator.sample(1, space=space.name), space.parent)
+
+
+def test_a_step_with_an_inverse_can_be_taken_back(generator: BaseGenerator) -> None:
+    exact = generator.double()
+    for space in exact.spaces.values():
+        if not space.invertible or space.parent is None:
+            continue
+        latent = exact.to(exact.sample(3), space.name)
+        there = exact.to(latent, space.parent)
+        assert torch.allclose(exact.to(there, space.name).data, latent.data, atol=1e-12)
 
 
 def test_every_layer_is_captured_with_the_shape_it_promises(generator: BaseGenerator) -> None:
@@ -163,6 +218,24 @@ def test_an_edit_of_any_layer_is_captured_there_and_changes_the_picture(
         assert generator.capture(latent, [layer.name], edits=[edit])[layer.name].eq(0.5).all()
         assert not torch.equal(generator.render(latent, edits=[edit]), picture), layer.name
     assert torch.equal(generator.render(latent), picture), "an edit left something behind"
+
+
+def test_a_walk_begun_at_any_layer_ends_in_the_same_picture(generator: BaseGenerator) -> None:
+    moved, _ = generator.prepare(generator.sample(2))
+    whole = generator.run(generator.start(moved, "const"), keep_states=True)
+    assert whole.image is not None
+    for state in whole.states.values():
+        assert torch.allclose(generator.run(state).image, whole.image, atol=1e-5)
+
+
+def test_the_renderer_reuses_what_comes_before_an_edit(generator: BaseGenerator) -> None:
+    latent, renderer = generator.sample(2), sb.Renderer(generator, "exact")
+    for layer in generator.layers:
+        edits = [sb.UnitEdit(layer.name, (0,), "add", 0.5)]
+        renderer.render(latent)
+        picture = renderer.render(latent, edits)
+        assert renderer.last_start == (0 if generator.architecture == "wrapped" else layer.index)
+        assert torch.allclose(picture, generator.render(latent, edits=edits), atol=1e-5), layer.name
 
 
 def test_an_edit_under_a_mask_leaves_the_rest_of_the_layer(generator: BaseGenerator) -> None:
@@ -212,6 +285,21 @@ def test_the_fast_path_draws_the_same_picture(generator: BaseGenerator) -> None:
     assert (exact - fast).abs().mean() < 0.02 * exact.std()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_draws_the_same_picture(
+    generator: BaseGenerator, dtype: torch.dtype
+) -> None:
+    moved, _ = generator.prepare(generator.sample(2))
+    exact = generator.run(generator.start(moved, "const")).image
+    half = generator.run(generator.start(moved, "const", dtype), keep_states=True)
+    assert half.image is not None
+    assert exact is not None
+    assert half.image.dtype == torch.float32
+    assert (exact - half.image).abs().mean() < 0.02 * exact.std()
+    if generator.architecture != "wrapped":
+        assert all(state.x.dtype == dtype for state in half.states.values())
+
+
 def test_prior_std_is_the_spread_of_samples(generator: BaseGenerator) -> None:
     name = "w" if "w" in generator.spaces else "z"
     vector = torch.zeros(generator.spaces[name].shape, dtype=torch.float64)
@@ -240,7 +328,6 @@ def test_codes_of_ones_own_are_taken_as_they_are(generator: BaseGenerator) -> No
         (lambda G: G.render(G.sample(1), noise="loud"), sb.errors.SteerbenchError, "const"),
         (lambda G: G.render(G.sample(1), edits=["brighter"]), sb.errors.SteerbenchError, "Move"),
         (lambda G: G.sample(0), sb.errors.SteerbenchError, "at least one"),
-        (lambda G: G.sample(1, label=3), sb.errors.CapabilityError, "not conditional"),
         (
             lambda G: G.discriminator(torch.zeros(1, 3, 16, 16)),
             sb.errors.CapabilityError,
@@ -251,6 +338,23 @@ def test_codes_of_ones_own_are_taken_as_they_are(generator: BaseGenerator) -> No
 def test_mistakes_are_explained(generator: BaseGenerator, spoil, error, says: str) -> None:
     with pytest.raises(error, match=says):
         spoil(generator)
+
+
+def test_a_label_is_of_a_class_or_refused(generator: BaseGenerator) -> None:
+    if not generator.classes:
+        with pytest.raises(sb.errors.CapabilityError, match="not conditional"):
+            generator.sample(1, label=3)
+        return
+    weights = torch.zeros(2, generator.classes)
+    weights[0, 1] = weights[1, generator.classes - 1] = 1
+    by_index = generator.sample(2, label=[1, generator.classes - 1])
+    by_weight = generator.sample(2, label=weights)
+    assert torch.equal(generator.render(by_index), generator.render(by_weight))
+    mixed = generator.render(generator.sample(2, label=weights.mean(dim=0)))
+    assert not torch.allclose(mixed, generator.render(by_index), atol=1e-4)
+    for wrong in (generator.classes, [0, 1, 0], torch.ones(2, generator.classes + 1)):
+        with pytest.raises(LatentError, match="classes"):
+            generator.sample(2, label=wrong)
 
 
 @pytest.mark.parametrize("architecture", sorted(GENERATORS))

@@ -6,8 +6,8 @@ to be of the format, and ``convert(contents)``, which brings the names, the orie
 gains of its weights into one of our architectures. File names are never looked at.
 
 >>> sorted(FORMATS)
-['dcgan', 'eigengan', 'ganzoo-pgan', 'genforce-pggan', 'genforce-stylegan2',
- 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
+['biggan-ajbrock', 'biggan-hf', 'dcgan', 'eigengan', 'ganzoo-pgan', 'genforce-pggan',
+ 'genforce-stylegan2', 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import torch
 from steerbench.errors import CheckpointError
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.checkpoints import (
+    biggan_ajbrock,
+    biggan_hf,
     dcgan,
     eigengan,
     ganzoo,
@@ -38,6 +40,8 @@ FORMATS: dict[str, ModuleType] = {
     "genforce-pggan": pggan,
     "ganzoo-pgan": ganzoo,
     "eigengan": eigengan,
+    "biggan-hf": biggan_hf,
+    "biggan-ajbrock": biggan_ajbrock,
     "dcgan": dcgan,
 }
 """Name to module: what can be loaded besides our own files."""

@@ -1,0 +1,224 @@
+"""BigGAN-PyTorch of Andrew Brock: ``G_ema.pth``, a state dict that says nothing of itself.
+
+Widths, resolution, classes, attention, and whether the embedding is shared and the code split in
+chunks, all follow from names and shapes. A ``config.json`` beside the file may add what they
+cannot tell: ``BN_eps`` (1e-5 without), and for BigGAN-deep ``G_depth`` (2 without).
+
+In evaluation that code still takes one step of the power method from the kept vector ``u0``, so
+that a weight is divided by that estimate of its norm. Statistics lie in ``stored_mean``; in
+``bn.stored_mean`` as sums over ``accumulation_counter`` batches, where standing statistics were
+accumulated (``--mybn``); or in ``bn.running_mean`` (``--cross_replica``). Of these the last
+evaluate in an unexpected way there, which is followed: the gain is added and not multiplied by.
+
+Reference: Brock, Donahue, Simonyan, "Large Scale GAN Training for High Fidelity Natural Image
+Synthesis" (2018, arXiv 1809.11096); https://github.com/ajbrock/BigGAN-PyTorch
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from steerbench.errors import CheckpointError
+from steerbench.generators.biggan import BigGAN, BlockShape
+from steerbench.generators.checkpoints.reading import Contents
+from steerbench.generators.checkpoints.weights import Weights, lacking
+
+TITLE = "the BigGAN of BigGAN-PyTorch"
+REQUIRED = (
+    "linear.weight",
+    "blocks.0.0.conv1.weight",
+    "blocks.0.0.bn1.gain.weight",
+    "output_layer.0.gain",
+    "output_layer.2.weight",
+)
+ROOTS: tuple[tuple[str, ...], ...] = ((), ("G_ema",), ("G",), ("state_dict",))
+CHANNELS = 3
+EPSILON = 1e-5
+Number = TypeVar("Number", int, float)
+
+
+def _tensors(contents: Contents, root: tuple[str, ...]) -> dict[str, Tensor]:
+    return {k.removeprefix("module."): v for k, v in contents.tensors(*root).items()}
+
+
+def recognise(contents: Contents) -> list[str]:
+    """What the file lacks to be of this format; empty where it is one."""
+    return min((lacking(_tensors(contents, root), REQUIRED) for root in ROOTS), key=len)
+
+
+def convert(contents: Contents) -> BigGAN:
+    """The generator of a file."""
+    root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
+    reader = _Reader(Weights(_tensors(contents, root), TITLE), contents)
+    shapes, attention = reader.blocks()
+    state, number = reader.first(shapes[0].inputs), 0
+    for place in range(len(shapes)):
+        number += 1
+        state |= reader.block(place, f"layers.{number}")
+        if place + 1 in attention:
+            number += 1
+            state |= reader.attention(place, f"layers.{number}")
+    state |= reader.last(f"layers.{number + 1}")
+    config = reader.codes(len(shapes) + 1) | {
+        "blocks": [vars(shape) for shape in shapes],
+        "attention": attention,
+        "channels": len(state[f"layers.{number + 1}.conv.weight"]),
+        "bottom": reader.bottom(shapes[0].inputs),
+        "steps": 1,
+    }
+    return BigGAN.build(config, state, name=contents.path.stem)
+
+
+class _Reader:
+    """Weights under Brock's names, turned into ours part by part."""
+
+    def __init__(self, weights: Weights, contents: Contents) -> None:
+        self.weights, self.config = weights, contents.config
+        self.deep = "blocks.0.0.conv4.weight" in weights
+        self.shared = "shared.weight" in weights
+        gain = weights.take("blocks.0.0.bn1.gain.weight", 2)
+        if self.shared:
+            self.classes, self.c_dim = weights.take("shared.weight", 2).shape
+            self.chunk = gain.shape[1] - self.c_dim
+        else:
+            self.classes = self.c_dim = gain.shape[0]
+            self.chunk = 0
+
+    def option(self, name: str, otherwise: Number) -> Number:
+        """A positive number of the config, or what stands without it."""
+        value = self.config.get(name)
+        return value if isinstance(value, type(otherwise)) and value > 0 else otherwise
+
+    def codes(self, rows: int) -> dict[str, Any]:
+        """How codes and classes are read."""
+        first = self.weights.take("linear.weight", 2).shape[1]
+        named = {"classes": self.classes, "embedding": self.c_dim if self.shared else 0}
+        if self.deep:
+            return named | {"z_dim": first - self.c_dim, "reads": "whole"}
+        if self.chunk:
+            return named | {"z_dim": self.chunk * rows, "reads": "chunks"}
+        return named | {"z_dim": first, "reads": "first"}
+
+    def blocks(self) -> tuple[list[BlockShape], list[int]]:
+        """The blocks, and after how many of them attention stands."""
+        numbers = self.weights.numbers(r"blocks\.(\d+)\.0\.conv1\.weight")
+        depth = self.option("G_depth", 2) if self.deep else 1
+        if numbers != list(range(len(numbers))) or len(numbers) % depth:
+            raise CheckpointError(
+                f"The blocks of {TITLE} stand at {numbers[:12]}; a multiple of {depth} without "
+                "gaps was expected. Fetch the file again, or put its config.json beside it."
+            )
+        shapes = []
+        for n in numbers:
+            outputs, inputs = self.weights.take(f"blocks.{n}.0.conv1.weight", 4).shape[:2]
+            hidden = outputs if self.deep else 0
+            if self.deep:
+                outputs = self.weights.take(f"blocks.{n}.0.conv4.weight", 4).shape[0]
+            shapes.append(BlockShape(inputs, outputs, hidden, up=(n + 1) % depth == 0))
+        return shapes, [n + 1 for n in numbers if f"blocks.{n}.1.gamma" in self.weights]
+
+    def bottom(self, width: int) -> int:
+        """Pixels a side after the first layer."""
+        return math.isqrt(len(self.weights.take("linear.bias", 1)) // width)
+
+    def divided(self, name: str) -> Tensor:
+        """A weight divided by its spectral norm, one step of the power method from ``u0``."""
+        weight = self.weights.take(f"{name}.weight")
+        if f"{name}.u0" not in self.weights:
+            return weight
+        eps = self.option("SN_eps", 1e-12)
+        matrix, u = weight.flatten(1), self.weights.take(f"{name}.u0", 2)
+        v = F.normalize(u @ matrix, eps=eps)
+        u = F.normalize(v @ matrix.T, eps=eps)
+        return weight / (v @ matrix.T @ u.T).squeeze()
+
+    def conditioned(self, name: str) -> Tensor:
+        """The weights of a gain or bias, with the code's columns before the class's."""
+        if not self.shared:
+            return self.weights.take(f"{name}.weight", 2).T
+        return self.divided(name).roll(-self.c_dim, dims=1)
+
+    def first(self, width: int) -> dict[str, Tensor]:
+        weight = self.divided("linear")
+        state = {
+            "layers.0.linear.weight": weight.roll(-self.c_dim, dims=1) if self.deep else weight,
+            "layers.0.linear.bias": self.weights.take("linear.bias", 1),
+        }
+        if self.shared:
+            state["embed.weight"] = self.weights.take("shared.weight", 2).T
+        return state
+
+    def norm(self, source: str, target: str, state: dict[str, Tensor], eps: float) -> None:
+        """Add statistics to gains and biases that are in the state already."""
+        width = len(state[f"{target}.gain"])
+        mean, variance, added = torch.zeros(width), torch.ones(width), False
+        if f"{source}.stored_mean" in self.weights:
+            mean, variance = self.pair(f"{source}.stored")
+        elif f"{source}.bn.stored_mean" in self.weights:
+            mean, variance = self.pair(f"{source}.bn.stored")
+            batches = self.weights.scalar(f"{source}.bn.accumulation_counter").clamp(min=1)
+            mean, variance = mean / batches, variance / batches
+        elif f"{source}.bn.running_mean" in self.weights:
+            mean, variance = self.pair(f"{source}.bn.running")
+            added = True
+        elif self.config.get("norm_style") in (None, "nonorm"):
+            eps = 0.0
+        else:
+            raise CheckpointError(
+                f"{source} of {TITLE} normalises by {self.config['norm_style']!r}, which is not "
+                "read. Build the module with its own code and use sb.wrap."
+            )
+        state[f"{target}.means"], state[f"{target}.variances"] = mean[None], variance[None] + eps
+        if added:
+            for part in ("", "_by"):
+                gain = state[f"{target}.gain{part}"]
+                state[f"{target}.bias{part}"] = state[f"{target}.bias{part}"] + gain
+                state[f"{target}.gain{part}"] = torch.zeros_like(gain) if part else gain * 0 + 1
+
+    def pair(self, name: str) -> tuple[Tensor, Tensor]:
+        return self.weights.take(f"{name}_mean", 1), self.weights.take(f"{name}_var", 1)
+
+    def block(self, place: int, target: str) -> dict[str, Tensor]:
+        source = f"blocks.{place}.0"
+        state: dict[str, Tensor] = {}
+        for part in range(4 if self.deep else 2):
+            norm, theirs = f"{target}.norms.{part}", f"{source}.bn{part + 1}"
+            state[f"{norm}.gain_by"] = self.conditioned(f"{theirs}.gain")
+            state[f"{norm}.bias_by"] = self.conditioned(f"{theirs}.bias")
+            width = len(state[f"{norm}.gain_by"])
+            state |= {f"{norm}.gain": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
+            self.norm(theirs, norm, state, self.option("BN_eps", EPSILON))
+            state |= self.convolution(f"{source}.conv{part + 1}", f"{target}.convs.{part}")
+        if not self.deep:
+            state |= self.convolution(f"{source}.conv_sc", f"{target}.shortcut")
+        return state
+
+    def convolution(self, source: str, target: str) -> dict[str, Tensor]:
+        bias = self.weights.take(f"{source}.bias", 1)
+        return {f"{target}.weight": self.divided(source), f"{target}.bias": bias}
+
+    def attention(self, place: int, target: str) -> dict[str, Tensor]:
+        names = {"query": "theta", "key": "phi", "value": "g", "out": "o"}
+        state = {
+            f"{target}.{ours}.weight": self.divided(f"blocks.{place}.1.{theirs}")
+            for ours, theirs in names.items()
+        }
+        return state | {f"{target}.gamma": self.weights.scalar(f"blocks.{place}.1.gamma")}
+
+    def last(self, target: str) -> dict[str, Tensor]:
+        norm, gain = f"{target}.norm", self.weights.take("output_layer.0.gain", 1)
+        state = {
+            f"{norm}.gain": gain,
+            f"{norm}.bias": self.weights.take("output_layer.0.bias", 1),
+            f"{norm}.gain_by": gain.new_zeros(len(gain), 0),
+            f"{norm}.bias_by": gain.new_zeros(len(gain), 0),
+        }
+        # That code leaves the epsilon of its last normalisation at the default.
+        self.norm("output_layer.0", norm, state, EPSILON)
+        picture = self.convolution("output_layer.2", f"{target}.conv")
+        return state | {name: part[:CHANNELS] for name, part in picture.items()}
