@@ -5,7 +5,7 @@ formats of :mod:`steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['biggan', 'dcgan', 'eigengan', 'pggan', 'stylegan2']
+['biggan', 'dcgan', 'eigengan', 'pggan', 'stylegan1', 'stylegan2']
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from steerbench import store
-from steerbench.errors import CapabilityError, CheckpointError, NotFoundError, closest
+from steerbench.errors import (
+    CapabilityError,
+    CheckpointError,
+    NotFoundError,
+    SteerbenchError,
+    closest,
+)
 from steerbench.generators import checkpoints
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan import BigGAN
@@ -24,6 +30,7 @@ from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.pggan import PGGAN
 from steerbench.generators.published_directions import read_published_direction
+from steerbench.generators.stylegan1 import StyleGAN1
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.wrapped import WrappedGenerator, wrap
 
@@ -35,6 +42,7 @@ __all__ = [
     "BaseGenerator",
     "BigGAN",
     "EigenGAN",
+    "StyleGAN1",
     "StyleGAN2",
     "WrappedGenerator",
     "load",
@@ -46,12 +54,14 @@ __all__ = [
 KIND = "steerbench generator"
 
 GENERATORS: dict[
-    str, type[BigGAN] | type[DCGAN] | type[EigenGAN] | type[PGGAN] | type[StyleGAN2]
+    str,
+    type[BigGAN] | type[DCGAN] | type[EigenGAN] | type[PGGAN] | type[StyleGAN1] | type[StyleGAN2],
 ] = {
     "biggan": BigGAN,
     "dcgan": DCGAN,
     "eigengan": EigenGAN,
     "pggan": PGGAN,
+    "stylegan1": StyleGAN1,
     "stylegan2": StyleGAN2,
 }
 
@@ -59,15 +69,18 @@ EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}
 """Name to file under ``assets/``: the generators that come with the package."""
 
 
-def load(source: str | os.PathLike[str], *, device: str = "cpu") -> BaseGenerator:
+def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any) -> BaseGenerator:
     """A generator by the name of an embedded one, or from a file.
 
     Args:
         source: ``"rooms"``, or the path of a file: written by :func:`save`, or a checkpoint of any
             format in ``checkpoints.FORMATS``, recognised by its content.
         device: Where to put it: ``"cpu"``, ``"cuda"``, ``"mps"``.
+        settings: What a checkpoint does not say of its network, under its authors' names, like
+            ``fused_scale=True``; the module of its format lists them as ``OPTIONS``.
 
     Raises:
+        SteerbenchError: The format has no such setting.
         NotFoundError: Neither an embedded generator nor a file has this name.
         CheckpointError: The file is broken, unsafe, or not a generator.
     """
@@ -80,16 +93,20 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu") -> BaseGenerato
             f"There is no generator and no file {name!r}. {closest(name, EMBEDDED)} "
             "Give one of these names, or the path of a weight file."
         )
-    generator = _read(path, name if name in EMBEDDED else path.stem)
+    generator = _read(path, name if name in EMBEDDED else path.stem, settings)
     return generator if device == "cpu" else generator.on(device)
 
 
-def _read(path: Path, name: str) -> BaseGenerator:
+def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
     if not _is_safetensors(path):
-        return checkpoints.load(path)
+        return checkpoints.load(path, **settings)
     tensors, header = store.load(path)
     if not header:
-        return checkpoints.load(path)
+        return checkpoints.load(path, **settings)
+    if settings:
+        raise SteerbenchError(
+            f"{path} says all of itself, but {', '.join(settings)} was given. Leave it out."
+        )
     if header.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a generator: it holds {header.get('kind', 'no kind')!r}. Give a file "
@@ -120,7 +137,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
-    if not isinstance(generator, BigGAN | DCGAN | EigenGAN | PGGAN | StyleGAN2):
+    if not isinstance(generator, BigGAN | DCGAN | EigenGAN | PGGAN | StyleGAN1 | StyleGAN2):
         raise CapabilityError(
             f"{generator.name!r} is of the kind {generator.architecture!r}, which cannot be "
             f"written: its module is somebody else's. Kinds that can: {', '.join(GENERATORS)}."

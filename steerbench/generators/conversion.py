@@ -12,6 +12,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from steerbench.errors import CheckpointError, FileError
 from steerbench.generators import load, save
@@ -49,7 +50,11 @@ class Conversion:
 
 
 def convert(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, force: bool = False
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    **settings: Any,
 ) -> Conversion:
     """Write what :func:`steerbench.load` makes of a file or a name as a file of ours.
 
@@ -57,6 +62,7 @@ def convert(
         source: The path of a checkpoint of any known format, or the name of a model.
         target: The new file, ``NAME.safetensors``.
         force: Replace a file that is there.
+        settings: What the checkpoint does not say of its network; see :func:`steerbench.load`.
 
     Raises:
         FileError: ``target`` is there already, has another ending, or cannot be written.
@@ -75,7 +81,7 @@ def convert(
             f"{str(target)!r} is there already. Give another name, or replace it with --force "
             "(force=True)."
         )
-    generator = load(source)
+    generator = load(source, **settings)
     draft = target.with_name(f".{secrets.token_hex(8)}{SUFFIX}")
     try:
         save(generator, draft, made_from={"format": generator.format, "name": generator.name})

@@ -6,9 +6,7 @@ square; between blocks the nearest pixel is repeated. Layers are walked in order
 
     b4.dense  b4.conv  b8.conv0  b8.conv1  ...  b64.conv1  b64.torgb
 
-A level of detail above zero stops earlier: at level 1 the last block is left out and the picture
-of the one before is enlarged, and between two whole levels both pictures are blended, as while
-the network grew (:meth:`PGGAN.at_level`).
+A level of detail above zero stops earlier (:mod:`.progressive`, :meth:`PGGAN.at_level`).
 
 Reference: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality,
 Stability, and Variation" (2017, arXiv 1710.10196).
@@ -25,8 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.errors import CapabilityError, SteerbenchError
+from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator, State
+from steerbench.generators.progressive import blend, check_level, enlarge, shares
 from steerbench.types import Latent, Layer, Space
 
 SLOPE = 0.2
@@ -98,15 +97,8 @@ class PGGANNetwork(nn.Module):
             if site.blend is None:
                 x = activation
             else:
-                image = blended(image, activation, site.blend)
+                image = blend(image, activation, site.blend)
         return x if image is None else image.to(z.dtype)
-
-
-def blended(before: Tensor | None, picture: Tensor, share: float) -> Tensor:
-    """The picture of one resolution, mixed with the one of half as many pixels before it."""
-    if before is None:
-        return picture
-    return torch.lerp(F.interpolate(before, scale_factor=2.0, mode="nearest"), picture, share)
 
 
 @dataclass(frozen=True)
@@ -151,11 +143,7 @@ class PGGAN(BaseGenerator):
 
     def at_level(self, level: float) -> PGGAN:
         """The same weights at a level of detail: 0 is the whole network, 1 leaves out a block."""
-        if not 0 <= level <= len(self.network.widths) - 1:
-            raise SteerbenchError(
-                f"Level {level} was asked for; {self.name!r} has the levels 0 to "
-                f"{len(self.network.widths) - 1}."
-            )
+        check_level(level, len(self.network.widths), self.name)
         config = self.config() | {"level": float(level)}
         return PGGAN.build(config, self.tensors(), name=self.name)
 
@@ -170,13 +158,11 @@ class PGGAN(BaseGenerator):
         site, index = self.sites[state.index], state.index + 1
         if site.blend is None:
             return replace(state, index=index, x=activation)
-        return replace(state, index=index, image=blended(state.image, activation, site.blend))
+        return replace(state, index=index, image=blend(state.image, activation, site.blend))
 
     def finish(self, state: State) -> Tensor:
         image = state.x if state.image is None else state.image
-        image = image.to(next(self.network.parameters()).dtype)
-        size = [self.resolution, self.resolution]
-        return image if image.shape[-1] == size[0] else F.interpolate(image, size, mode="nearest")
+        return enlarge(image.to(next(self.network.parameters()).dtype), self.resolution)
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
         """The weights that z first meets, ``[outputs, z_dim]``."""
@@ -222,11 +208,8 @@ class PGGAN(BaseGenerator):
 
 def _sites(widths: Mapping[int, int], level: float) -> tuple[Site, ...]:
     """The layers that run at a level of detail, in their order."""
-    whole = math.floor(level)
-    share = 1 - (level - whole)
-    used = list(widths)[: len(widths) - whole]
     sites: list[Site] = []
-    for place, resolution in enumerate(used):
+    for resolution, share in shares(widths, level).items():
         block = f"b{resolution}"
         if resolution == 4:
             sites += [Site("b4.dense", 4), Site("b4.conv", 4)]
@@ -235,10 +218,8 @@ def _sites(widths: Mapping[int, int], level: float) -> tuple[Site, ...]:
                 Site(f"{block}.conv0", resolution, up=True),
                 Site(f"{block}.conv1", resolution),
             ]
-        if place == len(used) - 1:
+        if share is not None:
             sites.append(Site(f"{block}.torgb", resolution, blend=share))
-        elif place == len(used) - 2 and share < 1:
-            sites.append(Site(f"{block}.torgb", resolution, blend=1.0))
     return tuple(sites)
 
 

@@ -18,6 +18,7 @@ from steerbench.generators import (
     BaseGenerator,
     BigGAN,
     EigenGAN,
+    StyleGAN1,
     StyleGAN2,
     load,
     save,
@@ -26,6 +27,7 @@ from steerbench.generators.biggan_network import BigGANNetwork, BlockShape
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.eigengan import EigenGANNetwork
 from steerbench.generators.pggan import PGGANNetwork
+from steerbench.generators.stylegan1_network import StyleGAN1Network
 from steerbench.generators.stylegan2_network import StyleGAN2Network
 from tests.conftest import make_toy
 
@@ -111,6 +113,19 @@ def biggan_unshared() -> BaseGenerator:
     return BigGAN(network, name="biggan-unshared")
 
 
+def stylegan1(c_dim: int = 0) -> BaseGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = StyleGAN1Network(
+            z_dim=10, w_dim=12, c_dim=c_dim, mapping_layers=2, widths={4: 12, 8: 8, 16: 8}
+        )
+        for name, parameter in network.named_parameters():
+            if name.endswith(("bias", "noise_strength", "const.const")):
+                parameter.data.add_(0.1 * torch.randn_like(parameter))
+        network.mapping.w_avg.normal_(std=0.1)
+    return StyleGAN1(network, name="stylegan1")
+
+
 EXAMPLES = {
     "biggan": biggan_deep,
     "biggan-chunks": biggan_in_chunks,
@@ -118,6 +133,8 @@ EXAMPLES = {
     "dcgan": dcgan,
     "eigengan": eigengan,
     "pggan": pggan,
+    "stylegan1": stylegan1,
+    "stylegan1-conditional": lambda: stylegan1(c_dim=4),
     "stylegan2": make_toy,
     "stylegan2-resnet": residual_stylegan2,
     "wrapped": wrapped_dcgan,
@@ -357,9 +374,9 @@ def test_a_label_is_of_a_class_or_refused(generator: BaseGenerator) -> None:
             generator.sample(2, label=wrong)
 
 
-@pytest.mark.parametrize("architecture", sorted(GENERATORS))
-def test_a_saved_generator_is_the_same_one(architecture: str, tmp_path) -> None:
-    generator = EXAMPLES[architecture]()
+@pytest.mark.parametrize("example", sorted(set(EXAMPLES) - {"wrapped"}))
+def test_a_saved_generator_is_the_same_one(example: str, tmp_path) -> None:
+    generator = EXAMPLES[example]()
     save(generator, tmp_path / "g.safetensors")
     again = load(tmp_path / "g.safetensors")
     assert again.fingerprint == generator.fingerprint

@@ -48,6 +48,53 @@ def test_architecture_channels_and_labels_follow_from_the_names_and_shapes(
     assert load(tmp_path / "ours.safetensors").fingerprint == generator.fingerprint
 
 
+def genforce_names(made: StyleGAN2Network) -> dict[str, torch.Tensor]:
+    """StyleGAN2-ADA as genforce stores it, from a network of ours without a joint label."""
+    ours = made.state_dict()
+    theirs = {"truncation.w_avg": ours["mapping.w_avg"]}
+    for kind in ("weight", "bias"):
+        theirs[f"mapping.LabelEmbed.{kind}"] = ours[f"mapping.embed.{kind}"]
+        for i in range(made.mapping.num_layers):
+            theirs[f"mapping.dense{i}.{kind}"] = ours[f"mapping.fc{i}.{kind}"]
+    theirs["synthesis.early_layer.const"] = ours["synthesis.b4.const"][None]
+    sites = list(made.synthesis.sites())
+    for number, site in enumerate(site for site in sites if "conv" in site.name):
+        source, target = f"synthesis.{site.name}", f"synthesis.layer{number}"
+        weight = ours[f"{source}.weight"] * ours[f"{source}.weight"][0].numel() ** 0.5
+        theirs[f"{target}.weight"] = weight.flip(2, 3) if number % 2 else weight
+        theirs[f"{target}.noise"] = ours[f"{source}.noise_const"][None, None]
+        theirs[f"{target}.noise_strength"] = ours[f"{source}.noise_strength"]
+        theirs |= genforce_style(ours, source, target)
+    for number, site in enumerate(site for site in sites if "torgb" in site.name):
+        source, target = f"synthesis.{site.name}", f"synthesis.output{number}"
+        theirs[f"{target}.weight"] = ours[f"{source}.weight"]
+        theirs |= genforce_style(ours, source, target)
+    return theirs
+
+
+def genforce_style(
+    ours: dict[str, torch.Tensor], source: str, target: str
+) -> dict[str, torch.Tensor]:
+    return {
+        f"{target}.bias": ours[f"{source}.bias"],
+        f"{target}.style.weight": ours[f"{source}.affine.weight"],
+        f"{target}.style.bias": ours[f"{source}.affine.bias"] - 1,
+    }
+
+
+def test_genforces_stylegan2_ada_normalises_code_and_label_apart(tmp_path: Path) -> None:
+    made = network("skip", 3, 4)
+    torch.nn.init.normal_(made.mapping.embed.bias)
+    torch.save({"generator_smooth": genforce_names(made)}, tmp_path / "g.pth")
+    generator = load(tmp_path / "g.pth")
+    assert isinstance(generator, StyleGAN2)
+    z = generator.sample(2)
+    label = generator.label_weights(z.label, z.data)
+    with torch.no_grad():
+        expected = made(z.data, label, noise="const")
+    assert torch.allclose(generator.render(z), expected, atol=1e-5)
+
+
 def test_labels_are_indices_or_weights(tmp_path: Path) -> None:
     torch.save({"G_ema": network("skip", 3, 4).state_dict()}, tmp_path / "g.pt")
     generator = load(tmp_path / "g.pt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from steerbench.generators import BaseGenerator, load
 class Recorded:
     """A checkpoint with its recorded arrays; remembers which of them were compared."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Collection[str] = ()) -> None:
         self.meta: dict[str, Any] = json.loads((folder / "meta.json").read_text())
         self.path = folder / self.meta["checkpoint"]
-        self.generator: BaseGenerator = load(self.path)
+        config = self.meta["config"]
+        told = {name: config[name] for name in settings if name in config}
+        self.generator: BaseGenerator = load(self.path, **told)
         with np.load(folder / "expected.npz") as arrays:
             self.arrays = {name: arrays[name] for name in arrays.files}
         self.compared: set[str] = set()

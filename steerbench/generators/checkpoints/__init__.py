@@ -3,17 +3,19 @@
 A format is one module of this package and one line of :data:`FORMATS`. It has a ``TITLE``, the
 ``REQUIRED`` names that tell it from others, ``recognise(contents)``, which lists what a file lacks
 to be of the format, and ``convert(contents)``, which brings the names, the orientation and the
-gains of its weights into one of our architectures. File names are never looked at.
+gains of its weights into one of our architectures. What the weights cannot say is listed in its
+``OPTIONS`` (:mod:`.options`). File names are never looked at.
 
 >>> sorted(FORMATS)
 ['biggan-ajbrock', 'biggan-hf', 'dcgan', 'eigengan', 'ganzoo-pgan', 'genforce-pggan',
- 'genforce-stylegan2', 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
+ 'genforce-stylegan1', 'genforce-stylegan2', 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
 """
 
 from __future__ import annotations
 
 import os
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -25,18 +27,21 @@ from steerbench.generators.checkpoints import (
     dcgan,
     eigengan,
     ganzoo,
+    genforce_stylegan1,
     genforce_stylegan2,
     pggan,
     reporting,
     rosinality,
     stylegan2_ada,
 )
+from steerbench.generators.checkpoints.options import refuse_unknown
 from steerbench.generators.checkpoints.reading import Contents, read
 
 FORMATS: dict[str, ModuleType] = {
     "stylegan2-ada-pytorch": stylegan2_ada,
     "rosinality-stylegan2": rosinality,
     "genforce-stylegan2": genforce_stylegan2,
+    "genforce-stylegan1": genforce_stylegan1,
     "genforce-pggan": pggan,
     "ganzoo-pgan": ganzoo,
     "eigengan": eigengan,
@@ -47,14 +52,18 @@ FORMATS: dict[str, ModuleType] = {
 """Name to module: what can be loaded besides our own files."""
 
 
-def load(path: str | os.PathLike[str]) -> BaseGenerator:
+def load(path: str | os.PathLike[str], **settings: Any) -> BaseGenerator:
     """The generator in a file of any known format; nothing in the file is executed.
+
+    Args:
+        path: Of the file.
+        settings: What the file does not say of its network; see :mod:`.options`.
 
     Raises:
         NotFoundError: There is no such file.
         CheckpointError: It is broken, unsafe, or of no known format; then it says what is in it.
     """
-    return convert(read(path))
+    return convert(read(path), **settings)
 
 
 def recognise(contents: Contents) -> str | None:
@@ -62,22 +71,25 @@ def recognise(contents: Contents) -> str | None:
     return next((name for name, form in FORMATS.items() if not form.recognise(contents)), None)
 
 
-def convert(contents: Contents) -> BaseGenerator:
+def convert(contents: Contents, **settings: Any) -> BaseGenerator:
     """The generator in what was read from a file.
 
     Raises:
         CheckpointError: It is of no known format, or does not hold together.
+        SteerbenchError: The format has no such setting.
     """
     name = recognise(contents)
     if name is None:
         raise CheckpointError(report(contents))
+    form = FORMATS[name]
+    refuse_unknown(settings, getattr(form, "OPTIONS", {}), form.TITLE)
     try:
-        generator: BaseGenerator = FORMATS[name].convert(contents)
+        generator: BaseGenerator = form.convert(contents, **settings)
     except CheckpointError as error:
         raise CheckpointError(f"{str(contents.path)!r} is refused. {error}") from error
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         raise CheckpointError(
-            f"{str(contents.path)!r} looks like {FORMATS[name].TITLE}, but its parts do not fit "
+            f"{str(contents.path)!r} looks like {form.TITLE}, but its parts do not fit "
             f"together: {type(error).__name__}: {str(error)[:600]}. Get the file again from where "
             "it came from."
         ) from error

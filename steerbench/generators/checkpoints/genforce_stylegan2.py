@@ -3,7 +3,8 @@
 The file holds ``generator`` and ``generator_smooth`` (the average, the one to use), is a training
 snapshot with both under ``models``, or is a state dict alone. Against NVIDIA's files: kernels of
 up-sampling layers are turned by 180 degrees, the style's bias lacks its 1, convolutions multiply
-by their gain before they demodulate, and a label is joined to z before both are normalised.
+by their gain before they demodulate, and a label is joined to z before both are normalised. In
+StyleGAN2-ADA, which differs by that alone, z and the label are normalised each by itself.
 
 Reference: Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs" (2021, arXiv
 2007.06600); https://github.com/genforce/sefa
@@ -90,6 +91,12 @@ def _mapping(weights: Weights) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config["z_dim"] -= label.shape[1]
         state["mapping.embed.weight"] = label.T * math.sqrt(label.shape[0])
         state["mapping.embed.bias"] = label.new_zeros(label.shape[1])
+    if "mapping.LabelEmbed.weight" in weights:
+        label = weights.take("mapping.LabelEmbed.weight", 2)
+        config |= {"c_dim": label.shape[1], "embed_dim": label.shape[0]}
+        config["z_dim"] -= label.shape[0]
+        state["mapping.embed.weight"] = label
+        state["mapping.embed.bias"] = weights.take("mapping.LabelEmbed.bias", 1)
     if "truncation.w_avg" in weights:
         state["mapping.w_avg"] = weights.take("truncation.w_avg").reshape(-1)
     return config, state

@@ -21,7 +21,13 @@ from torch import Tensor
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.records import Record, submodule
-from steerbench.generators.checkpoints.weights import Weights, doubling, four_taps, lacking
+from steerbench.generators.checkpoints.weights import (
+    Weights,
+    doubling,
+    four_taps,
+    lacking,
+    with_mean,
+)
 from steerbench.generators.stylegan2 import StyleGAN2
 
 TITLE = "stylegan2-ada-pytorch"
@@ -61,13 +67,7 @@ def convert(contents: Contents, root: tuple[str, ...] | None = None) -> StyleGAN
 
 def build(config: dict[str, Any], state: dict[str, Tensor], name: str) -> StyleGAN2:
     """The generator, its mean code measured where the file has none."""
-    if "mapping.w_avg" in state:
-        return StyleGAN2.build(config, state, name=name)
-    state["mapping.w_avg"] = torch.zeros(config["w_dim"])
-    draft = StyleGAN2.build(config, state, name=name)
-    drawn = [draft.to(draft.sample(256, seed=256 * i), "w").data.mean(dim=0) for i in range(16)]
-    state["mapping.w_avg"] = torch.stack(drawn).mean(dim=0)
-    return StyleGAN2.build(config, state, name=name)
+    return with_mean(StyleGAN2, config, state, name)
 
 
 def generator(weights: Weights, module: Record) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError, closest
+from steerbench.generators.stylegan1 import StyleGAN1
+from steerbench.generators.stylegan2 import StyleGAN2
+
+Styled = TypeVar("Styled", StyleGAN1, StyleGAN2)
 
 
 class Weights:
@@ -72,6 +77,19 @@ def doubling(resolutions: list[int]) -> list[int]:
 def lacking(tensors: Mapping[str, Tensor], required: Iterable[str]) -> list[str]:
     """The required names that are missing."""
     return [name for name in required if name not in tensors]
+
+
+def with_mean(
+    kind: type[Styled], config: Mapping[str, Any], state: dict[str, Tensor], name: str
+) -> Styled:
+    """A style-based generator, its mean code measured where the file has none."""
+    if "mapping.w_avg" in state:
+        return kind.build(config, state, name=name)
+    state["mapping.w_avg"] = torch.zeros(config["w_dim"])
+    draft = kind.build(config, state, name=name)
+    drawn = [draft.to(draft.sample(256, seed=256 * i), "w").data.mean(dim=0) for i in range(16)]
+    state["mapping.w_avg"] = torch.stack(drawn).mean(dim=0)
+    return kind.build(config, state, name=name)
 
 
 def four_taps(kernel: Tensor) -> Tensor:

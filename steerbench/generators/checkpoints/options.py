@@ -1,0 +1,72 @@
+"""What a file does not say of its network, and where else it may be said.
+
+Some settings change the pictures and leave no trace in the weights: whether enlarging was fused
+into the convolution, whether the picture ends in a hyperbolic tangent. They can be given when the
+file is loaded, under the names that the authors' code uses, or stand in the ``config.json`` of
+the training beside it; otherwise they are what the authors' code assumes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from steerbench.errors import CheckpointError, SteerbenchError, closest
+from steerbench.generators.checkpoints.reading import Contents
+
+Options = Mapping[str, bool | float | str]
+
+
+def settle(
+    known: Options, contents: Contents, given: Mapping[str, Any]
+) -> dict[str, bool | float | str]:
+    """The settings of a network: as given, else as in the configuration beside, else by default.
+
+    Args:
+        known: The settings that a format has, with what its authors' code assumes.
+        contents: Of the file.
+        given: By the person who loads it.
+
+    Raises:
+        CheckpointError: A setting has a value that it cannot have.
+    """
+    beside = _training(contents.config)
+    return {
+        name: _checked(name, given.get(name, beside.get(name, default)), default)
+        for name, default in known.items()
+    }
+
+
+def refuse_unknown(given: Mapping[str, Any], known: Options, title: str) -> None:
+    """Refuse a setting that a format does not have."""
+    for name in given:
+        if name not in known:
+            raise SteerbenchError(
+                f"The setting {name!r} was given, which {title} does not have. "
+                f"{closest(name, known)}"
+            )
+
+
+def _training(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of the generator in a training's configuration, which nests them."""
+    inner: Any = config
+    for key in ("modules", "generator", "model"):
+        inner = inner.get(key) if isinstance(inner, Mapping) else None
+    return inner if isinstance(inner, Mapping) else config
+
+
+def _checked(name: str, value: Any, default: bool | float | str) -> bool | float | str:
+    if isinstance(default, bool):
+        fits, wanted = isinstance(value, bool), "True or False"
+    elif isinstance(default, str):
+        fits, wanted = value == default or isinstance(value, bool), f"True, False or {default!r}"
+    else:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits, wanted = number and 0 < value < math.inf, "a number above 0"
+    if fits:
+        return value
+    raise CheckpointError(f"The setting {name} is {str(value)[:40]!r}; it must be {wanted}.")
+
+
+__all__ = ["Options", "refuse_unknown", "settle"]

@@ -1,0 +1,174 @@
+"""StyleGAN against its equations, for sizes and options that no recorded file has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from steerbench.errors import CheckpointError, SteerbenchError
+from steerbench.generators import StyleGAN1, load, save
+from steerbench.generators.conversion import convert
+from tests.generators import stylegan1_reference as reference
+from tests.generators.stylegan1_reference import State, make_state
+
+
+def written(path: Path, state: State, smooth: bool = True) -> Path:
+    value = {"generator": {k: v + 1 for k, v in state.items()}, "generator_smooth": state}
+    torch.save(value if smooth else state, path)
+    return path
+
+
+def compare(
+    generator: StyleGAN1, state: State, label: Tensor | None = None, **options: object
+) -> None:
+    z = generator.sample(2, label=label)
+    w = reference.mapped(state, z.data, label)
+    assert torch.allclose(generator.to(z, "w").data.double(), w, atol=1e-5)
+    expected = reference.painted(state, w, **options)  # type: ignore[arg-type]
+    got = generator.render(z, noise="const" if options.get("noise", True) else "none").double()
+    assert (got - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def open_stylegan1(path: Path, **settings: object) -> StyleGAN1:
+    generator = load(path, **settings)
+    assert isinstance(generator, StyleGAN1)
+    return generator
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"widths": (5,)},
+        {"widths": (4, 8), "z_dim": 12, "w_dim": 3, "width": 4, "layers": 2, "channels": 1},
+        {"layers": 1, "label": 4},
+    ],
+)
+def test_genforce_of_any_size(sizes: dict, tmp_path: Path) -> None:
+    state = make_state(**sizes)
+    generator = open_stylegan1(written(tmp_path / "any.thing", state))
+    label = torch.tensor([[0.2, 0.3, 0, 0.5], [0, 1, 0, 0]]) if "label" in sizes else None
+    compare(generator, state, label)
+    compare(generator, state, label, noise=False)
+    save(generator, tmp_path / "ours.safetensors")
+    assert load(tmp_path / "ours.safetensors").fingerprint == generator.fingerprint
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("tanh", [True, False])
+def test_what_genforces_weights_cannot_say_is_told(fused: bool, tanh: bool, tmp_path: Path) -> None:
+    state = make_state()
+    path = written(tmp_path / "g.pth", state, smooth=False)
+    told = open_stylegan1(path, fused_scale=fused, final_tanh=tanh)
+    compare(told, state, fused_from=0 if fused else 9999, tanh=tanh)
+    model = {"fused_scale": fused, "final_tanh": tanh}
+    convert(path, tmp_path / "ours.safetensors", **model)
+    beside = {"modules": {"generator": {"model": model}}}
+    (tmp_path / "config.json").write_text(json.dumps(beside))
+    for again in (load(path), load(tmp_path / "ours.safetensors")):
+        assert torch.equal(again.render(told.sample(1)), told.render(told.sample(1)))
+
+
+def test_auto_fuses_from_128_pixels_on(tmp_path: Path) -> None:
+    state = make_state((3, 3, 3, 2, 2, 2))
+    compare(open_stylegan1(written(tmp_path / "g.pth", state)), state, fused_from=128)
+
+
+@pytest.mark.parametrize("level", [0.25, 1.0, 1.5, 2.0])
+def test_levels_of_detail(level: float, tmp_path: Path) -> None:
+    state = make_state()
+    whole = open_stylegan1(written(tmp_path / "g.pth", state))
+    compare(whole.at_level(level), state, level=level)
+    state["synthesis.lod"] = torch.tensor(level)
+    compare(open_stylegan1(written(tmp_path / "grown.pth", state)), state, level=level)
+    with pytest.raises(SteerbenchError, match="0 to 2"):
+        whole.at_level(2.5)
+
+
+def old_names(state: State, dense: str, const: str, fused: bool) -> State:
+    """genforce's names as HiGAN or InterFaceGAN write them; fused kernels lie as in TensorFlow."""
+    renamed = {}
+    for name, tensor in state.items():
+        head, _, last = name.rpartition(".")
+        if head.startswith("mapping"):
+            name = f"{head}.{dense}.weight" if last == "weight" else f"{head}.wscale.bias"
+        elif head.endswith(".style"):
+            head = head.replace(".style", ".epilogue.style_mod.dense")
+            name = f"{head}.{dense}.weight" if last == "weight" else f"{head}.wscale.bias"
+        elif ".apply_noise" in name:
+            name = name.replace(".apply_noise", ".epilogue.apply_noise")
+        elif name.endswith(".const"):
+            name = f"{head}.{const}"
+        elif last == "bias" and ".layer" in head:
+            name = f"{head}.epilogue.bias"
+        elif last == "weight" and not (fused and f"{head}.blur.kernel" in state):
+            name = f"{head}.conv.weight"
+        elif last == "weight":
+            tensor = tensor.permute(2, 3, 1, 0)
+        renamed[name] = tensor
+    return renamed
+
+
+@pytest.mark.parametrize(("dense", "const"), [("fc", "const"), ("linear", "first_layer")])
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_names_of_higan_and_interfacegan(
+    dense: str, const: str, fused: bool, tmp_path: Path
+) -> None:
+    state = make_state()
+    state["synthesis.lod"] = torch.tensor(0.5)
+    old = old_names(state, dense, const, fused)
+    generator = open_stylegan1(written(tmp_path / "g.pth", old, smooth=False))
+    # They have no blending: a level that is not whole leaves out the block.
+    compare(generator, state, level=1.0, fused_from=0 if fused else 9999)
+
+
+def test_a_mean_code_that_is_missing_is_measured(tmp_path: Path) -> None:
+    state = make_state()
+    del state["truncation.w_avg"]
+    generator = open_stylegan1(written(tmp_path / "g.pth", state))
+    drawn = generator.to(generator.sample(1000, seed=9000), "w").data
+    assert ((generator.mean_code - drawn.mean(dim=0)).abs() < 0.15 * drawn.std(dim=0)).all()
+
+
+def test_settings_that_do_not_exist_are_explained(tmp_path: Path) -> None:
+    path = written(tmp_path / "g.pth", make_state())
+    with pytest.raises(SteerbenchError, match="Did you mean 'fused_scale'"):
+        load(path, fused_scales=True)
+    with pytest.raises(CheckpointError, match="True, False or 'auto'"):
+        load(path, fused_scale="yes")
+    with pytest.raises(SteerbenchError, match="says all of itself"):
+        load("rooms", fused_scale=True)
+
+
+def test_a_mapping_of_one_code_a_layer_is_refused_with_the_reason(tmp_path: Path) -> None:
+    state = make_state(w_dim=7)
+    for kind in ("weight", "bias"):
+        part = f"mapping.dense2.{kind}"
+        state[part] = torch.cat([state[part]] * 6)
+    with pytest.raises(CheckpointError, match="repeat_w"):
+        load(written(tmp_path / "g.pth", state))
+
+
+def test_a_layer_that_repeats_pixels_does_as_it_says() -> None:
+    from steerbench.generators.stylegan1_network import spread_out
+
+    weight, x = torch.randn(3, 2, 3, 3), torch.randn(1, 2, 5, 5)
+    fast = torch.nn.functional.conv_transpose2d(x, spread_out(weight), stride=2, padding=1)
+    slow = torch.nn.functional.conv2d(reference.doubled(x), weight, padding=1)
+    assert torch.allclose(fast, slow, atol=1e-5)
+    assert torch.allclose(reference.scattered(x, weight.flip(2, 3)), slow, atol=1e-5)
+
+
+def test_frozen_kernels_are_kept_and_renewed() -> None:
+    from tests.contracts.test_generators import stylegan1
+
+    generator = stylegan1()
+    assert isinstance(generator, StyleGAN1)
+    latent = generator.sample(1)
+    before = generator.render(latent)
+    generator.network.get_parameter("b16.conv0.weight").mul_(-1)
+    assert not torch.equal(generator.render(latent), before)
