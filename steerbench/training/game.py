@@ -38,6 +38,7 @@ from steerbench.generators import BaseGenerator
 from steerbench.generators.stylegan2_network import Discriminator
 from steerbench.training.pictures import Pictures, wait_for_pictures
 from steerbench.training.projected import ProjectedDiscriminator, feature_trunk
+from steerbench.training.shared import optimiser_tensors, restore_optimiser, under
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
@@ -264,8 +265,7 @@ class Game:
         for name, module in self._modules().items():
             tensors |= {f"{name}.{k}": v for k, v in module.state_dict().items()}
         for name, optimiser in self._optimisers().items():
-            for index, state in optimiser.state_dict()["state"].items():
-                tensors |= {f"{name}.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+            tensors |= {f"{name}.{k}": v for k, v in optimiser_tensors(optimiser).items()}
         header = {
             "architecture": self.architecture,
             "settings": self.settings.plain(),
@@ -281,12 +281,7 @@ class Game:
         for name, module in self._modules().items():
             module.load_state_dict(under(tensors, f"{name}."))
         for name, optimiser in self._optimisers().items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in under(tensors, f"{name}.").items():
-                index, field_name = key.split(".", 1)
-                state.setdefault(int(index), {})[field_name] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": state, "param_groups": groups})
+            restore_optimiser(optimiser, under(tensors, f"{name}."))
         for name, mine in self.state().items():
             mine.copy_(tensors[name])
         self.seen, self.step_count = header["seen"], header["steps"]
@@ -315,11 +310,6 @@ class Game:
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         return {"g_optimiser": self.g_optimiser, "d_optimiser": self.d_optimiser}
-
-
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with ``prefix``, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def train(

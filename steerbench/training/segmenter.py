@@ -30,14 +30,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from steerbench import store
+from steerbench.errors import SteerbenchError
 from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
 from steerbench.training import pictures as cache
 from steerbench.training.shared import (
     cosine,
     epochs,
-    load_checkpoint,
-    save_checkpoint,
+    optimiser_tensors,
+    restore_optimiser,
     soften,
+    under,
     watermark,
 )
 from steerbench.worlds import world
@@ -145,16 +148,26 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write everything that a later run needs to go on from here."""
-        header = {
-            "settings": plain(self.settings),
-            "step": self.step_count,
-            "seconds": self.seconds,
-        }
-        save_checkpoint(path, self.network, self.optimiser, header)
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
+        header = {"settings": plain(self.settings), "step": self.step_count}
+        store.save(path, tensors, header | {"seconds": self.seconds})
 
     def restore(self, path: Path) -> None:
-        """Go on from a file written by :meth:`save`."""
-        header = load_checkpoint(path, self.network, self.optimiser)
+        """Go on from a file written by :meth:`save`.
+
+        Raises:
+            SteerbenchError: It holds a network of other widths.
+        """
+        tensors, header = store.load(path)
+        mine, theirs = list(self.settings.widths), header["settings"]["widths"]
+        if mine != theirs:
+            raise SteerbenchError(
+                f"{path} holds a network of widths {theirs}, expected {mine}. Give the widths with "
+                "which it was begun, or start anew without --resume."
+            )
+        self.network.load_state_dict(under(tensors, "network."))
+        restore_optimiser(self.optimiser, under(tensors, "optimiser."))
         self.step_count, self.seconds = header["step"], header["seconds"]
 
 

@@ -1,4 +1,4 @@
-"""What the trainings of predictors share: batches, rates, softer pictures, watermarks, files.
+"""What trainings share: batches, rates, softer pictures, watermarks, what checkpoints hold.
 
 Reference: Loshchilov, Hutter, "SGDR" (2017, arXiv 1608.03983) for the cosine.
 """
@@ -9,14 +9,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench import store
 from steerbench.errors import SteerbenchError
 from steerbench.training import pictures as cache
 from steerbench.worlds import world
@@ -96,34 +94,26 @@ def check_held_out(folder: Path) -> None:
         )
 
 
-def save_checkpoint(
-    path: Path,
-    network: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    header: Mapping[str, Any],
-) -> None:
-    """Write what a later run needs to go on from here, as one safetensors file."""
-    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    store.save(path, tensors, header)
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers, ``INDEX.FIELD`` to tensor, for a checkpoint."""
+    states = optimiser.state_dict()["state"].items()
+    return {
+        f"{index}.{field}": torch.as_tensor(value)
+        for index, state in states
+        for field, value in state.items()
+    }
 
 
-def load_checkpoint(
-    path: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer
-) -> dict[str, Any]:
-    """Take up what :func:`save_checkpoint` wrote; returns its header."""
-    tensors, header = store.load(path)
-    weights: dict[str, Tensor] = {}
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Let an optimiser remember what :func:`optimiser_tensors` gave; its rates stay."""
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        kind, key = name.split(".", 1)
-        if kind == "network":
-            weights[key] = value
-            continue
+    for key, value in tensors.items():
         index, field = key.split(".", 1)
         state.setdefault(int(index), {})[field] = value
-    network.load_state_dict(weights)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
-    return header
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, named without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -154,6 +154,8 @@ def test_a_run_goes_on_from_its_checkpoint(small: Pictures, tmp_path: Path) -> N
         one.step(np.arange(8))
     mine, theirs = trainer.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    with pytest.raises(SteerbenchError, match=r"widths \[4, 6, 8\], expected \[4, 8\]"):
+        Trainer(small, settings(widths=(4, 8))).restore(tmp_path / "latest.safetensors")
     resumed.train()
     assert resumed.step_count == resumed.settings.steps
 
