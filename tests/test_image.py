@@ -394,3 +394,14 @@ def test_what_cannot_be_written_says_so(tmp_path):
         image.save(torch.zeros(3, 4, 4), tmp_path / "no" / "a.png")
     with pytest.raises(ShapeError, match="PNG"):
         image.encode_jpeg(torch.zeros(1, 1, 70_000))
+
+
+def test_a_figure_becomes_the_picture_that_it_shows() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 0.5), dpi=40, facecolor="red")
+    FigureCanvasAgg(figure)
+    picture = image.from_figure(figure)
+    assert picture.shape == (1, 3, 20, 40)
+    assert picture[0, :, 0, 0].tolist() == [1, -1, -1]

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from steerbench.image.decode import FORMATS, MAX_PIXELS, decode
 from steerbench.image.files import encode_jpeg, encode_png, read, save
-from steerbench.image.pixels import from_uint8, resize, to_pil, to_uint8
+from steerbench.image.pixels import from_figure, from_uint8, resize, to_pil, to_uint8
 from steerbench.image.sheet import enlarge, grid, show
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "encode_jpeg",
     "encode_png",
     "enlarge",
+    "from_figure",
     "from_uint8",
     "grid",
     "read",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,12 @@ def from_uint8(pixels: np.ndarray) -> Tensor:
     # A copy: torch shares memory only with arrays that may be written.
     channels_first = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
     return batch_of(channels_first.to(torch.float32) / 127.5 - 1)
+
+
+def from_figure(figure: Any) -> Tensor:
+    """A matplotlib figure as it is drawn now, ``[1, 3, H, W]``."""
+    figure.canvas.draw()
+    return from_uint8(np.asarray(figure.canvas.buffer_rgba())[..., :3])
 
 
 def to_pil(image: Tensor) -> Image.Image:

@@ -8,9 +8,10 @@ A component is built once and then only changed; nothing is displayed from a cal
 mistake is printed: it stands in the component, in red. The pieces that components share are
 `Picture` (the picture, and the original under it), `Notice` (what went wrong, or well),
 `History` (undo and redo), `SaveRow` (a recipe or a PNG to a path) and `Scores` (what a predictor
-reads).
+reads). `Flipbook` leafs through pictures that were drawn before.
 """
 
+from steerbench.widgets.flipbook import Flipbook
 from steerbench.widgets.history import History
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
@@ -18,4 +19,4 @@ from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scores import Scores
 
-__all__ = ["History", "LatentSliders", "Notice", "Picture", "SaveRow", "Scores"]
+__all__ = ["Flipbook", "History", "LatentSliders", "Notice", "Picture", "SaveRow", "Scores"]

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steerbench.errors import FileError, ImageError
+from steerbench.errors import FileError, ImageError, ShapeError, SteerbenchError
 from steerbench.types import parse_layers
-from steerbench.widgets import History, Notice, Picture
+from steerbench.widgets import Flipbook, History, Notice, Picture
 from steerbench.widgets.direction_row import write_layers
 from steerbench.widgets.save_row import free
 
@@ -98,3 +98,25 @@ def test_a_free_name(tmp_path) -> None:
     assert free(str(tmp_path / "v1.5"), (".json",)).name == "v1.5"
     with pytest.raises(FileError, match="no file name"):
         free(" ", (".png",))
+
+
+def test_a_flipbook_shows_the_page_that_the_slider_is_at() -> None:
+    pages = torch.linspace(-1, 1, 4)[:, None, None, None].expand(4, 3, 16, 16)
+    book, alone = Flipbook(pages, captions=["a", "b", "<c>", "d"]), Picture()
+    controls = book.children[2].children
+    controls[1].value = 2
+    alone.show(pages[2])
+    assert book.children[1].data == alone.data
+    assert (book.caption, book.children[3].value) == ("<c>", "&lt;c&gt;")
+    book.page = 0
+    assert book.children[1].data == book.children[1].original_data
+    assert controls[0].max == controls[1].max == 3
+
+
+def test_a_flipbook_refuses_pages_and_captions_that_do_not_fit() -> None:
+    with pytest.raises(ShapeError, match="2 captions for 4 pages"):
+        Flipbook(torch.zeros(4, 3, 8, 8), captions=["a", "b"])
+    with pytest.raises(ShapeError):
+        Flipbook([torch.zeros(3, 8, 8), torch.zeros(3, 9, 9)])
+    with pytest.raises(SteerbenchError, match="0 to 3"):
+        Flipbook(torch.zeros(4, 3, 8, 8)).page = 4
