@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -217,12 +217,15 @@ def _same_edits(a: list[UnitEdit], b: list[UnitEdit]) -> bool:
 
 
 def _same_edit(a: UnitEdit, b: UnitEdit) -> bool:
-    words = ("units", "op", "value")
-    if any(getattr(a, word) != getattr(b, word) for word in words):
-        return False
-    if a.mask is None or b.mask is None:
-        return a.mask is b.mask
-    return _same(a.mask, b.mask)
+    words = (a.units, a.op) == (b.units, b.op)
+    return words and _alike(a.value, b.value) and _alike(a.mask, b.mask)
+
+
+def _alike(a: object, b: object) -> bool:
+    """Whether two tensors hold the same, or two other things are equal."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return _same(a, b)
+    return not isinstance(a, Tensor) and not isinstance(b, Tensor) and a == b
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -236,11 +239,12 @@ def _own(state: State) -> State:
 
 
 def _own_edits(edits: list[UnitEdit]) -> list[UnitEdit]:
-    """The same for the masks, which people paint in."""
-    return [
-        edit if edit.mask is None else replace(edit, mask=edit.mask.detach().clone())
-        for edit in edits
-    ]
+    """The same for values and masks, which people paint in."""
+    return [replace(edit, value=_own_copy(edit.value), mask=_own_copy(edit.mask)) for edit in edits]
+
+
+def _own_copy(given: Any) -> Any:
+    return given.detach().clone() if isinstance(given, Tensor) else given
 
 
 def _picture(image: Tensor | None) -> Tensor:

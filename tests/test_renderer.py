@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -126,6 +127,14 @@ def test_what_the_caller_writes_into_is_not_what_was_kept(toy_generator) -> None
     torch.testing.assert_close(renderer.render(latent, [edit]), G.render(latent, edits=[edit]))
     mask.fill_(1.0)
     torch.testing.assert_close(renderer.render(latent, [edit]), G.render(latent, edits=[edit]))
+    values = torch.ones(2, 4, 4)
+    edit = UnitEdit("b4.conv1", (0, 1), "add", values)
+    torch.testing.assert_close(renderer.render(latent, [edit]), G.render(latent, edits=[edit]))
+    values[0, 1] = -3.0
+    torch.testing.assert_close(renderer.render(latent, [edit]), G.render(latent, edits=[edit]))
+    assert renderer.last_start == 0
+    renderer.render(latent, [replace(edit, value=values.clone())])
+    assert renderer.last_start == len(G.layers), "the same values were drawn again"
     latent.data.mul_(0.5)
     torch.testing.assert_close(renderer.render(latent, [edit]), G.render(latent, edits=[edit]))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -45,14 +46,15 @@ class UnitEdit:
         layer: The layer's name.
         units: The channels.
         op: ``"set"`` to a value (0 switches units off), ``"add"`` a value or ``"scale"`` by one.
-        value: One number, or one a unit.
+        value: One number, one a unit, or a tensor ``[units, H, W]`` of the layer's size, one number
+            for each unit and place (GANSpace's components of activations are such).
         mask: ``[H, W]`` or ``[N, H, W]`` in [0, 1] at any resolution; none for everywhere.
     """
 
     layer: str
     units: tuple[int, ...]
     op: Op = "set"
-    value: float | tuple[float, ...] = 0.0
+    value: float | tuple[float, ...] | Tensor = 0.0
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -61,10 +63,12 @@ class UnitEdit:
             raise SteerbenchError(
                 f"A unit edit was asked to {self.op!r}. It can 'set', 'add' or 'scale'."
             )
-        if isinstance(self.value, Sequence) and len(self.value) != len(self.units):
+        value = _plain_value(self.value)
+        object.__setattr__(self, "value", value)
+        if not isinstance(value, float) and len(value) != len(self.units):
             raise ShapeError(
-                f"{len(self.value)} values were given for {len(self.units)} units. "
-                "Give one number, or one a unit."
+                f"{len(value)} values were given for {len(self.units)} units. "
+                "Give one number, one a unit, or a tensor [units, H, W]."
             )
         if self.mask is not None and self.mask.ndim not in (2, 3):
             raise ShapeError(
@@ -73,6 +77,28 @@ class UnitEdit:
 
 
 Edit = Move | UnitEdit
+
+
+def _plain_value(value: Any) -> float | tuple[float, ...] | Tensor:
+    """One finite number, a tuple of them, or a tensor ``[units, H, W]``."""
+    try:
+        given = torch.as_tensor(value if isinstance(value, Tensor) else np.asarray(value))
+        finite = bool(torch.isfinite(given).all())
+    except (TypeError, ValueError, RuntimeError):
+        given, finite = torch.zeros(()), False
+    if not finite:
+        raise SteerbenchError(
+            f"A unit edit was given the value {str(value)[:60]}. Give finite numbers."
+        )
+    if given.ndim == 3:
+        return given if given.is_floating_point() else given.float()
+    if given.ndim > 1:
+        raise ShapeError(
+            f"The value of a unit edit has the shape {list(given.shape)}. Give one number, one a "
+            "unit, or a tensor [units, H, W]."
+        )
+    numbers: Any = given.tolist()
+    return tuple(map(float, numbers)) if given.ndim else float(numbers)
 
 
 def apply_move(latent: Latent, move: Move) -> Latent:
@@ -155,14 +181,24 @@ def apply_unit_edits(activation: Tensor, edits: Iterable[UnitEdit]) -> Tensor:
             )
         units = list(edit.units)
         before = activation[:, units]
-        value = torch.as_tensor(edit.value, dtype=before.dtype, device=before.device)
-        value = value.reshape(-1, 1, 1) if value.ndim else value
+        value = _value_at(edit, before)
         after = {"set": before * 0 + value, "add": before + value, "scale": before * value}[edit.op]
         if edit.mask is not None:
             after = torch.lerp(before, after, _mask_at(edit.mask, before))
         activation = activation.clone()
         activation[:, units] = after
     return activation
+
+
+def _value_at(edit: UnitEdit, like: Tensor) -> Tensor:
+    """The value at an activation's precision, to be broadcast over it."""
+    value = torch.as_tensor(edit.value, dtype=like.dtype, device=like.device)
+    if value.ndim == 3 and value.shape[1:] != like.shape[2:]:
+        raise ShapeError(
+            f"The value of an edit of layer {edit.layer!r} has {list(value.shape[1:])} places, the "
+            f"layer has {list(like.shape[2:])}."
+        )
+    return value.reshape(-1, 1, 1) if value.ndim == 1 else value
 
 
 def _mask_at(mask: Tensor, like: Tensor) -> Tensor:

@@ -256,13 +256,16 @@ def _edit_to_json(edit: Edit, index: int, tensors: dict[str, Tensor]) -> dict[st
         }
     if edit.mask is not None:
         tensors[f"edit.{index}.mask"] = edit.mask.to(torch.float32)
-    value = edit.value
+    value: Any = edit.value
+    if isinstance(value, Tensor):
+        tensors[f"edit.{index}.value"] = value
+        value = f"edit.{index}.value"
     return {
         "kind": "units",
         "layer": edit.layer,
         "units": list(edit.units),
         "op": edit.op,
-        "value": float(value) if isinstance(value, int | float) else list(value),
+        "value": list(value) if isinstance(value, tuple) else value,
     } | ({"mask": f"edit.{index}.mask"} if edit.mask is not None else {})
 
 
@@ -275,7 +278,7 @@ def _edit_from_json(step: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> E
         layer=step["layer"],
         units=tuple(step["units"]),
         op=step["op"],
-        value=tuple(value) if isinstance(value, list) else value,
+        value=tensors[value] if isinstance(value, str) else value,
         mask=None if mask is None else tensors[mask],
     )
 
@@ -302,5 +305,13 @@ def _say(edit: Edit) -> str:
     if isinstance(edit, Move):
         where = "" if edit.rows is None else f" on layers {list(edit.rows)}"
         return f"{edit.direction.name} {edit.alpha:+.3g}{where}"
-    where = "" if edit.mask is None else " under a mask"
-    return f"{edit.op} {edit.value} in {len(edit.units)} units of {edit.layer}{where}"
+    where = "" if edit.mask is None else f" under mask {_mark(edit.mask.float())}"
+    value: Any = edit.value
+    if isinstance(value, Tensor):
+        value = f"{list(value.shape)} values {_mark(value)}"
+    return f"{edit.op} {value} in {len(edit.units)} units of {edit.layer}{where}"
+
+
+def _mark(tensor: Tensor) -> str:
+    """Six digits that tell one tensor from another."""
+    return store.fingerprint({"": tensor})[:6]

@@ -255,6 +255,17 @@ def test_the_renderer_reuses_what_comes_before_an_edit(generator: BaseGenerator)
         assert torch.allclose(picture, generator.render(latent, edits=edits), atol=1e-5), layer.name
 
 
+def test_a_component_of_activations_can_be_added_to_any_layer(generator: BaseGenerator) -> None:
+    latent = generator.sample(2)
+    for layer in generator.layers:
+        shape = (layer.channels, layer.height, layer.width)
+        component = torch.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
+        edit = sb.UnitEdit(layer.name, tuple(range(layer.channels)), "add", component)
+        before = generator.capture(latent, [layer.name])[layer.name]
+        after = generator.capture(latent, [layer.name], edits=[edit])[layer.name]
+        assert torch.allclose(after, before + component, atol=1e-5), layer.name
+
+
 def test_an_edit_under_a_mask_leaves_the_rest_of_the_layer(generator: BaseGenerator) -> None:
     latent, layer = generator.sample(1), generator.layers[0]
     mask = torch.zeros(layer.height, layer.width)

@@ -176,10 +176,45 @@ def test_unit_edits_do_what_they_say(toy) -> None:
         assert torch.equal(after[:, [0, 2]], before[:, [0, 2]])
 
 
+def test_a_value_may_differ_from_place_to_place(toy) -> None:
+    latent = toy.sample(2)
+    before = toy.capture(latent, ["b8.conv1"])["b8.conv1"]
+    component = torch.randn(before.shape[1:], generator=torch.Generator().manual_seed(0))
+    every = tuple(range(len(component)))
+    edit = sb.UnitEdit("b8.conv1", every, "add", component)
+    after = toy.capture(latent, ["b8.conv1"], edits=[edit])["b8.conv1"]
+    assert torch.equal(after, before + component)
+    half = torch.zeros(8, 8)
+    half[:, :4] = 1
+    edit = sb.UnitEdit("b8.conv1", (3, 1), "set", component[:2].numpy(), half)
+    after = toy.capture(latent, ["b8.conv1"], edits=[edit])["b8.conv1"]
+    assert torch.equal(after[0, [3, 1], :, :4], component[:2, :, :4])
+    assert torch.equal(after[:, :, :, 4:], before[:, :, :, 4:])
+    assert sb.UnitEdit("b8.conv1", (0, 1), "add", torch.tensor([1, 2])).value == (1.0, 2.0)
+    with pytest.raises(ShapeError, match=r"\[8, 8\] places, the layer has \[16, 16\]"):
+        toy.render(latent, edits=[sb.UnitEdit("b16.conv0", (0, 1), "add", component[:2])])
+
+
+def test_a_recipe_keeps_values_of_places(toy, tmp_path) -> None:
+    component = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(0))
+    edit = sb.UnitEdit("b8.conv1", (0, 1), "add", component)
+    recipe = sb.Recipe.of(toy, toy.sample(1), [edit])
+    recipe.save(tmp_path / "r")
+    again = sb.Recipe.load(tmp_path / "r")
+    assert torch.equal(again.edits[0].value, component)
+    assert torch.equal(again.render(toy), recipe.render(toy))
+    assert again.diff(recipe) == []
+    other = sb.Recipe.of(toy, toy.sample(1), [replace(edit, value=component + 1)])
+    [line] = recipe.diff(other)
+    assert line.startswith("edit 0: add [2, 8, 8] values ")
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [({"op": "explode"}, SteerbenchError), ({"value": (1.0, 2.0, 3.0)}, ShapeError),
-     ({"mask": torch.ones(3)}, ShapeError)],
+     ({"mask": torch.ones(3)}, ShapeError), ({"value": torch.ones(1, 8, 8)}, ShapeError),
+     ({"value": torch.ones(2, 8)}, ShapeError), ({"value": None}, SteerbenchError),
+     ({"value": "bright"}, SteerbenchError), ({"value": (1.0, float("nan"))}, SteerbenchError)],
 )  # fmt: skip
 def test_unit_edits_that_cannot_be_meant(changes, error) -> None:
     with pytest.raises(error):
