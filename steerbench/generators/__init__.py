@@ -5,7 +5,7 @@ formats of :mod:`steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['biggan', 'dcgan', 'eigengan', 'pggan', 'stylegan1', 'stylegan2']
+['biggan', 'dcgan', 'eigengan', 'glow', 'pggan', 'stylegan1', 'stylegan2']
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan import BigGAN
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
+from steerbench.generators.glow import Glow
 from steerbench.generators.pggan import PGGAN
 from steerbench.generators.published_directions import read_published_direction
 from steerbench.generators.stylegan1 import StyleGAN1
@@ -42,6 +43,7 @@ __all__ = [
     "BaseGenerator",
     "BigGAN",
     "EigenGAN",
+    "Glow",
     "StyleGAN1",
     "StyleGAN2",
     "WrappedGenerator",
@@ -53,13 +55,13 @@ __all__ = [
 
 KIND = "steerbench generator"
 
-GENERATORS: dict[
-    str,
-    type[BigGAN] | type[DCGAN] | type[EigenGAN] | type[PGGAN] | type[StyleGAN1] | type[StyleGAN2],
-] = {
+Stored = BigGAN | DCGAN | EigenGAN | Glow | PGGAN | StyleGAN1 | StyleGAN2
+
+GENERATORS: dict[str, type[Stored]] = {
     "biggan": BigGAN,
     "dcgan": DCGAN,
     "eigengan": EigenGAN,
+    "glow": Glow,
     "pggan": PGGAN,
     "stylegan1": StyleGAN1,
     "stylegan2": StyleGAN2,
@@ -137,7 +139,7 @@ def _is_safetensors(path: Path) -> bool:
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:
     """Write a generator as one safetensors file; ``header`` adds to what it says of itself."""
-    if not isinstance(generator, BigGAN | DCGAN | EigenGAN | PGGAN | StyleGAN1 | StyleGAN2):
+    if not isinstance(generator, Stored):
         raise CapabilityError(
             f"{generator.name!r} is of the kind {generator.architecture!r}, which cannot be "
             f"written: its module is somebody else's. Kinds that can: {', '.join(GENERATORS)}."

@@ -249,6 +249,18 @@ class BaseGenerator(LatentSpaces):
         """Realness logits ``[N]``; absent unless the file held the discriminator."""
         raise CapabilityError(f"{self.name!r} was loaded without a discriminator.")
 
+    def encode(self, images: Tensor) -> Latent:
+        """The codes of pictures ``[N, C, H, W]``, where a model can be run towards them."""
+        raise CapabilityError(
+            f"{self.name!r} has no way from a picture to its code. sb.invert(G, images) searches."
+        )
+
+    def log_prob(self, images: Tensor) -> Tensor:
+        """The log density ``[N]`` of pictures, in nats, where a model knows it."""
+        raise CapabilityError(
+            f"{self.name!r} draws pictures without knowing how likely they are. Flows know it."
+        )
+
     # Names.
 
     def find_layer(self, name: str) -> Layer:

@@ -7,6 +7,7 @@ seeds show the published pictures. Spaces form a chain, each computed from its p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -112,8 +113,8 @@ class LatentSpaces:
         data = self._numbers(array)
         while data.ndim > len(shape) and data.ndim > 2 and data.shape[-1] == 1:
             data = data.squeeze(-1)
-        data = data[None] if tuple(data.shape) == shape else data
-        if tuple(data.shape[1:]) != shape or data.ndim != len(shape) + 1:
+        data = data[None] if self._is_code(name, data.shape) else data
+        if not data.ndim or not self._is_code(name, data.shape[1:]):
             raise ShapeError(
                 f"A latent of shape {list(np.shape(array))} was given for space {name!r} of "
                 f"{self.name!r}, whose codes have the shape {list(shape)}. Give "
@@ -289,6 +290,10 @@ class LatentSpaces:
             raise SpaceError(f"{self.name!r} has no space {name!r}. {closest(name, self.spaces)}")
         return self.spaces[name]
 
+    def _is_code(self, space: str, shape: Sequence[int]) -> bool:
+        """Whether a code of a space may have this shape."""
+        return tuple(shape) == self.spaces[space].shape
+
     def _check(self, latent: Latent) -> None:
         """Refuse a latent of another generator, space or shape, or with numbers that are none."""
         if latent.generator and latent.generator != self.fingerprint:
@@ -298,7 +303,7 @@ class LatentSpaces:
                 f"G.latent(latent.data, {latent.space!r})."
             )
         shape = self._space(latent.space).shape
-        if tuple(latent.data.shape[1:]) != shape:
+        if not self._is_code(latent.space, latent.data.shape[1:]):
             raise ShapeError(
                 f"The latent's codes have the shape {list(latent.data.shape[1:])}; space "
                 f"{latent.space!r} of {self.name!r} has {list(shape)}."

@@ -11,6 +11,7 @@ import torch
 from steerbench.generators.checkpoints import ganzoo, read, stylegan2_ada
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
+from steerbench.generators.glow import Glow
 from steerbench.generators.pggan import PGGAN, pixel_norm
 from steerbench.generators.stylegan2 import StyleGAN2
 from tests.parity.recorded import Recorded
@@ -204,3 +205,28 @@ def test_eigengan(shared_path: SharedPath) -> None:
     coordinates = z.data[:, generator.slices["b8"]]
     recorded.check("proj0", generator.network.block(0).point(coordinates).flatten(1))
     recorded.all_but()
+
+
+def test_glow(shared_path: SharedPath) -> None:
+    folders = sorted(shared_path("fixtures").glob("glow_*"))
+    assert folders
+    for folder in folders:
+        recorded = Recorded(folder)
+        generator = recorded.generator
+        assert isinstance(generator, Glow)
+        x = recorded.tensor("x")
+        images = 2 * x  # the recorded network's pictures lie in [-0.5, 0.5]
+        parts, raws, log_p, logdet = generator.network(x)
+        recorded.check("log_p", log_p)
+        recorded.check("logdet", logdet)
+        for name in recorded.named("z_out/"):
+            recorded.check(name, raws[int(name.removeprefix("z_out/"))])
+        latent = generator.encode(images)
+        assert torch.equal(latent.data, torch.cat([part.flatten(1) for part in parts], dim=1))
+        recorded.check("x_reconstructed", generator.render(latent) / 2)
+        in_bits = x[0].numel() * torch.log(torch.tensor(2.0))
+        recorded.check("log_p", generator.log_prob(images) + in_bits - logdet)
+        eps = [recorded.tensor(name).flatten(1) for name in recorded.named("eps/")]
+        code = generator.latent(torch.cat(eps, dim=1))
+        recorded.check("x_sampled", generator.render(code) / 2)
+        recorded.all_but()

@@ -8,7 +8,8 @@ gains of its weights into one of our architectures. What the weights cannot say 
 
 >>> sorted(FORMATS)
 ['biggan-ajbrock', 'biggan-hf', 'dcgan', 'eigengan', 'ganzoo-pgan', 'genforce-pggan',
- 'genforce-stylegan1', 'genforce-stylegan2', 'rosinality-stylegan2', 'stylegan2-ada-pytorch']
+ 'genforce-stylegan1', 'genforce-stylegan2', 'glow', 'rosinality-stylegan2',
+ 'stylegan2-ada-pytorch']
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from steerbench.generators.checkpoints import (
     ganzoo,
     genforce_stylegan1,
     genforce_stylegan2,
+    glow,
     pggan,
     reporting,
     rosinality,
@@ -45,6 +47,7 @@ FORMATS: dict[str, ModuleType] = {
     "genforce-pggan": pggan,
     "ganzoo-pgan": ganzoo,
     "eigengan": eigengan,
+    "glow": glow,
     "biggan-hf": biggan_hf,
     "biggan-ajbrock": biggan_ajbrock,
     "dcgan": dcgan,
