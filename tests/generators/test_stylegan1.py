@@ -126,6 +126,69 @@ def test_the_names_of_higan_and_interfacegan(
     compare(generator, state, level=1.0, fused_from=0 if fused else 9999)
 
 
+def huangzh13_names(state: State) -> State:
+    """genforce's names as StyleGAN.pytorch writes them, without the noise, which it never keeps."""
+    renamed = {"truncation.avg_latent": state["truncation.w_avg"]}
+    for name, tensor in state.items():
+        head, _, last = name.rpartition(".")
+        part = name.split(".")[1]
+        if head.startswith("mapping"):
+            renamed[name.replace("mapping", "g_mapping.map")] = tensor
+        elif part.startswith("output"):
+            renamed[f"g_synthesis.to_rgb.{part.removeprefix('output')}.{last}"] = tensor
+        if not part.startswith("layer"):
+            continue
+        number = int(part.removeprefix("layer"))
+        place, second = number // 2, number % 2
+        block = f"g_synthesis.blocks.{place - 1}" if place else "g_synthesis.init_block"
+        if head.endswith("style"):
+            renamed[f"{block}.epi{second + 1}.style_mod.lin.{last}"] = tensor
+        elif head.endswith("apply_noise") and last == "weight":
+            renamed[f"{block}.epi{second + 1}.top_epi.noise.weight"] = tensor
+        elif head.endswith("blur"):
+            renamed[f"{block}.conv0_up.intermediate.kernel"] = tensor[:1]
+        elif not head.endswith("apply_noise"):
+            convolution = ("conv0_up", "conv1") if place else ("", "conv")
+            renamed[".".join(filter(None, (block, convolution[second], last)))] = tensor
+    if "mapping.label_weight" in state:
+        renamed["class_embedding.weight"] = state["mapping.label_weight"]
+        del renamed["g_mapping.map.label_weight"]
+    return renamed
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"widths": (3, 3, 3, 2, 2, 2)},
+        {"widths": (5,), "channels": 1},
+        {"layers": 1, "label": 4, "z_dim": 5, "w_dim": 3},
+    ],
+)
+def test_huangzh13_of_any_size(sizes: dict, tmp_path: Path) -> None:
+    state = make_state(**sizes)
+    theirs = huangzh13_names(state)
+    generator = open_stylegan1(written(tmp_path / "GAN_GEN.pth", theirs, smooth=False))
+    label = torch.eye(4)[[2, 0]] if "label" in sizes else None
+    compare(generator, state, label, eps=1e-5, noise=False)
+    assert torch.equal(generator.mean_code, state["truncation.w_avg"])
+    latent = generator.sample(1)
+    assert torch.equal(generator.render(latent), generator.render(latent))
+    assert not torch.equal(generator.render(latent), generator.render(latent, noise="none"))
+    parallel = {f"module.{name}": tensor for name, tensor in theirs.items()}
+    again = load(written(tmp_path / "parallel.pth", parallel, smooth=False))
+    assert torch.equal(again.render(latent), generator.render(latent))
+
+
+def test_huangzh13_without_a_blur(tmp_path: Path) -> None:
+    state = make_state()
+    theirs = {k: v for k, v in huangzh13_names(state).items() if "intermediate" not in k}
+    generator = open_stylegan1(written(tmp_path / "g.pth", theirs, smooth=False))
+    for name in [name for name in state if "blur" in name]:
+        state[name] = torch.zeros_like(state[name])
+        state[name][:, :, 1, 1] = 1
+    compare(generator, state, eps=1e-5, noise=False)
+
+
 def test_a_mean_code_that_is_missing_is_measured(tmp_path: Path) -> None:
     state = make_state()
     del state["truncation.w_avg"]

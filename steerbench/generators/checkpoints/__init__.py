@@ -6,10 +6,20 @@ to be of the format, and ``convert(contents)``, which brings the names, the orie
 gains of its weights into one of our architectures. What the weights cannot say is listed in its
 ``OPTIONS`` (:mod:`.options`). File names are never looked at.
 
->>> sorted(FORMATS)
-['biggan-ajbrock', 'biggan-hf', 'dcgan', 'eigengan', 'ganzoo-pgan', 'genforce-pggan',
- 'genforce-stylegan1', 'genforce-stylegan2', 'glow', 'rosinality-stylegan2',
- 'stylegan2-ada-pytorch']
+>>> for name in sorted(FORMATS):
+...     print(name)
+biggan-ajbrock
+biggan-hf
+dcgan
+eigengan
+ganzoo-pgan
+genforce-pggan
+genforce-stylegan1
+genforce-stylegan2
+glow
+huangzh13-stylegan1
+rosinality-stylegan2
+stylegan2-ada-pytorch
 """
 
 from __future__ import annotations
@@ -31,6 +41,7 @@ from steerbench.generators.checkpoints import (
     genforce_stylegan1,
     genforce_stylegan2,
     glow,
+    huangzh13,
     pggan,
     reporting,
     rosinality,
@@ -44,6 +55,7 @@ FORMATS: dict[str, ModuleType] = {
     "rosinality-stylegan2": rosinality,
     "genforce-stylegan2": genforce_stylegan2,
     "genforce-stylegan1": genforce_stylegan1,
+    "huangzh13-stylegan1": huangzh13,
     "genforce-pggan": pggan,
     "ganzoo-pgan": ganzoo,
     "eigengan": eigengan,

@@ -28,7 +28,13 @@ from torch import Tensor
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.options import Options, settle
 from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, doubling, lacking, with_mean
+from steerbench.generators.checkpoints.weights import (
+    Weights,
+    doubling,
+    lacking,
+    odd_blur,
+    with_mean,
+)
 from steerbench.generators.stylegan1 import StyleGAN1
 
 TITLE = "StyleGAN of genforce, HiGAN or InterFaceGAN"
@@ -193,8 +199,8 @@ def _layer(weights: Weights, number: int, target: str, told: Options) -> dict[st
     state[f"{target}.weight"] = kernel * _gain(kernel, math.sqrt(2.0), told)
     if enlarges:
         blur = f"{source}.blur.kernel"
-        one = weights.take(blur, 4)[0, 0] if blur in weights else kernel.new_ones(1, 1)
-        state[f"{target}.blur"] = one
+        taken = weights.take(blur, 4) if blur in weights else kernel.new_ones(1, 1)
+        state[f"{target}.blur"] = odd_blur(taken)
     return state
 
 

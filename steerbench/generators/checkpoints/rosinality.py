@@ -11,12 +11,17 @@ Reference: https://github.com/rosinality/stylegan2-pytorch
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.stylegan2_ada import build, scale
-from steerbench.generators.checkpoints.weights import Weights, doubling, four_taps, lacking
+from steerbench.generators.checkpoints.weights import (
+    Weights,
+    doubling,
+    four_taps,
+    lacking,
+    noise_of,
+)
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.stylegan2_parts import resampling_filter
 
@@ -95,8 +100,7 @@ def _noise(weights: Weights, index: int) -> Tensor:
     """The fixed noise of a layer; drawn from the layer's number where an old file has none."""
     if f"noises.noise_{index}" in weights:
         return weights.take(f"noises.noise_{index}", 4)[0, 0]
-    size = 4 * 2 ** ((index + 1) // 2)
-    return torch.randn(size, size, generator=torch.Generator().manual_seed(index))
+    return noise_of(index, 4 * 2 ** ((index + 1) // 2))
 
 
 def _to_rgb(weights: Weights, source: str, target: str) -> dict[str, Tensor]:

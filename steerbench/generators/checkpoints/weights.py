@@ -92,6 +92,27 @@ def with_mean(
     return kind.build(config, state, name=name)
 
 
+def noise_of(number: int, resolution: int) -> Tensor:
+    """Fixed noise for a layer of a file that has none, drawn from the layer's number."""
+    draw = torch.Generator().manual_seed(number)
+    return torch.randn(resolution, resolution, generator=draw)
+
+
+def odd_blur(kernel: Tensor) -> Tensor:
+    """A blur ``[taps, taps]`` with a middle, from a kernel ``[..., taps, taps]``.
+
+    Raises:
+        CheckpointError: It is not square, or has no middle.
+    """
+    taps = kernel.shape[-1]
+    if kernel.shape[-2:] != (taps, taps) or taps % 2 == 0:
+        raise CheckpointError(
+            f"The file blurs with a kernel of {list(kernel.shape)}; a square one of 1, 3 or 5 "
+            "taps was expected. Use sb.wrap."
+        )
+    return kernel.reshape(-1, taps, taps)[0]
+
+
 def four_taps(kernel: Tensor) -> Tensor:
     """A low-pass filter of up to four by four taps, in four by four taps that sum to one.
 
