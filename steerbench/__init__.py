@@ -24,6 +24,7 @@ _HOMES = {
     "SeFa": "unsupervised",
     "Space": "types",
     "UnitEdit": "types",
+    "catalogue": "generators.catalogue",
     "film": "film",
     "inspect": "inspection",
     "load": "generators",

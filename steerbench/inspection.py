@@ -112,7 +112,7 @@ class Inspection:
         wide = max(map(len, facts))
         lines = [self.name, *(f"  {name:<{wide}}  {value}" for name, value in facts.items())]
         for title, table in self.tables().items():
-            lines += ["", f"{title}: {len(table)}", *(f"  {row}" for row in _rows(table))]
+            lines += ["", f"{title}: {len(table)}", *(f"  {row}" for row in rows(table))]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -263,8 +263,8 @@ def _said(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].map({True: "yes", False: "no"}) for name in flags})
 
 
-def _rows(table: pd.DataFrame) -> list[str]:
-    """The lines of a table: words to the left, numbers to the right."""
+def rows(table: pd.DataFrame) -> list[str]:
+    """The lines of a table, its head first: words to the left, numbers to the right."""
     cells = [list(table.columns)]
     cells += [[str(value) for value in row] for row in _said(table).itertuples(index=False)]
     wide = [max(len(row[i]) for row in cells) for i in range(table.shape[1])]
@@ -282,4 +282,4 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-__all__ = ["CAPABILITIES", "METHODS", "Inspection", "inspect"]
+__all__ = ["CAPABILITIES", "METHODS", "Inspection", "inspect", "rows"]

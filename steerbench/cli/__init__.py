@@ -3,6 +3,7 @@
 steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the first
 steerbench doctor        what is installed, how fast this machine is, what to do about trouble
 steerbench inspect FILE  what a model is, what it costs here, which methods work on it
+steerbench models [WORD]  the published models that are known by name
 steerbench convert FILE OUT.safetensors   a published checkpoint as a file of ours, checked
 steerbench --version
 """
@@ -122,3 +123,14 @@ def _convert(
 
     with _errors_told("convert"):
         typer.echo(convert(source, target, force=force))
+
+
+@app.command("models")
+def _models(
+    word: Annotated[str, typer.Argument(help="Only models whose name contains it.")] = "",
+) -> None:
+    """List the models that sb.load knows by name, with size, licence and where they are."""
+    from steerbench.cli import models
+
+    with _errors_told("models"):
+        typer.echo(models.listing(word))

@@ -23,7 +23,7 @@ from steerbench.errors import (
     SteerbenchError,
     closest,
 )
-from steerbench.generators import checkpoints
+from steerbench.generators import catalogue, checkpoints
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan import BigGAN
 from steerbench.generators.dcgan import DCGAN
@@ -72,31 +72,60 @@ EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}
 
 
 def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any) -> BaseGenerator:
-    """A generator by the name of an embedded one, or from a file.
+    """A generator by name, or from a file.
 
     Args:
-        source: ``"rooms"``, or the path of a file: written by :func:`save`, or a checkpoint of any
-            format in ``checkpoints.FORMATS``, recognised by its content.
+        source: ``"rooms"``; or the name of a published model in :func:`steerbench.catalogue`, which
+            is fetched the first time; or the path of a file, written by :func:`save` or a
+            checkpoint of any format in ``checkpoints.FORMATS``, recognised by its content. A file
+            that is called as a model is: ``"./rooms"``.
         device: Where to put it: ``"cpu"``, ``"cuda"``, ``"mps"``.
         settings: What a checkpoint does not say of its network, under its authors' names, like
             ``fused_scale=True``; the module of its format lists them as ``OPTIONS``.
 
     Raises:
         SteerbenchError: The format has no such setting.
-        NotFoundError: Neither an embedded generator nor a file has this name.
+        NotFoundError: Neither a model nor a file has this name, or it must be fetched by hand.
+        FileError: A published model could not be fetched.
         CheckpointError: The file is broken, unsafe, or not a generator.
     """
-    name = os.fspath(source)
-    path = Path(name).expanduser()
-    if name in EMBEDDED:
-        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
-    if not path.is_file():
-        raise NotFoundError(
-            f"There is no generator and no file {name!r}. {closest(name, EMBEDDED)} "
-            "Give one of these names, or the path of a weight file."
-        )
-    generator = _read(path, name if name in EMBEDDED else path.stem, settings)
+    path, name = _find(os.fspath(source))
+    try:
+        generator = _read(path, name, settings)
+    except CheckpointError as error:
+        if name not in catalogue.entries():
+            raise
+        raise CheckpointError(
+            f"{error} If it arrived broken, delete {str(path)!r} and load {name!r} again."
+        ) from error
+    generator.name = name
     return generator if device == "cpu" else generator.on(device)
+
+
+def _find(source: str) -> tuple[Path, str]:
+    """The file that is meant, and what to call the generator in it."""
+    if source in EMBEDDED:
+        return Path(str(resources.files("steerbench") / "assets" / EMBEDDED[source])), source
+    entry = catalogue.entries().get(source)
+    if entry is not None:
+        return catalogue.fetch(entry), source
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path, path.stem
+    if path.is_dir():
+        raise NotFoundError(
+            f"{source!r} is a folder, holding {_listed(path)}. Give the path of a weight file."
+        )
+    raise NotFoundError(
+        f"There is no generator and no file {source!r}. "
+        f"{closest(source, [*EMBEDDED, *catalogue.entries()])} Give one of the names in "
+        "sb.catalogue(), or the path of a weight file."
+    )
+
+
+def _listed(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "nothing"
 
 
 def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
