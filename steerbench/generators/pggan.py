@@ -1,8 +1,8 @@
 """Progressive GAN: blocks that double the picture, each code and each pixel brought to unit length.
 
-A code is normalised, spread over 4x4 pixels by a dense layer, and passes blocks of two 3x3
-convolutions. Before every convolution each pixel's features are divided by their root mean
-square; between blocks the nearest pixel is repeated. Layers are walked in order,
+A code is normalised (and joined to its label), spread over 4x4 pixels by a dense layer, and passes
+blocks of two 3x3 convolutions. Before every convolution each pixel's features are divided by their
+root mean square; between blocks the nearest pixel is repeated. Layers are walked in order,
 
     b4.dense  b4.conv  b8.conv0  b8.conv1  ...  b64.conv1  b64.torgb
 
@@ -58,15 +58,25 @@ class PGGANNetwork(nn.Module):
         widths: Channels by resolution.
         channels: Of the picture.
         level: Of detail; 0 for the whole network.
+        c_dim: Length of a label, which is joined to the normalised code; 0 without.
+        tanh: End the picture in a hyperbolic tangent.
     """
 
     def __init__(
-        self, *, z_dim: int, widths: Mapping[int, int], channels: int = 3, level: float = 0.0
+        self,
+        *,
+        z_dim: int,
+        widths: Mapping[int, int],
+        channels: int = 3,
+        level: float = 0.0,
+        c_dim: int = 0,
+        tanh: bool = False,
     ) -> None:
         super().__init__()
         self.z_dim, self.channels, self.level = z_dim, channels, level
+        self.c_dim, self.tanh = c_dim, tanh
         self.widths = {int(r): int(width) for r, width in sorted(widths.items())}
-        previous = z_dim
+        previous = z_dim + c_dim
         for resolution, width in self.widths.items():
             block = PGGANBlock(previous, width, channels, first=resolution == 4)
             setattr(self, f"b{resolution}", block)
@@ -86,11 +96,20 @@ class PGGANNetwork(nn.Module):
         x = F.interpolate(x, scale_factor=2.0, mode="nearest") if site.up else x
         return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
 
+    def enter(self, z: Tensor, label: Tensor | None = None) -> Tensor:
+        """The normalised code and its label ``[N, c_dim]``, as one pixel ``[N, C, 1, 1]``."""
+        x = pixel_norm(z)
+        return (x if label is None else torch.cat([x, label.to(x)], dim=1))[:, :, None, None]
+
     def forward(
-        self, z: Tensor, level: float | None = None, dtype: torch.dtype | None = None
+        self,
+        z: Tensor,
+        level: float | None = None,
+        dtype: torch.dtype | None = None,
+        label: Tensor | None = None,
     ) -> Tensor:
         """z ``[N, z_dim]`` to pictures, as large as a level of detail (by default its own) has."""
-        x = pixel_norm(z).to(dtype or z.dtype)[:, :, None, None]
+        x = self.enter(z, label).to(dtype or z.dtype)
         image: Tensor | None = None
         for site in _sites(self.widths, self.level if level is None else level):
             activation = self.layer(site, x)
@@ -98,7 +117,11 @@ class PGGANNetwork(nn.Module):
                 x = activation
             else:
                 image = blend(image, activation, site.blend)
-        return x if image is None else image.to(z.dtype)
+        return x if image is None else self.finish(image.to(z.dtype))
+
+    def finish(self, image: Tensor) -> Tensor:
+        """The picture as it leaves the network."""
+        return torch.tanh(image) if self.tanh else image
 
 
 @dataclass(frozen=True)
@@ -118,6 +141,7 @@ class PGGAN(BaseGenerator):
 
     def __init__(self, network: PGGANNetwork, *, name: str) -> None:
         self.network = network
+        self.classes = network.c_dim
         self.sites = _sites(network.widths, network.level)
         code = Space("z", (network.z_dim,), codes=lambda: self.codes("z"))
         super().__init__(network, name=name, spaces=[code], layers=self._make_layers())
@@ -148,8 +172,9 @@ class PGGAN(BaseGenerator):
         return PGGAN.build(config, self.tensors(), name=self.name)
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
-        x = latent.data.to(dtype or next(self.network.parameters()).dtype)
-        return State(0, (), pixel_norm(x)[:, :, None, None], None, noise)
+        z = latent.data.to(next(self.network.parameters()).dtype)
+        x = self.network.enter(z, self.label_weights(latent.label, z))
+        return State(0, (), x.to(dtype or z.dtype), None, noise)
 
     def layer(self, state: State) -> Tensor:
         return self.network.layer(self.sites[state.index], state.x)
@@ -162,7 +187,8 @@ class PGGAN(BaseGenerator):
 
     def finish(self, state: State) -> Tensor:
         image = state.x if state.image is None else state.image
-        return enlarge(image.to(next(self.network.parameters()).dtype), self.resolution)
+        image = enlarge(image.to(next(self.network.parameters()).dtype), self.resolution)
+        return self.network.finish(image)
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
         """The weights that z first meets, ``[outputs, z_dim]``."""
@@ -173,7 +199,7 @@ class PGGAN(BaseGenerator):
                 f"{self.name!r} takes its code at the first layer only; layers must be 'all', "
                 f"not {layers!r}."
             )
-        return self.network.get_parameter("b4.dense.weight").detach()
+        return self.network.get_parameter("b4.dense.weight")[:, : self.network.z_dim].detach()
 
     # Files.
 
@@ -185,6 +211,8 @@ class PGGAN(BaseGenerator):
             "widths": {str(k): v for k, v in network.widths.items()},
             "channels": network.channels,
             "level": network.level,
+            "c_dim": network.c_dim,
+            "tanh": network.tanh,
         }
 
     def tensors(self) -> dict[str, Tensor]:
@@ -200,6 +228,8 @@ class PGGAN(BaseGenerator):
                 widths={int(k): v for k, v in config["widths"].items()},
                 channels=config["channels"],
                 level=config["level"],
+                c_dim=config.get("c_dim", 0),
+                tanh=config.get("tanh", False),
             )
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         network.load_state_dict(copies, assign=True)

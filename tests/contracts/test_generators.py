@@ -69,10 +69,10 @@ def dcgan() -> BaseGenerator:
     return DCGAN(network, name="dcgan")
 
 
-def pggan() -> BaseGenerator:
+def pggan(**options: Any) -> BaseGenerator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = PGGANNetwork(z_dim=12, widths={4: 12, 8: 8, 16: 8}, level=0.25)
+        network = PGGANNetwork(z_dim=12, widths={4: 12, 8: 8, 16: 8}, level=0.25, **options)
     return PGGAN(network, name="pggan")
 
 
@@ -146,6 +146,7 @@ EXAMPLES = {
     "eigengan": eigengan,
     "glow": glow,
     "pggan": pggan,
+    "pggan-conditional": lambda: pggan(c_dim=3, tanh=True),
     "stylegan1": stylegan1,
     "stylegan1-conditional": lambda: stylegan1(c_dim=4),
     "stylegan2": make_toy,

@@ -61,9 +61,10 @@ def _checked(name: str, value: Any, default: bool | float | str) -> bool | float
         fits, wanted = isinstance(value, bool), "True or False"
     elif isinstance(default, str):
         fits, wanted = value == default or isinstance(value, bool), f"True, False or {default!r}"
+    elif isinstance(default, int):
+        fits, wanted = type(value) is int and value >= 0, "a whole number of at least 0"
     else:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits, wanted = number and 0 < value < math.inf, "a number above 0"
+        fits, wanted = type(value) in (int, float) and 0 < value < math.inf, "a number above 0"
     if fits:
         return value
     raise CheckpointError(f"The setting {name} is {str(value)[:40]!r}; it must be {wanted}.")
