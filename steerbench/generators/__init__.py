@@ -5,7 +5,7 @@ formats of :mod:`steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
-['biggan', 'dcgan', 'eigengan', 'glow', 'pggan', 'stylegan1', 'stylegan2']
+['biggan', 'dcgan', 'eigengan', 'glow', 'pggan', 'stylegan1', 'stylegan2', 'stylegan3']
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from steerbench.generators.pggan import PGGAN
 from steerbench.generators.published_directions import read_published_direction
 from steerbench.generators.stylegan1 import StyleGAN1
 from steerbench.generators.stylegan2 import StyleGAN2
+from steerbench.generators.stylegan3 import StyleGAN3
 from steerbench.generators.wrapped import WrappedGenerator, wrap
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Glow",
     "StyleGAN1",
     "StyleGAN2",
+    "StyleGAN3",
     "WrappedGenerator",
     "load",
     "read_published_direction",
@@ -55,7 +57,7 @@ __all__ = [
 
 KIND = "steerbench generator"
 
-Stored = BigGAN | DCGAN | EigenGAN | Glow | PGGAN | StyleGAN1 | StyleGAN2
+Stored = BigGAN | DCGAN | EigenGAN | Glow | PGGAN | StyleGAN1 | StyleGAN2 | StyleGAN3
 
 GENERATORS: dict[str, type[Stored]] = {
     "biggan": BigGAN,
@@ -65,6 +67,7 @@ GENERATORS: dict[str, type[Stored]] = {
     "pggan": PGGAN,
     "stylegan1": StyleGAN1,
     "stylegan2": StyleGAN2,
+    "stylegan3": StyleGAN3,
 }
 
 EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}

@@ -21,6 +21,7 @@ from steerbench.generators import (
     Glow,
     StyleGAN1,
     StyleGAN2,
+    StyleGAN3,
     load,
     save,
 )
@@ -31,6 +32,8 @@ from steerbench.generators.glow import GlowNetwork
 from steerbench.generators.pggan import PGGANNetwork
 from steerbench.generators.stylegan1_network import StyleGAN1Network
 from steerbench.generators.stylegan2_network import StyleGAN2Network
+from steerbench.generators.stylegan3_filters import plan_layers
+from steerbench.generators.stylegan3_network import StyleGAN3Network
 from tests.conftest import make_toy
 
 
@@ -138,6 +141,35 @@ def glow(**options: Any) -> Glow:
     return Glow(network, name="glow")
 
 
+def stylegan3_network(c_dim: int = 0, channels: int = 3, **options: Any) -> StyleGAN3Network:
+    """A small StyleGAN3 of random weights, 32x32, whose biases, styles and means do something."""
+    settings = {"channel_base": 128, "channel_max": 8, "num_layers": 6, "margin_size": 4} | options
+    first, layers = plan_layers(32, channels=channels, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = StyleGAN3Network(
+            z_dim=10, w_dim=12, c_dim=c_dim, embed_dim=12, first=first, layers=layers
+        )
+        for name, tensor in network.state_dict().items():
+            if name.endswith(("bias", "input.affine.weight", "w_avg")):
+                tensor.add_(0.1 * torch.randn_like(tensor))
+            elif name.endswith("magnitude_ema"):
+                tensor.uniform_(0.5, 2.0)
+    return network
+
+
+ROTATING = {"conv_kernel": 1, "use_radial_filters": True}
+"""What makes a StyleGAN3 one of configuration R."""
+
+
+def stylegan3() -> BaseGenerator:
+    return StyleGAN3(stylegan3_network(), name="stylegan3")
+
+
+def stylegan3_conditional() -> BaseGenerator:
+    return StyleGAN3(stylegan3_network(c_dim=4, **ROTATING), name="conditional")
+
+
 EXAMPLES = {
     "biggan": biggan_deep,
     "biggan-chunks": biggan_in_chunks,
@@ -151,6 +183,8 @@ EXAMPLES = {
     "stylegan1-conditional": lambda: stylegan1(c_dim=4),
     "stylegan2": make_toy,
     "stylegan2-resnet": residual_stylegan2,
+    "stylegan3": stylegan3,
+    "stylegan3-conditional": stylegan3_conditional,
     "wrapped": wrapped_dcgan,
 }
 

@@ -20,6 +20,7 @@ glow
 huangzh13-stylegan1
 rosinality-stylegan2
 stylegan2-ada-pytorch
+stylegan3
 """
 
 from __future__ import annotations
@@ -46,12 +47,14 @@ from steerbench.generators.checkpoints import (
     reporting,
     rosinality,
     stylegan2_ada,
+    stylegan3,
 )
 from steerbench.generators.checkpoints.options import refuse_unknown
 from steerbench.generators.checkpoints.reading import Contents, read
 
 FORMATS: dict[str, ModuleType] = {
     "stylegan2-ada-pytorch": stylegan2_ada,
+    "stylegan3": stylegan3,
     "rosinality-stylegan2": rosinality,
     "genforce-stylegan2": genforce_stylegan2,
     "genforce-stylegan1": genforce_stylegan1,
