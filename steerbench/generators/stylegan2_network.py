@@ -1,9 +1,11 @@
 """The trainable networks of StyleGAN2: mapping and synthesis.
 
-Scaling the activations by the style instead of the weights gives the same numbers and lets a
-whole batch share one dense convolution, which is what makes the network quick on a CPU::
+A layer scales its weights by the style of the picture, and each filter to unit length. Scaling the
+activations instead gives the same numbers and lets a whole batch share one dense convolution::
 
     y = d * conv(s * x, W) + noise + b        d_o = 1 / sqrt(sum_ik (W_oik s_i)^2 + 1e-8)
+
+For one picture of more pixels than the layer has weights, scaling the weights is less work.
 
 Parameter names and their run-time gains are the ones of published StyleGAN2 files, so that they
 map one to one.
@@ -26,11 +28,11 @@ from torch import Tensor, nn
 from steerbench.generators.stylegan2_discriminator import Conv, Discriminator, limited
 from steerbench.generators.stylegan2_mapping import MappingNetwork
 from steerbench.generators.stylegan2_parts import (
+    EPSILON,
     ROOT2,
     SLOPE,
     Dense,
     normalise,
-    phase_table,
     resampling_filter,
     upsample,
 )
@@ -79,7 +81,39 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.register_buffer("resample_filter", resampling_filter())
-        self._kept: dict[torch.dtype, tuple[int, Tensor, Tensor]] = {}
+        self._kept: dict[torch.dtype, tuple[tuple[int, int], Tensor, Tensor]] = {}
+
+    def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
+        """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
+        # The rectifier is homogeneous: its gain moves inside it, where it costs nothing.
+        gain = ROOT2 * self.gain
+        bias = (gain * self.bias).to(x.dtype)
+        if len(x) == 1 and self.weight.numel() < x.numel():
+            kernel = (gain * self.modulated(style[0])).to(x.dtype)
+            x = self.convolve(x, kernel, bias)
+        else:
+            kernel, energy = self.kernel(x.dtype)
+            demodulation = gain * (style.square() @ energy.T + EPSILON).rsqrt()
+            x = self.convolve(x * style[:, :, None, None].to(x.dtype), kernel)
+            x = torch.addcmul(bias[:, None, None], x, demodulation[:, :, None, None].to(x.dtype))
+        added = self.noise(noise, x)
+        if added is not None:
+            # Bias and noise joined first would be of another memory format than x: far slower.
+            x += (gain * added).to(x.dtype)
+        return limited(F.leaky_relu_(x, SLOPE), self.clamp, self.gain)
+
+    def modulated(self, style: Tensor) -> Tensor:
+        """The weights for the one style ``[in]``, modulated and demodulated."""
+        weight = self.weight * style[:, None, None]
+        return weight * (weight.square().sum(dim=(1, 2, 3), keepdim=True) + EPSILON).rsqrt()
+
+    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """The convolution alone; on the way up transposed with stride 2, then low-pass filtered."""
+        if not self.up:
+            return F.conv2d(x, kernel, bias, padding=1)
+        x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)
+        blur = (4 * self.resample_filter).to(x.dtype).expand(x.shape[1], 1, 4, 4)
+        return F.conv2d(x, blur, bias, padding=1, groups=x.shape[1])
 
     def noise(self, mode: str, like: Tensor) -> Tensor | None:
         """The noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
@@ -90,49 +124,28 @@ class SynthesisLayer(nn.Module):
         shape = (like.shape[0], 1, self.resolution, self.resolution)
         return torch.randn(shape, device=like.device) * self.noise_strength
 
-    def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
-        """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
-        kernel, energy = self.kernel(x.dtype)
-        demodulation = (style.square() @ energy.T + 1e-8).rsqrt()
-        x = F.conv2d(x * style[:, :, None, None].to(x.dtype), kernel, padding=1)
-        if self.up:
-            x = F.pixel_shuffle(x, 2)
-        # The gain of the rectifier moves inside it: it is homogeneous, and a pass is saved.
-        gain = (ROOT2 * demodulation)[:, :, None, None]
-        x = torch.addcmul((ROOT2 * self.bias)[:, None, None].to(x.dtype), x, gain.to(x.dtype))
-        added = self.noise(noise, x)
-        if added is not None:
-            # Bias and noise joined first would be of another memory format than x: far slower.
-            x = x + (ROOT2 * added).to(x.dtype)
-        return F.leaky_relu(x, SLOPE)
-
     def kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The convolution's kernel, and the energy ``[out, in]`` of its taps; kept once frozen."""
-        if self.weight.requires_grad:
+        if self.weight.requires_grad or torch.is_inference_mode_enabled():
             return self._make_kernel(dtype)
-        version = self.weight._version
+        source = (self.weight.data_ptr(), self.weight._version)
         kept = self._kept.get(dtype)
-        if kept is None or kept[0] != version or kept[1].device != self.weight.device:
-            kept = (version, *self._make_kernel(dtype))
+        if kept is None or kept[0] != source or kept[1].device != self.weight.device:
+            kept = (source, *self._make_kernel(dtype))
             self._kept[dtype] = kept
         return kept[1], kept[2]
 
     def _make_kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        weight = self.weight.to(dtype)
-        kernel = self.phases(weight) if self.up else weight
+        kernel = self.weight.to(dtype)
+        if self.up:  # a transposed convolution wants its inputs first, in memory too
+            kernel = kernel.transpose(0, 1)
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        kernel = kernel.transpose(0, 1) if self.up else kernel
         return kernel, self.weight.square().sum(dim=(2, 3))
 
-    def phases(self, weight: Tensor) -> Tensor:
-        """The transposed convolution and its low-pass filter as one kernel a pixel phase.
-
-        Stride 2 sees an input only at every second output, so the filtered 6x6 kernel falls
-        apart into four 3x3 kernels: weight ``[out, in, 3, 3]`` to ``[4 out, in, 3, 3]``.
-        """
-        outputs, inputs = weight.shape[:2]
-        table = phase_table(self.resample_filter).to(weight)
-        kernels = (weight.reshape(-1, 9) @ table).reshape(outputs, inputs, 4, 9)
-        kernels = kernels.permute(0, 2, 1, 3).reshape(4 * outputs, inputs, 3, 3)
-        return kernels.contiguous(memory_format=torch.channels_last)
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of the layer makes kernels of its own."""
+        return self.__dict__ | {"_kept": {}}
 
 
 class ToRGB(nn.Module):
@@ -149,9 +162,12 @@ class ToRGB(nn.Module):
         self.weight_gain = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = x * (style * self.weight_gain)[:, :, None, None].to(x.dtype)
-        rgb = F.conv2d(x, self.weight.to(x.dtype)).to(self.bias.dtype) + self.bias[:, None, None]
-        return limited(rgb, self.clamp)
+        style = (style * self.weight_gain)[:, :, None, None]
+        if len(x) == 1:
+            rgb = F.conv2d(x, (self.weight * style).to(x.dtype))
+        else:
+            rgb = F.conv2d(x * style.to(x.dtype), self.weight.to(x.dtype))
+        return limited(rgb.to(self.bias.dtype) + self.bias[:, None, None], self.clamp)
 
 
 class Shortcut(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 ROOT2 = math.sqrt(2.0)
 SLOPE = 0.2
+EPSILON = 1e-8
 
 
 def resampling_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
@@ -32,22 +32,6 @@ def downsample(image: Tensor, kernel: Tensor) -> Tensor:
     channels = image.shape[1]
     weight = kernel.to(image.dtype)[None, None].expand(channels, 1, -1, -1)
     return F.conv2d(image, weight, stride=2, padding=1, groups=channels)
-
-
-def phase_table(kernel: Tensor) -> Tensor:
-    """The linear map ``[9, 36]`` from a 3x3 kernel to the four 3x3 kernels of its phases.
-
-    Output pixel ``2a + p`` of a stride-2 transposed convolution followed by the four-tap filter
-    ``f`` is a sum over the inputs ``a - 1, a, a + 1``; input ``a + d`` meets the tap
-    ``K[p + 2 - 2d]`` of the filtered kernel ``K[q] = sum_t w[q + t - 3] f[t]``.
-    """
-    filtered = kernel.new_zeros(6, 6, 3, 3)
-    taps = 4 * kernel
-    for i, j in itertools.product(range(3), range(3)):
-        filtered[i : i + 4, j : j + 4, i, j] = taps.flip(0, 1)
-    order = [[p + 2 - 2 * d for d in (-1, 0, 1)] for p in (0, 1)]
-    phases = [filtered[order[p]][:, order[q]] for p in (0, 1) for q in (0, 1)]
-    return torch.stack(phases).reshape(36, 9).T.contiguous()
 
 
 class Dense(nn.Module):
@@ -74,8 +58,8 @@ class Dense(nn.Module):
         return self.weight * self.weight_gain, self.bias * self.bias_gain
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.effective()
-        y = F.linear(x, weight, bias)
+        # The input is smaller than the weight, and scaling it gives the same.
+        y = F.linear(x * self.weight_gain, self.weight, self.bias * self.bias_gain)
         return F.leaky_relu(y, SLOPE) * ROOT2 if self.activate else y
 
 

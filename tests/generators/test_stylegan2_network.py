@@ -1,0 +1,87 @@
+"""The quick network computes what the paper writes, and keeps nothing that is out of date."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from steerbench.generators import StyleGAN2
+from steerbench.generators.stylegan2_network import SynthesisLayer
+from tests.benchmarks import plain_stylegan2 as plain
+from tests.conftest import make_toy
+
+
+def layer(**options) -> SynthesisLayer:
+    made = SynthesisLayer(6, 5, w_dim=4, resolution=16, **options)
+    with torch.no_grad():
+        made.bias.normal_()
+        made.noise_strength.fill_(0.3)
+    return made.double()
+
+
+@pytest.mark.parametrize("n", [1, 3], ids=["one picture", "a batch"])
+@pytest.mark.parametrize("up", [False, True], ids=["same size", "up"])
+@pytest.mark.parametrize("frozen", [False, True], ids=["trainable", "frozen"])
+@pytest.mark.parametrize(
+    "options", [{}, {"gain": 0.5**0.5}, {"clamp": 0.7}, {"gain": 0.5**0.5, "clamp": 0.7}]
+)
+def test_a_layer_is_the_papers_with_its_gradients(n, up, frozen, options) -> None:
+    torch.manual_seed(0)
+    made = layer(up=up, **options).requires_grad_(not frozen)
+    size = 8 if up else 16
+    x = torch.randn(n, 6, size, size, dtype=torch.float64, requires_grad=True)
+    style = torch.randn(n, 6, dtype=torch.float64, requires_grad=True)
+    inputs = [x, style, *(p for p in (made.weight, made.bias, made.noise_strength) if not frozen)]
+    ours, papers = made(x, style), plain.synthesis_layer(made, x, style)
+    torch.testing.assert_close(ours, papers)
+    probe = torch.randn_like(ours)
+    torch.testing.assert_close(
+        torch.autograd.grad((ours * probe).sum(), inputs),
+        torch.autograd.grad((papers * probe).sum(), inputs),
+    )
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_network_is_the_papers(n) -> None:
+    G = make_toy(widths={4: 16, 8: 12, 16: 8, 32: 4}).double()
+    ws = G.latent(torch.randn(n, *G.spaces["w+"].shape, dtype=torch.float64), "w+")
+    expected = plain.synthesis(G.module.synthesis, ws.data)
+    torch.testing.assert_close(G.render(ws).double(), expected, atol=1e-6, rtol=1e-6)
+
+
+def rendered(G: StyleGAN2) -> torch.Tensor:
+    return G.render(G.sample(2))
+
+
+def test_kept_kernels_follow_the_weights() -> None:
+    G = make_toy()
+    before = rendered(G)
+    weight = G.module.synthesis.b16.conv0.weight
+    weight.mul_(torch.linspace(0.5, 2, weight.shape[1])[None, :, None, None])
+    changed = rendered(G)
+    assert not torch.allclose(changed, before)
+    expected = plain.synthesis(G.module.synthesis, G.sample(2, space="w+").data)
+    torch.testing.assert_close(changed, expected)
+    G.module.load_state_dict(make_toy(seed=1).module.state_dict(), assign=True)
+    torch.testing.assert_close(rendered(G), rendered(make_toy(seed=1)))
+
+
+def test_a_copy_does_not_share_kernels() -> None:
+    G = make_toy()
+    before = rendered(G)
+    other = copy.deepcopy(G)
+    assert not any(part._kept for part in other.module.modules() if hasattr(part, "_kept"))
+    other.module.synthesis.b8.conv1.weight.mul_(-1)
+    assert not torch.allclose(rendered(other), before)
+    assert torch.equal(rendered(G), before)
+
+
+def test_a_kernel_made_in_inference_mode_is_not_kept() -> None:
+    G = make_toy()
+    with torch.inference_mode():
+        rendered(G)
+    latent = G.sample(2, space="w").requires_grad_()
+    G.render(latent).sum().backward()
+    assert latent.grad is not None
