@@ -140,7 +140,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def grows_secretly(self):
         headers = {"Last_Modified": DATES[0]} if self.first else {}
-        self.half_first(self.content * 2, **headers)
+        self.half_first(self.content[::-1] * 2, **headers)
 
     # -- lies
 

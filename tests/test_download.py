@@ -194,7 +194,7 @@ def test_halves_of_two_files_are_never_joined(how, server, tmp_path):
     url = f"{server.address}/{how}/model.bin"
     with pytest.raises(FileError):
         download(url, tmp_path, None)
-    newer = CONTENT * 2 if how == "grows_secretly" else CONTENT[::-1]
+    newer = CONTENT[::-1] * 2 if how == "grows_secretly" else CONTENT[::-1]
     assert download(url, tmp_path, None).read_bytes() == newer
     assert ranges(server)[1] == f"bytes={HALF}-"
     assert sorted(os.listdir(tmp_path)) == ["model.bin", "model.bin.json"]

@@ -11,6 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import steerbench as sb
+from steerbench import inspection
 from steerbench.cli import app
 from steerbench.errors import CheckpointError, NotFoundError, SteerbenchError
 from steerbench.generators import BaseGenerator, save
@@ -20,17 +21,29 @@ from tests.conftest import make_toy
 from tests.contracts.test_generators import EXAMPLES
 
 FIXTURES = {
+    "biggan_ajbrock_64": "biggan-ajbrock",
+    "biggan_hf_64": "biggan-hf",
     "dcgan_64_rgb": "dcgan",
     "eigengan_64": "eigengan",
     "ganzoo_pgan_32": "ganzoo-pgan",
     "genforce_pggan_64": "genforce-pggan",
+    "genforce_stylegan1_128": "genforce-stylegan1",
     "genforce_stylegan2_64": "genforce-stylegan2",
+    "glow_16_lu_affine": "glow",
+    "higan_stylegan_32": "genforce-stylegan1",
     "rosinality_sg2_64": "rosinality-stylegan2",
     "sg2ada_cond64": "stylegan2-ada-pytorch",
+    "sg3_r_64": "stylegan3",
 }
 """Recorded checkpoints, and the format that each is of."""
 
 run = CliRunner().invoke
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are not what these tests are about."""
+    monkeypatch.setattr(inspection, "SECONDS", 0.02)
 
 
 def checkpoint(folder: Path) -> Path:
