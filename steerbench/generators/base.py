@@ -93,7 +93,7 @@ class BaseGenerator(LatentSpaces):
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.name = name
-        self.spaces: dict[str, Space] = {space.name: space for space in spaces}
+        self.spaces = self._measurable({space.name: space for space in spaces})
         self.layers = tuple(layers)
         self.resolution = 0
         self.fingerprint = store.fingerprint(self.module.state_dict())
@@ -283,18 +283,17 @@ class BaseGenerator(LatentSpaces):
 
     def on(self, device: str | torch.device) -> BaseGenerator:
         """The same generator on another device."""
-        other = copy.copy(self)
-        other.module = copy.deepcopy(self.module).to(device)
-        other._codes = {}
-        other._rebind()
-        return other
+        return self._with(copy.deepcopy(self.module).to(device))
 
     def double(self) -> BaseGenerator:
         """The same generator in float64, for laws that should hold exactly."""
+        return self._with(copy.deepcopy(self.module).double())
+
+    def _with(self, module: nn.Module) -> BaseGenerator:
         other = copy.copy(self)
-        other.module = copy.deepcopy(self.module).double()
-        other._codes = {}
+        other.module, other._codes = module, {}
         other._rebind()
+        other.spaces = other._measurable(other.spaces)
         return other
 
     def _rebind(self) -> None:

@@ -84,16 +84,15 @@ class BigGAN(BaseGenerator):
         chunks = {name: slice(i * chunk, (i + 1) * chunk) for i, name in enumerate(readers)}
         split = network.reads == "chunks"
         spaces = [
-            Space("z", (z,), slices=chunks if split else None, codes=lambda: self.codes("z")),
-            Space("z+", (rows, chunk), "z", invertible=split, codes=lambda: self.codes("z+")),
+            Space("z", (z,), slices=chunks if split else None),
+            Space("z+", (rows, chunk), "z", invertible=split),
             Space(
                 "c",
                 (z + c,),
                 "z",
                 slices={"z": slice(0, z), "class": slice(z, z + c)},
-                codes=lambda: self.codes("c"),
             ),
-            Space("c+", (rows, chunk + c), "c", codes=lambda: self.codes("c+")),
+            Space("c+", (rows, chunk + c), "c"),
         ]
         return [space for space in spaces if space.name != "z+" or network.reads != "first"]
 

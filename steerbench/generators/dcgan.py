@@ -63,7 +63,7 @@ class DCGAN(BaseGenerator):
 
     def __init__(self, network: DCGANNetwork, *, name: str) -> None:
         self.network = network
-        code = Space("z", (network.z_dim,), codes=lambda: self.codes("z"))
+        code = Space("z", (network.z_dim,))
         super().__init__(network, name=name, spaces=[code], layers=_layers(network))
         self.resolution = 4 * 2 ** (len(network.widths) - 1)
 

@@ -88,7 +88,7 @@ class EigenGAN(BaseGenerator):
             start = network.noise + place * basis
             self.slices[f"b{8 * 2**place}"] = slice(start, start + basis)
         size = network.noise + count * basis
-        code = Space("z", (size,), slices=self.slices, codes=lambda: self.codes("z"))
+        code = Space("z", (size,), slices=self.slices)
         super().__init__(network, name=name, spaces=[code], layers=_layers(network))
         self.resolution = 4 * 2**count
 

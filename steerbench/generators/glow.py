@@ -223,7 +223,7 @@ class Glow(BaseGenerator):
             slices[f"b{side // 2 ** (place + 1)}"] = slice(start, start + math.prod(shape))
             start += math.prod(shape)
         self.slices = slices
-        code = Space("z", (start,), slices=slices, codes=lambda: self.codes("z"))
+        code = Space("z", (start,), slices=slices)
         layers = _layers(network, self.walk, side)
         super().__init__(network, name=name, spaces=[code], layers=layers)
         self.resolution = side

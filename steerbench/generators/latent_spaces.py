@@ -23,13 +23,13 @@ from steerbench.errors import (
     SteerbenchError,
     closest,
 )
+from steerbench.generators.space_statistics import SpaceStatistics
 from steerbench.types import Latent, Space
 
 Prior = Literal["normal", "uniform"]
-STATISTICS_SAMPLES = 4096
 
 
-class LatentSpaces:
+class LatentSpaces(SpaceStatistics):
     """What a generator knows of its codes; :class:`BaseGenerator` adds the walk to pictures."""
 
     prior: Prior = "normal"
@@ -248,40 +248,6 @@ class LatentSpaces:
         children = [space.name for space in self.spaces.values() if space.parent == name]
         space = self.spaces[name]
         return children + ([space.parent] if space.invertible and space.parent else [])
-
-    # Statistics.
-
-    def codes(self, space: str) -> Tensor:
-        """A fixed set of codes of the prior in a space, ``[n, *shape]``, for statistics."""
-        if space not in self._codes:
-            random = np.random.RandomState(0)
-            first = self.spaces[self.latent_space]
-            rows = self._draw(random, STATISTICS_SAMPLES * int(np.prod(first.shape)))
-            data = torch.from_numpy(rows).to(self.device, torch.float32)
-            latent = self._bind(first.name, data.reshape(-1, *first.shape), None, None)
-            with torch.no_grad():
-                self._codes[space] = self.to(self._with_any_label(latent), space).data
-        return self._codes[space]
-
-    def _with_any_label(self, latent: Latent) -> Latent:
-        """Classes drawn at random, so that statistics are of all of them."""
-        if not self.classes:
-            return latent
-        drawn = np.random.RandomState(0).randint(self.classes, size=len(latent))
-        return replace(latent, label=torch.from_numpy(drawn).to(self.device))
-
-    def prior_std(self, space: str, vector: Tensor) -> float:
-        """The standard deviation of the prior along a unit vector of a space."""
-        shape = self._space(space).shape
-        if tuple(vector.shape) != shape:
-            raise ShapeError(
-                f"A vector of shape {list(vector.shape)} was given for space {space!r} of "
-                f"{self.name!r}, whose codes have the shape {list(shape)}."
-            )
-        if space == self.latent_space:
-            return 1.0 if self.prior == "normal" else float(1 / np.sqrt(3.0))
-        codes = self.codes(space).flatten(1).double()
-        return float((codes @ vector.flatten().to(codes)).std())
 
     # Checks.
 

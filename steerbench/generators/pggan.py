@@ -143,7 +143,7 @@ class PGGAN(BaseGenerator):
         self.network = network
         self.classes = network.c_dim
         self.sites = _sites(network.widths, network.level)
-        code = Space("z", (network.z_dim,), codes=lambda: self.codes("z"))
+        code = Space("z", (network.z_dim,))
         super().__init__(network, name=name, spaces=[code], layers=self._make_layers())
         self.resolution = max(network.widths)
 

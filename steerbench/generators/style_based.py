@@ -67,7 +67,6 @@ class StyleBased(BaseGenerator):
                 parent,
                 slices=self.slices if name == "s" else None,
                 invertible=invertible,
-                codes=lambda name=name: self.codes(name),  # type: ignore[misc]
             )
             for name, shape, parent, invertible in shapes
         ]

@@ -66,9 +66,6 @@ class StyleGAN1(StyleBased):
         if isinstance(self.module, StyleGAN1Network):
             self.network = self.module
         self.sites = tuple(self.network.sites())
-        network = self.network
-        spaces = self.style_spaces(network.z_dim, network.w_dim, network.num_ws)
-        self.spaces = {space.name: space for space in spaces}
 
     def at_level(self, level: float) -> StyleGAN1:
         """The same weights at a level of detail: 0 is the whole network, 1 leaves out a block."""

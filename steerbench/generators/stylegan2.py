@@ -92,7 +92,6 @@ class StyleGAN2(StyleBased):
             self.network = self.module
         self.sites = tuple(self.network.synthesis.sites())
         self.styled = tuple((site, site.affine) for site in self.sites if site.affine is not None)
-        self.spaces = {space.name: space for space in self._make_spaces()}
 
     def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
         return self.network.mapping(z, self.label_weights(label, z))

@@ -42,7 +42,7 @@ class WrappedGenerator(BaseGenerator):
         size = 1
         for length in latent_shape:
             size *= length
-        code = Space("z", (size,), codes=lambda: self.codes("z"))
+        code = Space("z", (size,))
         probe = torch.zeros(1, *latent_shape).to(next(module.parameters(), torch.zeros(())))
         found, picture = _explore(module, probe, name)
         layers = [Layer(layer, index, *shape) for index, (layer, shape) in enumerate(found.items())]

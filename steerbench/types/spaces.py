@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from torch import Tensor
 
@@ -23,7 +22,7 @@ class Space:
         parent: The space it is computed from, or none for the first.
         slices: For a space that joins the inputs of many layers, where each layer's part lies.
         invertible: Whether codes can be taken back to ``parent`` exactly.
-        codes: Draws ``[n, *shape]`` codes of the prior in this space, for the statistics.
+        measure: Gives ``mean``, ``std`` or ``covariance`` of the prior; its generator sets it.
     """
 
     name: str
@@ -31,17 +30,26 @@ class Space:
     parent: str | None = None
     slices: Mapping[str, slice] | None = None
     invertible: bool = False
-    codes: Callable[[], Tensor] | None = field(default=None, repr=False)
+    measure: Callable[[str], Tensor] | None = field(default=None, repr=False)
 
-    @cached_property
+    @property
     def mean(self) -> Tensor | None:
-        """The mean code of the prior, ``[*shape]``, measured on first use."""
-        return None if self.codes is None else self.codes().mean(dim=0)
+        """The mean code of the prior, ``[*shape]``; measured once for a generator's weights."""
+        return None if self.measure is None else self.measure("mean")
 
-    @cached_property
+    @property
     def std(self) -> Tensor | None:
         """The standard deviation of each number of a code, ``[*shape]``."""
-        return None if self.codes is None else self.codes().std(dim=0)
+        return None if self.measure is None else self.measure("std")
+
+    @property
+    def covariance(self) -> Tensor | None:
+        """The covariance of the numbers of a flat code, ``[size, size]``.
+
+        Raises:
+            CapabilityError: A code is so long that its covariance would fill the memory.
+        """
+        return None if self.measure is None else self.measure("covariance")
 
 
 @dataclass(frozen=True)

@@ -385,6 +385,18 @@ def test_prior_std_is_the_spread_of_samples(generator: BaseGenerator) -> None:
     assert generator.prior_std(name, vector) == pytest.approx(float(drawn.std()), rel=0.1)
 
 
+def test_every_space_knows_its_mean_and_spread(generator: BaseGenerator) -> None:
+    for name, space in generator.spaces.items():
+        drawn = generator.sample(500, seed=1000, space=name).data
+        assert space.mean.shape == space.std.shape == space.shape
+        assert (space.mean - drawn.mean(dim=0)).abs().max() < 0.3 * space.std.max(), name
+        assert torch.allclose(space.std, drawn.std(dim=0), rtol=0.3, atol=1e-5), name
+        assert torch.allclose(space.covariance.diagonal().sqrt(), space.std.flatten(), rtol=1e-3)
+        vector = torch.nn.functional.normalize(torch.linspace(-1, 1, space.std.numel()), dim=0)
+        along = float(vector @ space.covariance @ vector) ** 0.5
+        assert generator.prior_std(name, vector.reshape(space.shape)) == pytest.approx(along, 0.02)
+
+
 def test_codes_of_ones_own_are_taken_as_they_are(generator: BaseGenerator) -> None:
     shape = generator.spaces["z"].shape
     numbers = np.random.RandomState(0).randn(2, *shape)
