@@ -74,11 +74,8 @@ class StyleGAN3(StyleBased):
     def _rebind(self) -> None:
         if isinstance(self.module, StyleGAN3Network):
             self.network = self.module
-        network = self.network
-        self.parts = tuple(network.synthesis.parts().values())
-        self.transform = self.transform.to(network.synthesis.input.transform)
-        spaces = self.style_spaces(network.z_dim, network.w_dim, network.synthesis.num_ws)
-        self.spaces = {space.name: space for space in spaces}
+        self.parts = tuple(self.network.synthesis.parts().values())
+        self.transform = self.transform.to(self.network.synthesis.input.transform)
 
     def with_transform(
         self,
