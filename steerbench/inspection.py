@@ -96,7 +96,7 @@ class Inspection:
             f"{_megabytes(self.activation_bytes)} of activations for a picture",
             "label classes": str(self.classes) if self.classes else "none",
             "spaces": ", ".join(f"{name} {list(shape)}" for name, shape in self.spaces.items()),
-            "time of a picture": f"{timed} (best of {TRIES}, threads: {torch.get_num_threads()})",
+            "time of a picture": f"{timed} (measured here, threads: {torch.get_num_threads()})",
         }
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -123,7 +123,7 @@ class Inspection:
         )
         tables = "".join(
             f"<details><summary>{html.escape(title)}: {len(table)}</summary>"
-            f"{_said(table).to_html(index=False)}</details>"
+            f"{_said(table).to_html(index=False, justify='left', border=0)}</details>"
             for title, table in self.tables().items()
         )
         return f"<b>{html.escape(self.name)}</b><table>{rows}</table>{tables}"
@@ -169,15 +169,17 @@ def _layers(generator: BaseGenerator) -> pd.DataFrame:
 
 
 def milliseconds(generator: BaseGenerator, latent: Latent, precision: str) -> float | None:
-    """The time of one picture: the best of a few tries, because others only ever slow one down."""
-    try:
-        generator.render(latent, precision=precision)  # prepares kernels
-    except RuntimeError:  # an operation that this precision does not have
-        return None
+    """The time of one picture: the best of a few tries, because others only ever slow one down.
+
+    The first try also prepares kernels; it counts where one picture takes longer than all tries.
+    """
     tries: list[float] = []
     while len(tries) < TRIES and sum(tries) < SECONDS:
         began = time.perf_counter()
-        generator.render(latent, precision=precision)
+        try:
+            generator.render(latent, precision=precision)
+        except RuntimeError:  # an operation that this precision does not have
+            return None
         tries.append(time.perf_counter() - began)
     return 1000 * min(tries)
 
