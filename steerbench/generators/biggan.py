@@ -18,7 +18,8 @@ good as any: :meth:`BigGAN.with_class`. Without a shared embedding c holds the w
 BigGAN draws z from a normal distribution, cut at two and scaled, to trade variety for quality:
 ``sample(n, truncation=0.4)`` gives what the Hugging Face port calls
 ``truncated_noise_sample(truncation=0.4, seed=seed)``, one seed a code; 1 leaves the normal
-distribution whole, as in every generator here. Where a network keeps statistics for several
+distribution whole, as in every generator here. ``G.to(codes, space, truncation=0.4)`` scales
+codes that were drawn already. Where a network keeps statistics for several
 truncations, ``render(codes, truncation=0.4)`` chooses among them.
 
 Layers are walked in order, ``b4.dense  b8.block0  b16.block0  b16.attention ... b64.torgb``; the
@@ -41,7 +42,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import CapabilityError, ShapeError, SteerbenchError
 from steerbench.generators.base import BaseGenerator, State
 from steerbench.generators.biggan_network import (
     Attention,
@@ -170,6 +171,22 @@ class BigGAN(BaseGenerator):
 
     def _repeated(self, c: Tensor) -> Tensor:
         return c[:, None].expand(-1, self.network.rows, -1)
+
+    def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
+        """Draw codes towards their mean, which is zero; classes stay."""
+        layered = latent.space.endswith("+")
+        if cutoff is not None and not layered:
+            raise CapabilityError(
+                f"A truncation cutoff was given for space {latent.space!r}, which has no rows. "
+                "Convert to 'c+'."
+            )
+        code = self.network.chunk if layered else self.network.z_dim
+        scale = torch.ones_like(latent.data)
+        if layered:
+            scale[:, :cutoff, :code] = psi
+        else:
+            scale[:, :code] = psi
+        return latent.with_data(latent.data * scale)
 
     def _neighbours(self, name: str) -> list[str]:
         # c+ can be computed from either of the two spaces that it joins.

@@ -39,7 +39,8 @@ class Recipe:
         start: The latent before any edit.
         edits: What was done, in order.
         undone: What was taken back and can be done again.
-        truncation: How far codes are drawn towards the mean in w (1: not at all).
+        truncation: How far codes are drawn towards the mean, in w where there is one (1: not
+            at all).
         noise: The noise mode of the generator.
     """
 
@@ -100,7 +101,8 @@ class Recipe:
         self.check(generator)
         if self.truncation == 1.0:
             return self.start
-        return generator.to(self.start, "w+", truncation=self.truncation)
+        space = "w+" if "w+" in generator.spaces else self.start.space
+        return generator.to(self.start, space, truncation=self.truncation)
 
     def render(self, generator: Generator) -> Tensor:
         """The picture, ``[N, C, H, W]`` in [-1, 1].

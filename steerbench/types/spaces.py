@@ -20,7 +20,7 @@ class Space:
             carries a plus.
         shape: The shape of one code.
         parent: The space it is computed from, or none for the first.
-        slices: For a space that joins the inputs of many layers, where each layer's part lies.
+        slices: For a space that joins parts, such as the inputs of many layers, where each lies.
         invertible: Whether codes can be taken back to ``parent`` exactly.
         measure: Gives ``mean``, ``std`` or ``covariance`` of the prior; its generator sets it.
     """

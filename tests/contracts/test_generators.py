@@ -245,6 +245,35 @@ def test_every_space_on_the_way_gives_the_same_picture(generator: BaseGenerator)
         assert torch.allclose(generator.render(converted), picture, atol=1e-4), name
 
 
+def test_a_truncated_sample_is_fixed_by_its_seed(generator: BaseGenerator) -> None:
+    space = generator.render_space
+    try:
+        together = generator.sample(8, seed=0, space=space, truncation=0.5)
+    except sb.errors.CapabilityError as refusal:
+        assert "Leave truncation at 1" in str(refusal)  # noqa: PT017
+        return
+    alone = generator.sample(1, seed=3, space=space, truncation=0.5)
+    assert torch.allclose(together[3].data, alone.data, atol=1e-6)
+    assert not torch.allclose(alone.data, generator.sample(1, seed=3, space=space).data, atol=1e-3)
+
+
+def test_truncation_draws_rows_towards_the_mean(generator: BaseGenerator) -> None:
+    rows = next((name for name in ("w+", "z+") if name in generator.spaces), None)
+    if rows is None:
+        pytest.skip("no rows")
+    latent = generator.sample(3)
+    whole = generator.to(latent, rows).data
+    mean = generator.to(latent, rows, truncation=0.0).data
+    assert torch.equal(generator.to(latent, rows, truncation=1.0).data, whole)
+    assert torch.allclose(mean, mean[:1].expand_as(mean), atol=1e-6)
+    for psi in (0.7, -0.5):
+        drawn = generator.to(latent, rows, truncation=psi).data
+        assert torch.allclose(drawn, mean + psi * (whole - mean), atol=1e-5)
+        drawn = generator.to(latent, rows, truncation=psi, truncation_cutoff=2).data
+        assert torch.equal(drawn[:, 2:], whole[:, 2:])
+        assert torch.allclose(drawn[:, :2], (mean + psi * (whole - mean))[:, :2], atol=1e-5)
+
+
 def test_converting_against_the_chain_points_to_inversion(generator: BaseGenerator) -> None:
     one_way = [
         space for space in generator.spaces.values() if space.parent and not space.invertible

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.stats import truncnorm
 
 import steerbench as sb
-from steerbench.errors import ShapeError, SpaceError, SteerbenchError
+from steerbench.errors import CapabilityError, ShapeError, SpaceError, SteerbenchError
 from steerbench.generators import BigGAN
 from steerbench.generators.biggan_network import BlockShape, Norm
 from tests.contracts.test_generators import (
@@ -62,6 +62,19 @@ def test_codes_are_truncated_as_the_port_does_and_keep_their_class(generator: Bi
     for wrong in (-0.1, 1.5):
         with pytest.raises(SteerbenchError, match="between 0 and 1"):
             generator.sample(1, truncation=wrong)
+
+
+def test_codes_are_drawn_towards_zero_and_classes_stay(generator: BigGAN) -> None:
+    z = generator.sample(2, label=[1, 4])
+    scaled = generator.latent(0.3 * z.data, label=[1, 4])
+    for space in generator.spaces:
+        drawn = generator.to(z, space, truncation=0.3)
+        assert torch.allclose(drawn.data, generator.to(scaled, space).data, atol=1e-6)
+        if not space.endswith("+"):
+            with pytest.raises(CapabilityError, match="no rows"):
+                generator.to(z, space, truncation=0.3, truncation_cutoff=1)
+    recipe = sb.Recipe.of(generator, z, truncation=0.3)
+    assert torch.allclose(recipe.render(generator), generator.render(scaled), atol=1e-5)
 
 
 def test_another_row_changes_only_the_layers_that_read_it() -> None:
