@@ -58,7 +58,8 @@ class PGGANNetwork(nn.Module):
         widths: Channels by resolution.
         channels: Of the picture.
         level: Of detail; 0 for the whole network.
-        c_dim: Length of a label, which is joined to the normalised code; 0 without.
+        c_dim: Length of a label, which is joined to the code; 0 without.
+        joint: Join it before the code is normalised and not after.
         tanh: End the picture in a hyperbolic tangent.
     """
 
@@ -70,11 +71,12 @@ class PGGANNetwork(nn.Module):
         channels: int = 3,
         level: float = 0.0,
         c_dim: int = 0,
+        joint: bool = False,
         tanh: bool = False,
     ) -> None:
         super().__init__()
         self.z_dim, self.channels, self.level = z_dim, channels, level
-        self.c_dim, self.tanh = c_dim, tanh
+        self.c_dim, self.joint, self.tanh = c_dim, joint, tanh
         self.widths = {int(r): int(width) for r, width in sorted(widths.items())}
         previous = z_dim + c_dim
         for resolution, width in self.widths.items():
@@ -98,8 +100,9 @@ class PGGANNetwork(nn.Module):
 
     def enter(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """The normalised code and its label ``[N, c_dim]``, as one pixel ``[N, C, 1, 1]``."""
-        x = pixel_norm(z)
-        return (x if label is None else torch.cat([x, label.to(x)], dim=1))[:, :, None, None]
+        x = z if self.joint else pixel_norm(z)
+        x = x if label is None else torch.cat([x, label.to(x)], dim=1)
+        return (pixel_norm(x) if self.joint else x)[:, :, None, None]
 
     def forward(
         self,
@@ -212,6 +215,7 @@ class PGGAN(BaseGenerator):
             "channels": network.channels,
             "level": network.level,
             "c_dim": network.c_dim,
+            "joint": network.joint,
             "tanh": network.tanh,
         }
 
@@ -229,6 +233,7 @@ class PGGAN(BaseGenerator):
                 channels=config["channels"],
                 level=config["level"],
                 c_dim=config.get("c_dim", 0),
+                joint=config.get("joint", False),
                 tanh=config.get("tanh", False),
             )
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}

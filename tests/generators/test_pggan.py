@@ -12,6 +12,7 @@ from torch import Tensor
 
 from steerbench.errors import CheckpointError
 from steerbench.generators import PGGAN, load
+from tests.generators import tensorflow_files as files
 from tests.generators.stylegan1_reference import State, doubled, scattered
 
 WIDTHS = (6, 6, 4)
@@ -43,9 +44,16 @@ def normalised(x: Tensor) -> Tensor:
     return x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
 
 
-def painted(state: State, z: Tensor, label: Tensor | None, fused: bool, level: float) -> Tensor:
+def painted(
+    state: State,
+    z: Tensor,
+    label: Tensor | None,
+    fused: bool,
+    level: float,
+    joint: bool = False,
+) -> Tensor:
     own = {name: tensor.double() for name, tensor in state.items()}
-    x = normalised(z.double())
+    x = z.double() if joint else normalised(z.double())
     x = normalised(x if label is None else torch.cat([x, label.double()], dim=1))
     weight = own["layer0.weight"] * math.sqrt(2 / own["layer0.weight"][0].numel())
     x = torch.einsum("nc,ocij->noij", x, weight.flip(2, 3)) + own["layer0.bias"][:, None, None]
@@ -114,6 +122,22 @@ def test_the_names_of_higan_and_interfacegan(fused: bool, tmp_path: Path) -> Non
     generator = load(tmp_path / "g.pth")
     # They have no blending: a level that is not whole leaves out the block.
     check(generator, painted(state, generator.sample(2).data, None, fused, 1.0))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("label", [0, 3])
+@pytest.mark.parametrize("level", [0.0, 0.75])
+def test_tensorflow(fused: bool, label: int, level: float, tmp_path: Path) -> None:
+    state = make_state(fused, label, level)
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    networks = [
+        files.network("G_paper", files.pggan(own, fused), version=2, label_size=label)
+        for own in (other, other, state)
+    ]
+    generator = load(files.written(tmp_path / "g.pkl", networks, module="tfutil"))
+    soft = torch.tensor([[0.0, 1, 0], [0.5, 0, 0.5]]) if label else None
+    z = generator.sample(2, label=soft).data
+    check(generator, painted(state, z, soft, fused, level, joint=True), soft)
 
 
 def test_a_label_longer_than_what_comes_in_is_refused(tmp_path: Path) -> None:

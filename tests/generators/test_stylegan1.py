@@ -13,6 +13,7 @@ from steerbench.errors import CheckpointError, SteerbenchError
 from steerbench.generators import StyleGAN1, load, save
 from steerbench.generators.conversion import convert
 from tests.generators import stylegan1_reference as reference
+from tests.generators import tensorflow_files as files
 from tests.generators.stylegan1_reference import State, make_state
 
 
@@ -187,6 +188,48 @@ def test_huangzh13_without_a_blur(tmp_path: Path) -> None:
         state[name] = torch.zeros_like(state[name])
         state[name][:, :, 1, 1] = 1
     compare(generator, state, eps=1e-5, noise=False)
+
+
+@pytest.mark.parametrize("fused", [True, False, "auto"])
+@pytest.mark.parametrize("label", [0, 4])
+def test_tensorflow(fused: bool | str, label: int, tmp_path: Path) -> None:
+    state = make_state((3, 3, 2, 2, 2, 2) if fused == "auto" else (5, 4, 3), label=label)
+    state["synthesis.lod"] = torch.tensor(0.25)
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    networks = [
+        files.network("G_style", files.stylegan1(own), version=3, fused_scale=fused)
+        for own in (other, other, state)
+    ]
+    generator = open_stylegan1(files.written(tmp_path / "g.pkl", networks))
+    soft = torch.tensor([[0.2, 0.3, 0, 0.5], [0, 1, 0, 0]]) if label else None
+    start = {True: 0, False: 9999, "auto": 128}[fused]
+    compare(generator, state, soft, fused_from=start, level=0.25)
+    assert torch.equal(generator.mean_code, state["truncation.w_avg"])
+
+
+def test_tensorflows_settings(tmp_path: Path) -> None:
+    state = make_state()
+    variables = {k: v for k, v in files.stylegan1(state).items() if "oise" not in k}
+    settings = {"use_noise": False, "blur_filter": None, "truncation_psi": 0.7}
+    network = files.network("G_style", variables, **settings)
+    generator = open_stylegan1(files.written(tmp_path / "g.pkl", [network]))
+    for name in [name for name in state if "blur" in name]:
+        state[name] = torch.zeros_like(state[name])
+        state[name][:, :, 1, 1] = 1
+    latent = generator.sample(1)
+    assert torch.equal(generator.render(latent), generator.render(latent, noise="none"))
+    compare(generator, state, noise=False)
+    for name, value, says in (
+        ("use_pixel_norm", True, "use_pixel_norm"),
+        ("fused_scale", "often", "fused_scale"),
+        ("mapping_lrmul", None, "not a number"),
+    ):
+        network = files.network("G_style", variables, **{name: value})
+        with pytest.raises(CheckpointError, match=says):
+            load(files.written(tmp_path / "g.pkl", [network]))
+    del variables["synthesis/ToRGB_lod1/weight"]
+    with pytest.raises(CheckpointError, match="fixed"):
+        load(files.written(tmp_path / "g.pkl", [files.network("G_style", variables)]))
 
 
 def test_a_mean_code_that_is_missing_is_measured(tmp_path: Path) -> None:

@@ -18,8 +18,11 @@ genforce-stylegan1
 genforce-stylegan2
 glow
 huangzh13-stylegan1
+pggan-tensorflow
 rosinality-stylegan2
+stylegan1-tensorflow
 stylegan2-ada-pytorch
+stylegan2-tensorflow
 stylegan3
 """
 
@@ -44,9 +47,12 @@ from steerbench.generators.checkpoints import (
     glow,
     huangzh13,
     pggan,
+    pggan_tensorflow,
     reporting,
     rosinality,
+    stylegan1_tensorflow,
     stylegan2_ada,
+    stylegan2_tensorflow,
     stylegan3,
 )
 from steerbench.generators.checkpoints.options import refuse_unknown
@@ -55,6 +61,9 @@ from steerbench.generators.checkpoints.reading import Contents, read
 FORMATS: dict[str, ModuleType] = {
     "stylegan2-ada-pytorch": stylegan2_ada,
     "stylegan3": stylegan3,
+    "stylegan2-tensorflow": stylegan2_tensorflow,
+    "stylegan1-tensorflow": stylegan1_tensorflow,
+    "pggan-tensorflow": pggan_tensorflow,
     "rosinality-stylegan2": rosinality,
     "genforce-stylegan2": genforce_stylegan2,
     "genforce-stylegan1": genforce_stylegan1,

@@ -259,6 +259,7 @@ RECORDS = frozenset(
         "argparse.Namespace",
         "models.utils.config.BaseConfig",
         "dnnlib.tflib.network.Network",
+        "tfutil.Network",
         "builtins.object",
         "__builtin__.object",
         "numpy.ndarray",

@@ -105,6 +105,13 @@ def convert(contents: Contents, root: tuple[str, ...] | None = None, **options: 
         root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
     told = settle(OPTIONS, contents, options)
     weights = Weights(_tensors(contents, root), TITLE)
+    level = float(weights.scalar("synthesis.lod")) if "synthesis.lod" in weights else 0.0
+    level = math.ceil(level) if _is_old(contents.tensors(*root)) else level
+    return assemble(weights, told, level, contents.path.stem)
+
+
+def assemble(weights: Weights, told: Options, level: float, name: str) -> StyleGAN1:
+    """The generator of weights under genforce's names, at a level of detail."""
     config, state = _mapping(weights, told)
     blocks = doubling([4 * 2**i for i in weights.numbers(r"synthesis\.output(\d+)\.weight")])
     widths: dict[str, int] = {}
@@ -116,8 +123,6 @@ def convert(contents: Contents, root: tuple[str, ...] | None = None, **options: 
         state[f"b{resolution}.torgb.weight"] = picture * _gain(picture, 1.0, told)
         state[f"b{resolution}.torgb.bias"] = weights.take(f"synthesis.output{place}.bias", 1)
         widths[str(resolution)] = picture.shape[1]
-    level = float(weights.scalar("synthesis.lod")) if "synthesis.lod" in weights else 0.0
-    level = math.ceil(level) if _is_old(contents.tensors(*root)) else level
     config |= {
         "widths": widths,
         "channels": state["b4.torgb.weight"].shape[0],
@@ -125,7 +130,7 @@ def convert(contents: Contents, root: tuple[str, ...] | None = None, **options: 
         "taps": state["b8.conv0.blur"].shape[-1] if len(blocks) > 1 else 3,
         "tanh": bool(told["final_tanh"]),
     }
-    return with_mean(StyleGAN1, config, state, contents.path.stem)
+    return with_mean(StyleGAN1, config, state, name)
 
 
 def _gain(weight: Tensor, gain: float, told: Options) -> float:

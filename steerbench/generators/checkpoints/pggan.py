@@ -70,6 +70,15 @@ def convert(contents: Contents, **options: Any) -> PGGAN:
     root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
     told = settle(OPTIONS, contents, options)
     weights = Weights(_tensors(contents, root), TITLE)
+    level = float(weights.scalar("lod"))
+    level = math.ceil(level) if _is_old(contents, root) else level
+    return assemble(weights, told, level, contents.path.stem)
+
+
+def assemble(
+    weights: Weights, told: Options, level: float, name: str, joint: bool = False
+) -> PGGAN:
+    """The generator of weights under genforce's names, at a level of detail."""
     first = weights.take("layer0.weight", 4)
     kernel = (first * _gain(first, told)).flip(2, 3)
     state = {
@@ -88,17 +97,16 @@ def convert(contents: Contents, **options: Any) -> PGGAN:
         picture = weights.take(f"output{place}.weight", 4)
         state[f"b{resolution}.torgb.weight"] = picture * _gain(picture, told, 1.0)
         state[f"b{resolution}.torgb.bias"] = weights.take(f"output{place}.bias", 1)
-    level = float(weights.scalar("lod"))
-    level = math.ceil(level) if _is_old(contents, root) else level
     config = {
         "z_dim": first.shape[1] - _label_size(first.shape[1], told),
         "widths": {str(resolution): width for resolution, width in widths.items()},
         "channels": state["b4.torgb.weight"].shape[0],
         "level": min(max(level, 0.0), len(blocks) - 1.0),
         "c_dim": _label_size(first.shape[1], told),
+        "joint": joint,
         "tanh": bool(told["final_tanh"]),
     }
-    return PGGAN.build(config, state, name=contents.path.stem)
+    return PGGAN.build(config, state, name=name)
 
 
 def _label_size(inputs: int, told: Options) -> int:

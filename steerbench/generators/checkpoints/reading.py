@@ -25,7 +25,13 @@ from steerbench import store
 from steerbench.errors import CheckpointError, FileError, NotFoundError
 from steerbench.generators.checkpoints import numpy_files, torch_files, unpickler
 from steerbench.generators.checkpoints.archives import BROKEN, check_count, members_of
-from steerbench.generators.checkpoints.records import Budget, Record, module_state
+from steerbench.generators.checkpoints.records import (
+    MAX_PARTS,
+    Budget,
+    Record,
+    module_state,
+    variables,
+)
 
 _LEGACY = torch_files.MAGIC.to_bytes(10, "little")
 MAX_CONFIG = 2**20
@@ -158,10 +164,12 @@ def _config_beside(path: Path) -> dict[str, Any]:
 def state_dicts(value: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, dict]]:
     """Every dictionary of tensors in a value, with the keys that lead to it."""
     if isinstance(value, Record):
-        state = module_state(value)
+        state = module_state(value) or variables(value)
         if state:
             yield prefix, state
         return
+    if isinstance(value, tuple | list) and len(value) <= MAX_PARTS:
+        value = {str(place): item for place, item in enumerate(value)}
     if not isinstance(value, dict) or depth > 4:
         return
     state = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}

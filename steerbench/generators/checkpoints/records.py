@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from steerbench.errors import CheckpointError
 
 ALLOWANCE = 16 * 2**20
 MAX_FILES = 2
+MAX_PARTS = 4
+"""How deep networks within networks are looked for."""
 MAX_KEY = 2**53
 
 
@@ -120,6 +123,22 @@ def module_state(record: Record, prefix: str = "") -> dict[str, Tensor]:
     for name, part in (record.get("_modules") or {}).items():
         if isinstance(part, Record):
             state |= module_state(part, f"{prefix}{name}.")
+    return state
+
+
+def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
+    """The variables of a TensorFlow network, and those of its parts under their names."""
+    state: dict[str, Tensor] = {}
+    parts = record.get("components")
+    for name, part in parts.items() if isinstance(parts, dict) and depth < MAX_PARTS else ():
+        if isinstance(part, Record):
+            state |= {f"{name}/{key}": value for key, value in variables(part, depth + 1).items()}
+    listed = record.get("variables")
+    for item in listed if isinstance(listed, list) else ():
+        name, value = item if isinstance(item, tuple) and len(item) == 2 else (None, None)
+        if isinstance(name, str) and isinstance(value, np.ndarray | float | int):
+            array = np.asarray(value, dtype=np.float32)
+            state[name] = torch.from_numpy(array if array.flags.writeable else array.copy())
     return state
 
 
