@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from steerbench.generators import winograd
 from steerbench.generators.stylegan2_discriminator import Conv, Discriminator, limited
 from steerbench.generators.stylegan2_mapping import MappingNetwork
 from steerbench.generators.stylegan2_parts import (
@@ -88,7 +89,7 @@ class SynthesisLayer(nn.Module):
         # The rectifier is homogeneous: its gain moves inside it, where it costs nothing.
         gain = ROOT2 * self.gain
         bias = (gain * self.bias).to(x.dtype)
-        if len(x) == 1 and self.weight.numel() < x.numel():
+        if self.scales_weights(x):
             kernel = (gain * self.modulated(style[0])).to(x.dtype)
             x = self.convolve(x, kernel, bias)
         else:
@@ -102,6 +103,15 @@ class SynthesisLayer(nn.Module):
             x += (gain * added).to(x.dtype)
         return limited(F.leaky_relu_(x, SLOPE), self.clamp, self.gain)
 
+    def scales_weights(self, x: Tensor) -> bool:
+        """Whether to scale the weights, and not x: for one picture that is larger than they are."""
+        return len(x) == 1 and self.weight.numel() < x.numel() and not self.tiled(x.dtype)
+
+    def tiled(self, dtype: torch.dtype) -> bool:
+        """Whether the convolution is done by tiles."""
+        fixed = not self.up and not self.weight.requires_grad
+        return fixed and winograd.pays(self.weight, self.resolution, dtype)
+
     def modulated(self, style: Tensor) -> Tensor:
         """The weights for the one style ``[in]``, modulated and demodulated."""
         weight = self.weight * style[:, None, None]
@@ -109,6 +119,8 @@ class SynthesisLayer(nn.Module):
 
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         """The convolution alone; on the way up transposed with stride 2, then low-pass filtered."""
+        if kernel.ndim == 3:
+            return winograd.convolve(x, kernel)
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=1)
         x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)
@@ -126,22 +138,25 @@ class SynthesisLayer(nn.Module):
 
     def kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The convolution's kernel, and the energy ``[out, in]`` of its taps; kept once frozen."""
-        if self.weight.requires_grad or torch.is_inference_mode_enabled():
+        if self.weight.requires_grad or self.weight.is_inference():
             return self._make_kernel(dtype)
         source = (self.weight.data_ptr(), self.weight._version)
         kept = self._kept.get(dtype)
         if kept is None or kept[0] != source or kept[1].device != self.weight.device:
-            kept = (source, *self._make_kernel(dtype))
+            with torch.inference_mode(False), torch.no_grad():
+                kept = (source, *self._make_kernel(dtype))
             self._kept[dtype] = kept
         return kept[1], kept[2]
 
     def _make_kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        energy = self.weight.square().sum(dim=(2, 3))
+        if self.tiled(dtype):
+            return winograd.numbers(self.weight), energy
         kernel = self.weight.to(dtype)
         if self.up:  # a transposed convolution wants its inputs first, in memory too
             kernel = kernel.transpose(0, 1)
         kernel = kernel.contiguous(memory_format=torch.channels_last)
-        kernel = kernel.transpose(0, 1) if self.up else kernel
-        return kernel, self.weight.square().sum(dim=(2, 3))
+        return (kernel.transpose(0, 1) if self.up else kernel), energy
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy of the layer makes kernels of its own."""

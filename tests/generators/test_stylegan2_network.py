@@ -78,7 +78,7 @@ def test_a_copy_does_not_share_kernels() -> None:
     assert torch.equal(rendered(G), before)
 
 
-def test_a_kernel_made_in_inference_mode_is_not_kept() -> None:
+def test_a_kernel_made_in_inference_mode_does_not_stop_gradients() -> None:
     G = make_toy()
     with torch.inference_mode():
         rendered(G)
