@@ -25,6 +25,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
+from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
 from steerbench.check.verdict import Verdict
@@ -35,16 +37,27 @@ __all__ = [
     "Verdict",
     "brighter",
     "brightness",
+    "covers",
     "eigenvectors",
     "exercise",
+    "frechet",
+    "mystery",
+    "optimal_discriminator",
     "orthonormal",
+    "read_from_shapes",
     "steers",
     "warmer",
     "warmth",
+    "wrapped",
 ]
 
 EXERCISES: dict[str, Callable[..., Verdict]] = {
     "00.1": warmer,
+    "01.1": optimal_discriminator,
+    "01.2": covers,
+    "01.3": frechet,
+    "02.1": read_from_shapes,
+    "02.2": wrapped,
     "08.1": eigenvectors,
     "08.2": steers,
 }

@@ -47,8 +47,7 @@ SETTLING = 4096
 class DCGANSettings(GameSettings):
     """What decides a DCGAN's run besides the pictures."""
 
-    batch: int = 32
-    learning_rate: float = 5e-4
+    g_learning_rate: float = 5e-4
     g_widths: tuple[int, ...] = (256, 128, 96, 64, 3)
     judge: str = "rooms-attributes"
 
@@ -67,6 +66,12 @@ class DCGANGame(Game):
 
     def network(self) -> DCGANNetwork:
         return DCGANNetwork(z_dim=self.settings.z_dim, widths=tuple(self.settings.g_widths))
+
+    def rates(self, module: nn.Module) -> list[dict[str, Any]]:
+        """The generator's weights lack the run-time gains that the discriminator's rate is for."""
+        own = isinstance(module, DCGANNetwork)
+        scale = self.settings.g_learning_rate / self.settings.learning_rate if own else 1.0
+        return [{"params": list(module.parameters()), "scale": scale}]
 
     @classmethod
     def exported(

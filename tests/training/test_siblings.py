@@ -141,6 +141,12 @@ def test_a_gain_on_the_weights_is_a_gain_on_the_learning_rate(small: Pictures) -
     assert float(before.std()) == pytest.approx(gain(conv), rel=0.1)
 
 
+def test_a_plain_network_learns_at_a_rate_of_its_own(small: Pictures) -> None:
+    plain = game("dcgan", small, "g_learning_rate=1e-4", "r1_every=15")
+    assert plain.g_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert plain.d_optimiser.param_groups[0]["lr"] == pytest.approx(2e-3 * 15 / 16)
+
+
 def test_an_unknown_sibling_or_setting_is_told_what_there_is() -> None:
     with pytest.raises(NotFoundError, match="'dcgan'"):
         find("dcgn")
