@@ -10,7 +10,9 @@ have no gain of their own. A label is joined to z before both are normalised.
 Where enlarging is fused into a transposed convolution the kernel acts turned by 180 degrees.
 HiGAN's and InterFaceGAN's names show where; genforce's do not, so that ``fused_scale`` may have to
 be said when loading (``"auto"``, the usual, is from 128 pixels on), like ``final_tanh``. A level
-of detail between two whole ones is blended by genforce and rounded up by the others.
+of detail between two whole ones is blended by genforce and rounded up by the others. Truncation
+takes a number of layers in this code, and none are meant where it is not said; here that number is
+``truncation_cutoff``, without which all layers are.
 
 Reference: Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs" (2021, arXiv
 2007.06600), https://github.com/genforce/sefa; Yang, Shen, Zhou, "Semantic Hierarchy Emerges in Deep
