@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Direction": "types",
+    "Dissection": "supervised",
     "Latent": "types",
     "Move": "types",
     "Recipe": "types",
