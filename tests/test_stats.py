@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from steerbench import store
 from steerbench.errors import CheckpointError, ShapeError, SteerbenchError
-from steerbench.stats import Covariance, IoU, Mean, MeanVar, Quantile, TopK, rows
+from steerbench.stats import (
+    Covariance,
+    IoU,
+    Mean,
+    MeanVar,
+    Quantile,
+    TopK,
+    bootstrap,
+    rows,
+    wilson,
+)
 
 KINDS = {
     "mean": Mean,
@@ -241,3 +251,35 @@ def test_a_refused_batch_changes_nothing():
         stat.add(torch.ones(3, 5))
     assert stat.count == 3
     assert stat.mean.tolist() == [1.0, 1.0]
+
+
+# -- intervals ------------------------------------------------------------------------------------
+
+
+def test_bootstrap_intervals_hold_what_they_promise():
+    random = np.random.RandomState(0)
+    inside = 0
+    for trial in range(100):
+        low, high = bootstrap(torch.from_numpy(random.randn(60, 1)), resamples=200, seed=trial)
+        inside += int(low <= 0 <= high)
+    assert 0.88 < inside / 100 < 0.99
+
+
+def test_bootstrap_keeps_shape_and_seed():
+    values = torch.randn(30, 2, 3)
+    low, high = bootstrap(values, resamples=50, seed=3)
+    assert low.shape == high.shape == (2, 3)
+    assert (low <= values.mean(0)).all()
+    assert (values.mean(0) <= high).all()
+    assert torch.equal(low, bootstrap(values, resamples=50, seed=3)[0])
+    with pytest.raises(ShapeError, match="at least one"):
+        bootstrap(torch.zeros(0, 2))
+
+
+def test_wilson_stays_inside_and_knows_few_samples():
+    assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-12)
+    assert wilson(10, 10)[1] == pytest.approx(1)
+    few, many = wilson(9, 10), wilson(900, 1000)
+    assert few[0] < many[0] < 0.9 < many[1] < few[1]
+    with pytest.raises(ShapeError):
+        wilson(3, 2)

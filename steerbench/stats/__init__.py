@@ -26,6 +26,8 @@ no float64); a state is always on the CPU.
 >>> first.merge(second).mean
 tensor([3., 4.], dtype=torch.float64)
 
+How sure one may be of a mean or a share: `bootstrap`, `wilson`.
+
 Units of a layer are columns: `rows` turns activations [N, C, H, W] into [N * H * W, C].
 """
 
@@ -34,11 +36,22 @@ from __future__ import annotations
 from torch import Tensor
 
 from steerbench.errors import ShapeError
+from steerbench.stats.intervals import bootstrap, wilson
 from steerbench.stats.moments import Covariance, Mean, MeanVar
 from steerbench.stats.order import Quantile, TopK
 from steerbench.stats.overlap import IoU
 
-__all__ = ["Covariance", "IoU", "Mean", "MeanVar", "Quantile", "TopK", "rows"]
+__all__ = [
+    "Covariance",
+    "IoU",
+    "Mean",
+    "MeanVar",
+    "Quantile",
+    "TopK",
+    "bootstrap",
+    "rows",
+    "wilson",
+]
 
 
 def rows(activations: Tensor) -> Tensor:
