@@ -35,6 +35,7 @@ from torch import Tensor
 
 from steerbench.errors import SteerbenchError, unknown
 from steerbench.generators.base import NOISE_MODES, BaseGenerator, State
+from steerbench.generators.precision import fast_dtype
 from steerbench.image import encode_jpeg, to_uint8
 from steerbench.types import Edit, Latent, UnitEdit
 
@@ -42,7 +43,9 @@ Precision = Literal["auto", "exact", "fast"]
 UnitEdits = dict[int, list[UnitEdit]]
 
 CLEARLY_FASTER = 1.15
-"""How many times faster bfloat16 must be to be taken."""
+"""How many times faster half precision must be to be taken."""
+PATIENCE = 1.0
+"""For how many seconds to try each precision; a person waits for the first picture."""
 ALIKE = 2.0
 """How far its pictures may be from float32, in levels of 255, on average."""
 
@@ -65,9 +68,10 @@ class Renderer:
 
     Args:
         generator: The generator; all Renderers of one generator share one lock.
-        precision: ``"exact"`` is float32, to 1e-5 what ``G.render`` gives. ``"fast"`` is bfloat16.
-            ``"auto"`` tries both once on this machine and takes bfloat16 only where it is clearly
-            faster and its pictures look the same (see `CLEARLY_FASTER`, `ALIKE`).
+        precision: ``"exact"`` is float32, to 1e-5 what ``G.render`` gives. ``"fast"`` is the
+            half precision that this machine is quick in. ``"auto"`` tries both once and takes the
+            fast one only where this generator is clearly faster in it and its pictures look the
+            same (see `CLEARLY_FASTER`, `ALIKE`).
 
     Attributes:
         last_start: The index of the layer at which the last walk began; the number of layers
@@ -162,7 +166,7 @@ class Renderer:
         if self.precision == "exact":
             return None
         if self.precision == "fast":
-            return torch.bfloat16
+            return fast_dtype(self.generator.device.type)
         if self.generator not in _FASTEST:
             _FASTEST[self.generator] = fastest_dtype(self.generator)
         return _FASTEST[self.generator]
@@ -174,21 +178,24 @@ def lock_of(generator: BaseGenerator) -> threading.RLock:
 
 
 def fastest_dtype(generator: BaseGenerator) -> torch.dtype | None:
-    """bfloat16 where it pays on this machine, else None for the generator's own precision."""
+    """Half precision where it pays on this machine, else None for the generator's own."""
+    dtype = fast_dtype(generator.device.type)
+    if dtype is None:
+        return None
     latent = generator.sample(1, seed=0)
     try:
         fast, quick = _timed(generator, latent, "fast")
-    except RuntimeError:  # an operation of a foreign model that bfloat16 does not have
+    except RuntimeError:  # an operation of a foreign model that half precision does not have
         return None
     slow, true = _timed(generator, latent, "exact")
     distance = np.abs(quick.astype(float) - true.astype(float)).mean()
-    return torch.bfloat16 if slow > CLEARLY_FASTER * fast and distance <= ALIKE else None
+    return dtype if slow > CLEARLY_FASTER * fast and distance <= ALIKE else None
 
 
 def _timed(generator: BaseGenerator, latent: Latent, precision: str) -> tuple[float, np.ndarray]:
     """The best of a few tries in seconds, and the picture's bytes ``[1, H, W, C]``."""
-    tries = []
-    for _ in range(4):  # the first one also prepares kernels
+    tries: list[float] = []
+    while len(tries) < 4 and sum(tries) < PATIENCE:  # the first one also prepares kernels
         began = time.perf_counter()
         picture = to_uint8(torch.nan_to_num(generator.render(latent, precision=precision)))
         tries.append(time.perf_counter() - began)

@@ -12,6 +12,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.generators.latent_spaces import LatentSpaces, Prior
+from steerbench.generators.precision import fast_dtype
 from steerbench.types import (
     Edit,
     Latent,
@@ -38,6 +40,11 @@ from steerbench.types import (
 
 NOISE_MODES = ("const", "none", "random")
 PRECISIONS = ("exact", "fast")
+
+
+PIECE = 2**22
+"""How many numbers of a layer to compute at a time, 16 MiB: larger tensors leave the processor's
+cache, and the system hands out their memory page by page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +94,8 @@ class BaseGenerator(LatentSpaces):
     format = ""
     render_space = "z"
     has_noise = False
+    independent = False
+    """Whether no picture depends on the others of its batch, whatever the mode."""
 
     def __init__(
         self, module: nn.Module, *, name: str, spaces: Iterable[Space], layers: Sequence[Layer]
@@ -138,17 +147,30 @@ class BaseGenerator(LatentSpaces):
             noise: ``"const"``, ``"none"`` or ``"random"``; ignored where there is no noise.
             truncation: Codes are taken as they are; this selects batch statistics where an
                 architecture keeps several (BigGAN).
-            precision: ``"exact"`` for float32, ``"fast"`` for what is quickest on this machine.
+            precision: ``"exact"`` for float32, ``"fast"`` for what convolutions are quickest in on
+                this machine, see `steerbench.generators.precision`.
         """
         _choice("noise", noise, NOISE_MODES)
         _choice("precision", precision, PRECISIONS)
         moved, unit_edits = self.prepare(latent, edits)
         with torch.set_grad_enabled(torch.is_grad_enabled() and moved.data.requires_grad):
-            dtype = torch.bfloat16 if precision == "fast" else None
-            run = self.run(self.start(moved, noise, dtype), edits=unit_edits)
-        if run.image is None:
+            dtype = fast_dtype(self.device.type) if precision == "fast" else None
+            size = len(moved) if unit_edits else self._piece(moved)
+            images = [
+                self.run(self.start(moved[i : i + size], noise, dtype), edits=unit_edits).image
+                for i in range(0, len(moved), size)
+            ]
+        pictures = [image for image in images if image is not None]
+        if len(pictures) < len(images):
             raise SteerbenchError(f"Generator {self.name!r} gave no picture.")
-        return run.image
+        return pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+
+    def _piece(self, latent: Latent) -> int:
+        """How many pictures to make at a time: a large batch on a CPU is quicker in pieces."""
+        if not self.independent or latent.data.requires_grad or self.device.type != "cpu":
+            return len(latent)
+        largest = max(layer.channels * layer.height * layer.width for layer in self.layers)
+        return max(1, PIECE // largest)
 
     def capture(
         self,
@@ -278,7 +300,7 @@ class BaseGenerator(LatentSpaces):
 
     @property
     def device(self) -> torch.device:
-        tensor = next(iter(self.module.state_dict().values()), None)
+        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
         return torch.device("cpu") if tensor is None else tensor.device
 
     def on(self, device: str | torch.device) -> BaseGenerator:

@@ -34,6 +34,7 @@ class StyleBased(BaseGenerator):
 
     render_space = "s"
     has_noise = True
+    independent = True
     slices: Mapping[str, slice]
 
     def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:

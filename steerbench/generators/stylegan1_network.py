@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from steerbench.generators.kept import Kept
 from steerbench.generators.progressive import shares
 from steerbench.generators.stylegan2_mapping import MappingNetwork
 
@@ -71,11 +72,11 @@ class StyledLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         if up:
             self.register_buffer("blur", low_pass(taps))
-        self._kept: dict[torch.dtype, tuple[int, Tensor]] = {}
+        self.kept = Kept()
 
     def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
         """x ``[N, in, h, w]`` (of the first layer ``[N, ...]``) and style ``[N, 2 out]``."""
-        if hasattr(self, "const") and x.dtype == torch.bfloat16:
+        if hasattr(self, "const") and x.dtype.itemsize == 2:
             # Little work, and a constant far from zero would lose what the style enlarges.
             return self(x.float(), style, noise).to(x.dtype)
         x = self.convolved(x)
@@ -92,7 +93,7 @@ class StyledLayer(nn.Module):
         if hasattr(self, "const"):
             y = (self.const.to(x.dtype) + bias[:, None, None]).expand(len(x), -1, -1, -1)
             return y.contiguous(memory_format=torch.channels_last)
-        kernel = self.kernel(x.dtype)
+        kernel = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=1)
         x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
@@ -101,24 +102,14 @@ class StyledLayer(nn.Module):
 
     def normalised(self, x: Tensor) -> Tensor:
         """Every channel of every picture at mean 0 and deviation 1."""
-        if x.dtype == torch.bfloat16:
+        if x.dtype.itemsize == 2:
             # Groups of one channel: the quickest on a CPU, too rough for a figure.
             return F.group_norm(x, self.outputs, eps=self.eps)
         x = x - x.mean(dim=(2, 3), keepdim=True)
         return x * (x.square().mean(dim=(2, 3), keepdim=True) + self.eps).rsqrt()
 
     def kernel(self, dtype: torch.dtype) -> Tensor:
-        """The kernel that runs, kept once the weights are frozen."""
-        if self.weight.requires_grad:
-            return self._make_kernel(dtype)
-        version = self.weight._version
-        kept = self._kept.get(dtype)
-        if kept is None or kept[0] != version or kept[1].device != self.weight.device:
-            kept = (version, self._make_kernel(dtype))
-            self._kept[dtype] = kept
-        return kept[1]
-
-    def _make_kernel(self, dtype: torch.dtype) -> Tensor:
+        """The kernel that runs."""
         kernel = spread_out(self.weight) if self.up else self.weight
         return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
 

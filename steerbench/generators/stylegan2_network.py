@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.generators import winograd
+from steerbench.generators.kept import Kept
 from steerbench.generators.stylegan2_discriminator import Conv, Discriminator, limited
 from steerbench.generators.stylegan2_mapping import MappingNetwork
 from steerbench.generators.stylegan2_parts import (
@@ -82,7 +83,7 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.register_buffer("resample_filter", resampling_filter())
-        self._kept: dict[torch.dtype, tuple[tuple[int, int], Tensor, Tensor]] = {}
+        self.kept = Kept()
 
     def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
         """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
@@ -93,7 +94,7 @@ class SynthesisLayer(nn.Module):
             kernel = (gain * self.modulated(style[0])).to(x.dtype)
             x = self.convolve(x, kernel, bias)
         else:
-            kernel, energy = self.kernel(x.dtype)
+            kernel, energy = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
             demodulation = gain * (style.square() @ energy.T + EPSILON).rsqrt()
             x = self.convolve(x * style[:, :, None, None].to(x.dtype), kernel)
             x = torch.addcmul(bias[:, None, None], x, demodulation[:, :, None, None].to(x.dtype))
@@ -137,30 +138,15 @@ class SynthesisLayer(nn.Module):
         return torch.randn(shape, device=like.device) * self.noise_strength
 
     def kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The convolution's kernel, and the energy ``[out, in]`` of its taps; kept once frozen."""
-        if self.weight.requires_grad or self.weight.is_inference():
-            return self._make_kernel(dtype)
-        source = (self.weight.data_ptr(), self.weight._version)
-        kept = self._kept.get(dtype)
-        if kept is None or kept[0] != source or kept[1].device != self.weight.device:
-            with torch.inference_mode(False), torch.no_grad():
-                kept = (source, *self._make_kernel(dtype))
-            self._kept[dtype] = kept
-        return kept[1], kept[2]
-
-    def _make_kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The convolution's kernel, and the energy ``[out, in]`` of its taps."""
         energy = self.weight.square().sum(dim=(2, 3))
         if self.tiled(dtype):
-            return winograd.numbers(self.weight), energy
+            return winograd.transformed(self.weight), energy
         kernel = self.weight.to(dtype)
         if self.up:  # a transposed convolution wants its inputs first, in memory too
             kernel = kernel.transpose(0, 1)
         kernel = kernel.contiguous(memory_format=torch.channels_last)
         return (kernel.transpose(0, 1) if self.up else kernel), energy
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy of the layer makes kernels of its own."""
-        return self.__dict__ | {"_kept": {}}
 
 
 class ToRGB(nn.Module):

@@ -22,6 +22,7 @@ from steerbench.generators import (
     StyleGAN1,
     StyleGAN2,
     StyleGAN3,
+    base,
     load,
     save,
 )
@@ -234,6 +235,23 @@ def test_rendering_is_deterministic_and_does_not_depend_on_the_batch(
     assert torch.equal(together, exact.render(latent))
     alone = torch.cat([exact.render(latent[i]) for i in range(4)])
     assert torch.allclose(together, alone, atol=1e-6)
+
+
+def test_a_batch_made_in_pieces_is_the_batch(generator: BaseGenerator, monkeypatch) -> None:
+    exact = generator.double()
+    latent = exact.latent(generator.sample(3).data.double(), exact.latent_space)
+    together = exact.render(latent)
+    walks: list[int] = []
+    start = type(exact).start
+
+    def counted(self, codes, *rest):
+        walks.append(len(codes))
+        return start(self, codes, *rest)
+
+    monkeypatch.setattr(type(exact), "start", counted)
+    monkeypatch.setattr(base, "PIECE", 1)
+    assert torch.allclose(exact.render(latent), together, atol=1e-6)
+    assert walks == ([1, 1, 1] if generator.independent else [3])
 
 
 def test_every_space_on_the_way_gives_the_same_picture(generator: BaseGenerator) -> None:
