@@ -8,7 +8,8 @@ A component is built once and then only changed; nothing is displayed from a cal
 mistake is printed: it stands in the component, in red. The pieces that components share are
 `Picture` (the picture, and the original under it), `Notice` (what went wrong, or well),
 `History` (undo and redo), `SaveRow` (a recipe or a PNG to a path) and `Scores` (what a predictor
-reads). `Flipbook` leafs through pictures that were drawn before.
+reads). `Flipbook` leafs through pictures that were drawn before. `UnitPainter` paints with the
+units of a dissection.
 """
 
 from steerbench.widgets.flipbook import Flipbook
@@ -18,5 +19,15 @@ from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scores import Scores
+from steerbench.widgets.unit_painter import UnitPainter
 
-__all__ = ["Flipbook", "History", "LatentSliders", "Notice", "Picture", "SaveRow", "Scores"]
+__all__ = [
+    "Flipbook",
+    "History",
+    "LatentSliders",
+    "Notice",
+    "Picture",
+    "SaveRow",
+    "Scores",
+    "UnitPainter",
+]

@@ -60,6 +60,16 @@ CSS = """
   content: "original"; position: absolute; left: 8px; bottom: 8px; padding: 1px 8px;
   border-radius: 10px; background: #000a; color: #fff; font-size: 12px;
 }
+.sb-stage { position: relative; overflow: visible; }
+.sb-stage canvas {
+  position: absolute; inset: 0; width: 100%; height: 100%; border-radius: 6px; outline: none;
+}
+.sb-panel:has(.sb-compare:active) .sb-stage canvas { opacity: 0; }
+.sb-tools .widget-toggle-buttons, .sb-tools .widget-toggle-buttons > div { margin: 0; }
+.sb-tools .widget-label { min-width: 0; }
+.sb-faint { color: var(--sb-faint); font-size: 12px; line-height: 16px; margin: 0; }
+.sb-faint .widget-html-content { line-height: 16px; overflow-wrap: anywhere; }
+.sb-sheet { max-width: 100%; cursor: pointer; outline: none; }
 .sb-notice { margin: 4px 0 0; overflow: visible; }
 .sb-error, .sb-note {
   padding: 6px 10px; border-radius: 4px; line-height: 1.4; white-space: normal;
