@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from steerbench import renderer
 from steerbench.errors import SpaceError, SteerbenchError
 from steerbench.generators import wrap
 from steerbench.image import to_uint8
@@ -142,6 +143,24 @@ def test_a_late_slider_walks_only_the_late_layers(sliders) -> None:
     row.layers.value = "5"
     row.slider.value = 1.0
     assert sliders.renderer.last_start == len(sliders.generator.layers) - 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, None], ids=["bfloat16", "float32"])
+def test_it_draws_in_what_was_measured_to_be_fastest(
+    toy_generator, directions, monkeypatch, dtype
+) -> None:
+    monkeypatch.setattr(renderer, "_FASTEST", renderer.WeakKeyDictionary())
+    monkeypatch.setattr(renderer, "fastest_dtype", lambda generator: dtype)
+    drawn_in: list[torch.dtype] = []
+    layer = type(toy_generator).layer
+
+    def noted(self, state):
+        drawn_in.append(state.x.dtype)
+        return layer(self, state)
+
+    monkeypatch.setattr(type(toy_generator), "layer", noted)
+    LatentSliders(toy_generator, directions).values = [1.0, 0.0, -2.0]
+    assert set(drawn_in) == {dtype or torch.float32}
 
 
 def test_saving_and_exporting(toy_generator, sliders, tmp_path) -> None:
