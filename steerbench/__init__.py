@@ -25,6 +25,8 @@ _HOMES = {
     "SeFa": "unsupervised",
     "Space": "types",
     "UnitEdit": "types",
+    "UnitEffects": "supervised",
+    "UnitSearch": "supervised",
     "catalogue": "generators.catalogue",
     "film": "film",
     "inspect": "inspection",

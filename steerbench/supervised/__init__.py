@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from steerbench.supervised.artefacts import ArtefactUnits
 from steerbench.supervised.dissection import Dissection
 from steerbench.supervised.hyperplane import Boundary, linear_boundary
 from steerbench.supervised.interfacegan import Trained, interpolate, train_boundary
+from steerbench.supervised.unit_effects import UnitEffects, unit_edit
+from steerbench.supervised.unit_search import UnitSearch
 
 __all__ = [
     "DISSECTORS",
+    "ArtefactUnits",
     "Boundary",
     "Dissection",
     "Trained",
+    "UnitEffects",
+    "UnitSearch",
     "interpolate",
     "linear_boundary",
     "train_boundary",
+    "unit_edit",
 ]
 
 DISSECTORS: dict[str, type[Any]] = {"dissection": Dissection}
