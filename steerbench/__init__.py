@@ -19,6 +19,7 @@ _HOMES = {
     "Direction": "types",
     "Dissection": "supervised",
     "Latent": "types",
+    "LatentBoundaries": "supervised",
     "Move": "types",
     "Recipe": "types",
     "Renderer": "renderer",

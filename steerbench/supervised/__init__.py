@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from steerbench.supervised.artefacts import ArtefactUnits
+from steerbench.supervised.boundaries import LatentBoundaries
 from steerbench.supervised.dissection import Dissection
 from steerbench.supervised.hyperplane import Boundary, linear_boundary
 from steerbench.supervised.interfacegan import Trained, interpolate, train_boundary
@@ -17,9 +18,11 @@ from steerbench.supervised.unit_search import UnitSearch
 
 __all__ = [
     "DISSECTORS",
+    "SUPERVISED",
     "ArtefactUnits",
     "Boundary",
     "Dissection",
+    "LatentBoundaries",
     "Trained",
     "UnitEffects",
     "UnitSearch",
@@ -31,3 +34,6 @@ __all__ = [
 
 DISSECTORS: dict[str, type[Any]] = {"dissection": Dissection}
 """Methods that find what units stand for: ``units_``, one row for each unit and concept."""
+
+SUPERVISED: dict[str, type[Any]] = {"latent_boundaries": LatentBoundaries}
+"""Finders that are given a predictor: ``directions_`` and ``table_``."""
