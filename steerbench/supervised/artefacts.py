@@ -42,9 +42,10 @@ class ArtefactUnits:
             of ``sb.predictor("rooms-attributes-2")``.
         layer: Whose units.
         n_units: How many to switch off together.
-        n_samples: How many pictures to choose by, and again to measure by.
+        n_samples: How many pictures to choose by.
+        n_fresh: How many to measure by; their seeds come after those of choosing.
         n_random: How many random sets to compare with.
-        seed: The first seed; measuring uses the ``n_samples`` after those of choosing.
+        seed: The first seed.
         batch: Pictures at a time.
 
     Attributes:
@@ -59,6 +60,7 @@ class ArtefactUnits:
         layer: str = "b16.conv1",
         n_units: int = 8,
         n_samples: int = 500,
+        n_fresh: int = 1000,
         n_random: int = 3,
         seed: int = 300_000,
         batch: int = 32,
@@ -67,6 +69,7 @@ class ArtefactUnits:
         self.layer = layer
         self.n_units = n_units
         self.n_samples = n_samples
+        self.n_fresh = n_fresh
         self.n_random = n_random
         self.seed = seed
         self.batch = batch
@@ -92,17 +95,16 @@ class ArtefactUnits:
             raise ShapeError(f"Got {len(real)} real pictures; give some hundreds, at least 4.")
         theirs = torch.cat([self.features(part) for part in real.split(self.batch)])
         singles: list[Sequence[int]] = [(), *((unit,) for unit in range(count))]
-        drawn = self._drawn(generator, singles, self.seed)
+        drawn = self._drawn(generator, singles, self.seed, self.n_samples)
         distances = [frechet_distance(theirs[:half], features) for features in drawn]
         change = pd.Series(distances[1:]) - distances[0]
         order = change.sort_values(kind="stable").index
         chosen = tuple(int(unit) for unit in order[: self.n_units])
         rivals = random_sets(count, chosen, self.n_random, self.seed)
-        fresh = self._drawn(generator, [(), chosen, *rivals], self.seed + self.n_samples)
-        rows = []
-        for name, group, features in zip(
-            ["none", "chosen", *["random"] * self.n_random], [(), chosen, *rivals], fresh
-        ):
+        groups = [(), chosen, *rivals]
+        fresh = self._drawn(generator, groups, self.seed + self.n_samples, self.n_fresh)
+        names, rows = ["none", "chosen", *["random"] * self.n_random], []
+        for name, group, features in zip(names, groups, fresh):
             overlap = precision_recall(theirs[half:], features)
             rows.append(
                 {
@@ -118,13 +120,13 @@ class ArtefactUnits:
         return self
 
     def _drawn(
-        self, generator: BaseGenerator, groups: Sequence[Sequence[int]], seed: int
+        self, generator: BaseGenerator, groups: Sequence[Sequence[int]], seed: int, count: int
     ) -> list[Tensor]:
-        """Features ``[n_samples, D]`` of the same pictures without each group of units."""
+        """Features ``[count, D]`` of the same pictures without each group of units."""
         found: list[list[Tensor]] = [[] for _ in groups]
-        firsts = range(0, self.n_samples, self.batch)
+        firsts = range(0, count, self.batch)
         for first in tqdm(firsts, desc=f"without units of {self.layer}", unit="batch", delay=1):
-            n = min(self.batch, self.n_samples - first)
+            n = min(self.batch, count - first)
             walk = Walk(generator, generator.sample(n, seed=seed + first), self.layer)
             for group, features in zip(groups, found):
                 edits = [UnitEdit(self.layer, tuple(group))] if group else []

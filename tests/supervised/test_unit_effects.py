@@ -183,7 +183,9 @@ def test_the_unit_that_draws_blotches_is_found_and_its_removal_measured(room):
     real = room.render(room.sample(160, seed=900))
     real[:, 2] = -1.0
     features = lambda x: torch.stack([x.mean((1, 2, 3)), x[:, 2].mean((1, 2))], dim=1)  # noqa: E731
-    found = ArtefactUnits(features, "units", n_units=1, n_samples=60, n_random=2).fit(room, real)
+    found = ArtefactUnits(features, "units", n_units=1, n_samples=60, n_fresh=60, n_random=2).fit(
+        room, real
+    )
     assert found.units_["unit"].iloc[0] == 5
     quality = found.quality_.groupby("removed")["frechet"].mean()
     assert quality["chosen"] < 0.2 * quality["none"]
