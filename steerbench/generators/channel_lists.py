@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,13 @@ import numpy as np
 Channel = tuple[int | str, int]
 """A layer, by number or by name, and a channel of it."""
 
-_PAIR = re.compile(r"(\d{1,4})\s*[,_;\s]\s*(\d{1,5})(?!\d)")
+MAX_LAYERS, MAX_CHANNELS = 1000, 100_000
+MAX_NAME = 100
+
+_PAIR = re.compile(r"(?<!\d)(\d{1,3})\s{0,3}[,_;\s]\s{0,3}(\d{1,5})(?![\d.])", re.ASCII)
 _BETWEEN = re.compile(r"[\s,;()\[\]{}]*")
+_NAME = re.compile(r"[\s{,]*(['\"]?)([^'\":(){}\[\]]{0,100})\1\s*")
+_NO_CHANNEL = re.compile(r"[\s,()\[\]{}]*|\s*\w+\s*=\s*[{\[(]\s*|[\w ]+([,;\t][\w ]+)*\s*")
 
 
 def named_channels(value: Any) -> dict[str, list[Channel]] | None:
@@ -47,9 +51,9 @@ def named_channels(value: Any) -> dict[str, list[Channel]] | None:
         except (ValueError, RecursionError):
             return _lines(value)
     if isinstance(value, dict):
-        lists = {str(name): _channels(item) for name, item in value.items()}
+        lists = {str(name)[:MAX_NAME]: _channels(item) for name, item in value.items()}
         complete = {name: channels for name, channels in lists.items() if channels}
-        return complete if complete and len(complete) == len(lists) else None
+        return complete if complete and len(complete) == len(value) else None
     channels = _channels(value)
     return {"": channels} if channels else None
 
@@ -58,29 +62,43 @@ def _channels(value: Any) -> list[Channel] | None:
     """One channel, or a list of them."""
     if isinstance(value, np.ndarray):
         value = value.tolist() if value.dtype.kind in "iu" and value.ndim < 3 else None
-    if isinstance(value, str) and (match := _PAIR.fullmatch(value.strip(" ()[]"))):
-        return [(int(match[1]), int(match[2]))]
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+    one = _channel(value)
+    if one is not None:
+        return [one]
+    found = [_channel(item) for item in value] if isinstance(value, list | tuple) else []
+    return [item for item in found if item] if found and None not in found else None
+
+
+def _channel(value: Any) -> Channel | None:
+    if isinstance(value, str) and len(value) <= MAX_NAME:
+        match = _PAIR.fullmatch(value.strip(" ()[]"))
+        value = [int(match[1]), int(match[2])] if match else None
+    if not isinstance(value, list | tuple) or len(value) != 2:
         return None
-    if len(value) == 2 and isinstance(value[0], int | str) and type(value[1]) is int:
-        return [(value[0], value[1])]
-    parts = [_channels(item) for item in value]
-    if not parts or not all(part is not None and len(part) == 1 for part in parts):
-        return None
-    return [part[0] for part in parts if part]
+    layer, channel = value
+    named = isinstance(layer, str) and len(layer) <= MAX_NAME
+    counted = type(layer) is int and 0 <= layer < MAX_LAYERS
+    whole = type(channel) is int and 0 <= channel < MAX_CHANNELS
+    return (layer, channel) if (named or counted) and whole else None
 
 
 def _lines(text: str) -> dict[str, list[Channel]] | None:
     """Channels from lines with a name, a colon and pairs of numbers, or with the pairs alone."""
+    if any(text.count(opens) != text.count(closes) for opens, closes in ("()", "[]", "{}")):
+        return None
     found: dict[str, list[Channel]] = {}
     for line in text.splitlines():
         line = line.split("#")[0]
         if not re.search(r"\d", line):
+            if not _NO_CHANNEL.fullmatch(line):
+                return None
             continue
-        name, colon, rest = line.rpartition(":")
+        before, colon, rest = line.rpartition(":")
+        name = _NAME.fullmatch(before)
         pairs = _PAIR.findall(rest)
-        if not pairs or not _BETWEEN.fullmatch(_PAIR.sub("", rest)):
+        if name is None or not pairs or not _BETWEEN.fullmatch(_PAIR.sub("", rest)):
             return None
-        name = name.strip(" \t'\"{,") if colon else ""
-        found.setdefault(name, []).extend((int(layer), int(channel)) for layer, channel in pairs)
+        attribute = name[2].strip() if colon else ""
+        channels = found.setdefault(attribute, [])
+        channels.extend((int(layer), int(channel)) for layer, channel in pairs)
     return found or None

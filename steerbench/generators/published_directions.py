@@ -57,7 +57,7 @@ from steerbench.generators.checkpoints import read
 from steerbench.generators.published_formats import MAX_DIRECTIONS, REFERENCES, Found, find, styles
 from steerbench.types import Direction, Provenance
 
-MAX_TEXT = 2**20
+MAX_TEXT = 2**16
 
 
 def read_published_direction(

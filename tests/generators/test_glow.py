@@ -233,6 +233,9 @@ def test_other_wrappings_are_read(prefix: str, key: str | None, tmp_path: Path) 
     again = load(tmp_path / "x.pt")
     assert again.architecture == "glow"
     assert again.resolution == 32
+    assert load(tmp_path / "x.pt", img_size=8).resolution == 8
+    with pytest.raises(CheckpointError, match="multiple of 4"):
+        load(tmp_path / "x.pt", img_size=10)
 
 
 def spoiled(change: Any) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 The file says nothing of itself: steps, levels, widths and the kind of coupling follow from names
 and shapes. 1x1 convolutions are kept whole or as the factors of an LU decomposition (the last
 level's always are), and are multiplied out here. The size of the pictures it was trained on is in
-no shape; networks end at 4x4 unless a ``config.json`` beside the file gives ``img_size``.
+no shape; it may be told as ``img_size`` (:mod:`.options`), else the last level is taken for 4x4.
 
 Reference: https://github.com/rosinality/glow-pytorch
 """
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
+from steerbench.generators.checkpoints.options import Options, settle
 from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.weights import Weights, lacking
 from steerbench.generators.glow import Glow
@@ -31,6 +32,7 @@ REQUIRED = (
 ROOTS: tuple[tuple[str, ...], ...] = ((), ("model",), ("state_dict",), ("model_state_dict",))
 NET = ("net.0.weight", "net.0.bias", "net.2.weight", "net.2.bias")
 ONES = ("conv.weight", "conv.bias", "scale")
+OPTIONS: Options = {"img_size": 0}
 MAX_LEVELS, MAX_SIDE = 10, 4096
 
 
@@ -43,8 +45,8 @@ def recognise(contents: Contents) -> list[str]:
     return min((lacking(_tensors(contents, root), REQUIRED) for root in ROOTS), key=len)
 
 
-def convert(contents: Contents) -> Glow:
-    """The generator of a file."""
+def convert(contents: Contents, **options: Any) -> Glow:
+    """The generator of a file; ``options`` are some of :data:`OPTIONS`."""
     root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
     weights = Weights(_tensors(contents, root), TITLE)
     levels = _count(weights, r"blocks\.(\d+)\.prior\.scale")
@@ -65,7 +67,7 @@ def convert(contents: Contents) -> Glow:
         "levels": levels,
         "width": state["levels.0.flows.0.net.0.weight"].shape[0],
         "affine": leaving == squeezed,
-        "resolution": _side(contents.config, levels),
+        "resolution": _side(settle(OPTIONS, contents, options)["img_size"], levels),
     }
     return Glow.build(config, state, name=contents.path.stem)
 
@@ -113,8 +115,11 @@ def _matrix(weights: Weights, source: str) -> Tensor:
     return (parts["w_p"] @ lower @ upper).float()
 
 
-def _side(config: Any, levels: int) -> int | None:
-    """The side that a configuration beside the file gives, if it is one."""
-    side = config.get("img_size", config.get("resolution"))
-    fits = type(side) is int and 0 < side <= MAX_SIDE and side % 2**levels == 0
-    return side if fits else None
+def _side(told: Any, levels: int) -> int | None:
+    """The side of the pictures, where it was told."""
+    if told > MAX_SIDE or told % 2**levels:
+        raise CheckpointError(
+            f"An img_size of {told} was given; the {levels} levels of this file take a multiple "
+            f"of {2**levels}, up to {MAX_SIDE}."
+        )
+    return told or None
