@@ -8,8 +8,8 @@ A component is built once and then only changed; nothing is displayed from a cal
 mistake is printed: it stands in the component, in red. The pieces that components share are
 `Picture` (the picture, and the original under it), `Notice` (what went wrong, or well),
 `History` (undo and redo), `SaveRow` (a recipe or a PNG to a path) and `Scores` (what a predictor
-reads). `Flipbook` leafs through pictures that were drawn before. `UnitPainter` paints with the
-units of a dissection.
+reads). `Flipbook` leafs through pictures that were drawn before. `UnitHeatmaps` shows what every
+unit of a layer sees, and `UnitPainter` paints with them.
 """
 
 from steerbench.widgets.flipbook import Flipbook
@@ -19,6 +19,7 @@ from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scores import Scores
+from steerbench.widgets.unit_heatmaps import UnitHeatmaps
 from steerbench.widgets.unit_painter import UnitPainter
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "Picture",
     "SaveRow",
     "Scores",
+    "UnitHeatmaps",
     "UnitPainter",
 ]

@@ -87,14 +87,17 @@ def table_of(generator: BaseGenerator, given: Any, layer: str | None) -> tuple[p
         table = given
     elif hasattr(given, "units_"):
         _same_generator(generator, given)
-        table, layer = given.units_, layer or given.layer
+        table, layer = given.units_, _same_layer(generator, given.layer, layer)
     elif hasattr(given, "fit"):
         raise SteerbenchError("Nothing has been dissected yet; call fit(generator) first.")
     else:
-        raise SteerbenchError(f"Units were given as a {type(given).__name__}. {FORMS}")
+        raise SteerbenchError(
+            f"Units were given as a {type(given).__name__}. Give a fitted sb.Dissection, or its "
+            "table with layer='...'; a painter also takes {concept: (layer, [unit, ...])}."
+        )
     if layer is None:
         raise LayerError("A table of units needs its layer: pass layer='...'.")
-    name, channels = _convolutional(generator, layer)
+    name, channels = convolutional(generator, layer)
     missing = {"unit", "concept", "iou"} - set(table.columns)
     if missing:
         raise SteerbenchError(
@@ -121,6 +124,21 @@ def find_concept(known: Mapping[str, ConceptUnits], concept: str) -> ConceptUnit
             f"Dissect another layer, or paint one of {painted[:12]}."
         )
     return known[concept]
+
+
+def convolutional(generator: BaseGenerator, name: str) -> tuple[str, int]:
+    """Our name of a layer whose units have places, and how many units it has.
+
+    Raises:
+        LayerError: There is no such layer, or its units have one place only.
+    """
+    layer = generator.find_layer(name)
+    if layer.height * layer.width < 2:
+        raise LayerError(
+            f"The units of layer {layer.name!r} have one place, the whole picture, so they cannot "
+            "be painted. Choose a convolutional layer."
+        )
+    return layer.name, layer.channels
 
 
 def measure_levels(generator: BaseGenerator, layer: str) -> list[float]:
@@ -166,7 +184,7 @@ def _from_mapping(
     found = {}
     for concept, entry in given.items():
         name, units = _entry(concept, entry, layer)
-        name, channels = _convolutional(generator, name)
+        name, channels = convolutional(generator, name)
         _existing(name, channels, units)
         if name not in levels:
             levels[name] = measure_levels(generator, name)
@@ -191,17 +209,6 @@ def _entry(concept: object, entry: Any, layer: str | None) -> tuple[str, tuple[i
     return name, tuple(numbers)
 
 
-def _convolutional(generator: BaseGenerator, name: str) -> tuple[str, int]:
-    """Our name of a layer whose units have places, and how many units it has."""
-    layer = generator.find_layer(name)
-    if layer.height * layer.width < 2:
-        raise LayerError(
-            f"The units of layer {layer.name!r} have one place, the whole picture, so they cannot "
-            "be painted. Choose a convolutional layer."
-        )
-    return layer.name, layer.channels
-
-
 def _existing(layer: str, channels: int, units: Iterable[Any]) -> None:
     for unit in units:
         if not 0 <= unit < channels:
@@ -222,6 +229,16 @@ def _finite(table: pd.DataFrame) -> None:
                 f"The table of units has no number in column {column!r}, row {wrong[0]}: "
                 f"{table[column].iloc[wrong[0]]!r}. Drop such rows, or dissect again."
             )
+
+
+def _same_layer(generator: BaseGenerator, dissected: str, asked: str | None) -> str:
+    name = generator.find_layer(dissected).name
+    if asked is not None and generator.find_layer(asked).name != name:
+        raise LayerError(
+            f"Layer {asked!r} was asked for, but these are units of {name!r}. Leave layer out, or "
+            "dissect the other one."
+        )
+    return name
 
 
 def _same_generator(generator: BaseGenerator, dissection: Any) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 
 import ipywidgets
 
 from steerbench.errors import SteerbenchError
 from steerbench.widgets.concept_units import ConceptUnits, find_concept
-from steerbench.widgets.controls import SEEDS
+from steerbench.widgets.controls import random_seed
 from steerbench.widgets.painting import Brush, Painting
 from steerbench.widgets.style import button, column, row
 
@@ -100,7 +99,7 @@ class PainterTools:
         self.clear = button("Clear", "trash", "Take all paint away")
         self.undo = button("Undo", "undo", "Take the last change back")
         self.redo = button("Redo", "repeat", "Do it again")
-        self.random.on_click(lambda _: setattr(self.seed, "value", random.randrange(SEEDS)))
+        self.random.on_click(lambda _: setattr(self.seed, "value", random_seed()))
 
     @property
     def brush(self) -> Brush | None:

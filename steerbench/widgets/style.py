@@ -69,7 +69,7 @@ CSS = """
 .sb-tools .widget-label { min-width: 0; }
 .sb-faint { color: var(--sb-faint); font-size: 12px; line-height: 16px; margin: 0; }
 .sb-faint .widget-html-content { line-height: 16px; overflow-wrap: anywhere; }
-.sb-sheet { max-width: 100%; cursor: pointer; outline: none; }
+.sb-sheet { max-width: 100%; height: auto; cursor: pointer; outline: none; }
 .sb-notice { margin: 4px 0 0; overflow: visible; }
 .sb-error, .sb-note {
   padding: 6px 10px; border-radius: 4px; line-height: 1.4; white-space: normal;

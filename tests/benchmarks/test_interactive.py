@@ -1,4 +1,4 @@
-"""How long a person waits: one slider event to picture bytes, world pictures, SeFa.
+"""How long a person waits: one event of a slider or a brush to picture bytes, world pictures, SeFa.
 
 Run on demand, alone on the machine: ``pytest tests/benchmarks --benchmark-only``. The median is
 the p50; the p95 stands in ``extra_info``. Nothing is asserted about time.
@@ -17,7 +17,7 @@ from steerbench import world
 from steerbench.renderer import Renderer
 from steerbench.types import Direction
 from steerbench.unsupervised import SeFa
-from steerbench.widgets import LatentSliders
+from steerbench.widgets import LatentSliders, UnitPainter
 
 EVENTS = 100
 WORLD_PICTURES = 16
@@ -61,6 +61,28 @@ def test_a_slider(benchmark, rooms, direction, layers) -> None:
     row.layers.value = layers
     alphas = itertools.cycle(np.linspace(-3, 3, 61))
     measure(benchmark, lambda: setattr(row.slider, "value", float(next(alphas))))
+
+
+@pytest.mark.parametrize("layer", ["b8.conv1", "b16.conv0", "b32.conv1"])
+def test_a_brush(benchmark, rooms, layer) -> None:
+    """One movement of the mouse, as the browser sends it, to the bytes in the picture widget."""
+    painter = UnitPainter(rooms, {"lamp": (layer, range(20))}, action="remove", strength=2.0)
+    angles = itertools.cycle(np.linspace(0, 2 * np.pi, EVENTS + 5, endpoint=False))
+    canvas, seen = painter._canvas, [painter.picture]
+
+    def event(kind: str = "mouse_move") -> None:
+        angle = next(angles)
+        x, y = (canvas.width * (0.5 + 0.4 * turn(angle)) for turn in (np.cos, np.sin))
+        canvas._handle_frontend_event(canvas, {"event": kind, "x": x, "y": y}, [])
+        painter.wait()
+
+    def movement() -> None:
+        event()
+        seen.append(painter.picture)
+
+    event("mouse_down")
+    measure(benchmark, movement)
+    assert len(set(seen)) > EVENTS / 2, "a new picture at most movements"
 
 
 def test_the_world(benchmark) -> None:

@@ -392,6 +392,7 @@ def test_recipes_and_pictures_are_saved_and_mistakes_told(painter, tmp_path) -> 
 def test_nothing_is_printed_and_nothing_displayed(painter, capsys) -> None:
     drag(painter, (3, 3), (9, 9))
     painter.undo()
+    assert "UnitPainter" in repr(painter)
     assert capsys.readouterr() == ("", "")
 
 
