@@ -29,7 +29,7 @@ from steerbench.generators import (
 from steerbench.generators.biggan_network import BigGANNetwork, BlockShape
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.eigengan import EigenGANNetwork
-from steerbench.generators.glow import GlowNetwork
+from steerbench.generators.glow_network import GlowNetwork
 from steerbench.generators.pggan import PGGANNetwork
 from steerbench.generators.stylegan1_network import StyleGAN1Network
 from steerbench.generators.stylegan2_network import StyleGAN2Network
