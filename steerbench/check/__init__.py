@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
+from steerbench.check.dissection import overlap, removes
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
@@ -44,7 +45,9 @@ __all__ = [
     "mystery",
     "optimal_discriminator",
     "orthonormal",
+    "overlap",
     "read_from_shapes",
+    "removes",
     "steers",
     "warmer",
     "warmth",
@@ -58,6 +61,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "01.3": frechet,
     "02.1": read_from_shapes,
     "02.2": wrapped,
+    "03.1": overlap,
+    "03.2": removes,
     "08.1": eigenvectors,
     "08.2": steers,
 }

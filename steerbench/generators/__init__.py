@@ -70,7 +70,10 @@ GENERATORS: dict[str, type[Stored]] = {
     "stylegan3": StyleGAN3,
 }
 
-EMBEDDED = {"rooms": "rooms-stylegan2.safetensors"}
+EMBEDDED = {
+    "rooms": "rooms-stylegan2.safetensors",
+    "rooms-watermarked": "rooms-watermarked.safetensors",
+}
 """Name to file under ``assets/``: the generators that come with the package."""
 
 

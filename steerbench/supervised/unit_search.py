@@ -65,8 +65,8 @@ class UnitSearch:
         n_steps: int = 60,
         batch: int = 8,
         pool: int = 128,
-        rate: float = 0.2,
-        penalty: float = 0.02,
+        rate: float = 0.02,
+        penalty: float = 0.1,
         strength: float = 3.0,
         seed: int = 200_000,
     ) -> None:
@@ -172,7 +172,8 @@ class UnitSearch:
     def _found(self, alpha: Tensor, iou: pd.Series, losses: list[float]) -> dict[str, Any]:
         table = pd.DataFrame({"unit": range(len(alpha)), "alpha": alpha.numpy()})
         table["iou"] = table["unit"].map(iou).fillna(0.0)
-        for name, column in (("rank", "alpha"), ("iou_rank", "iou")):
-            table[name] = table[column].rank(ascending=False, method="first").astype(int)
-        ordered = table.sort_values("rank").reset_index(drop=True)
+        table["iou_rank"] = table["iou"].rank(ascending=False, method="first").astype(int)
+        # Of units with the same share the one that overlaps more comes first.
+        ordered = table.sort_values(["alpha", "iou"], ascending=False).reset_index(drop=True)
+        ordered.insert(3, "rank", ordered.index + 1)
         return {"alpha_": alpha, "units_": ordered, "losses_": losses}

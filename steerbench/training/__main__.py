@@ -165,6 +165,34 @@ def segmenter(
 
 
 @app.command()
+def units(
+    study: Annotated[
+        str, typer.Argument(help="units, search, artefacts, watermarks or all")
+    ] = "all",
+    out: Path = Path("steerbench/assets/results"),
+    segmenter: Annotated[str, typer.Option(help="chooses the units")] = "rooms-segmenter",
+    judge: Annotated[str, typer.Option(help="measures what they do")] = "rooms-segmenter-2",
+) -> None:
+    """Measure what units match and do: the tables of chapter 03."""
+    from steerbench.training.unit_results import measure
+
+    measure(out, study, segmenter, judge)
+
+
+@app.command()
+def watermarked(
+    start: Annotated[str, typer.Argument(help="a generator or its file")] = "rooms",
+    out: Path = Path("steerbench/assets/rooms-watermarked.safetensors"),
+    steps: int = 500,
+    seed: int = 0,
+) -> None:
+    """Teach a copy of a generator to stamp half of its pictures."""
+    from steerbench.training.watermarked import train
+
+    typer.echo(f"{train(start, out, steps=steps, seed=seed)} -> {out}")
+
+
+@app.command()
 def segmenter_quality(
     first: Path = Path("steerbench/assets/rooms-segmenter.safetensors"),
     second: Path = Path("steerbench/assets/rooms-segmenter-2.safetensors"),
