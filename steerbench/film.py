@@ -77,7 +77,7 @@ def film(
         SpaceError: The codes belong to another generator, or there is no way to the space.
         FileError: The suffix is another one, or the file cannot be written.
     """
-    target = _target(path)
+    target = target_of(path)
     _check_numbers(steps, frames_per_leg, frames_per_second, size)
     if latents is None or isinstance(latents, int):
         latents = generator.sample(steps, seed=latents or 0)
@@ -86,7 +86,7 @@ def film(
     total = frames_per_leg * (len(stops) - (not loop)) + (not loop)
     frames = _frames(generator, tour(generator, stops, frames_per_leg, loop), side)
     shown = tqdm(frames, total=total, desc=target.name, unit="frame", delay=1.0)
-    _write(target, shown, frames_per_second)
+    write(target, shown, frames_per_second)
     return target
 
 
@@ -129,7 +129,12 @@ def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
     return way * torch.lerp(length_a, length_b, t)
 
 
-def _target(path: str | os.PathLike[str]) -> Path:
+def target_of(path: str | os.PathLike[str]) -> Path:
+    """The path of a film to be.
+
+    Raises:
+        FileError: The suffix is none of a film, or the folder does not exist.
+    """
     target = Path(path).expanduser()
     suffix = target.suffix.lower()
     if suffix not in SUFFIXES:
@@ -194,8 +199,11 @@ def _even(length: float) -> int:
     return 2 * round(length / 2)
 
 
-def _write(target: Path, frames: Any, fps: int) -> None:
-    """Write beside the target and rename: an interrupted film leaves what was there before."""
+def write(target: Path, frames: Any, fps: int) -> None:
+    """Write frames, uint8 ``[H, W, 3]`` with even sides, as a film.
+
+    They go beside the target first: an interrupted film leaves what was there before.
+    """
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix.lower()}")
     try:
         if target.suffix.lower() == ".gif":

@@ -13,6 +13,7 @@ from steerbench.supervised.boundaries import LatentBoundaries
 from steerbench.supervised.dissection import Dissection
 from steerbench.supervised.hyperplane import Boundary, linear_boundary
 from steerbench.supervised.interfacegan import Trained, interpolate, train_boundary
+from steerbench.supervised.labelled import Evidence, LabelledDirection
 from steerbench.supervised.unit_effects import UnitEffects, unit_edit
 from steerbench.supervised.unit_search import UnitSearch
 
@@ -22,6 +23,8 @@ __all__ = [
     "ArtefactUnits",
     "Boundary",
     "Dissection",
+    "Evidence",
+    "LabelledDirection",
     "LatentBoundaries",
     "Trained",
     "UnitEffects",

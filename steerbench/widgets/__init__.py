@@ -9,9 +9,12 @@ mistake is printed: it stands in the component, in red. The pieces that componen
 `Picture` (the picture, and the original under it), `Notice` (what went wrong, or well),
 `History` (undo and redo), `SaveRow` (a recipe or a PNG to a path) and `Scores` (what a predictor
 reads). `Flipbook` leafs through pictures that were drawn before. `UnitHeatmaps` shows what every
-unit of a layer sees, and `UnitPainter` paints with them.
+unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` makes a direction of a person's yes and no, and
+`BoundaryGrid` compares directions on the same pictures.
 """
 
+from steerbench.widgets.boundary_grid import BoundaryGrid
+from steerbench.widgets.direction_labeller import DirectionLabeller
 from steerbench.widgets.flipbook import Flipbook
 from steerbench.widgets.history import History
 from steerbench.widgets.latent_sliders import LatentSliders
@@ -23,6 +26,8 @@ from steerbench.widgets.unit_heatmaps import UnitHeatmaps
 from steerbench.widgets.unit_painter import UnitPainter
 
 __all__ = [
+    "BoundaryGrid",
+    "DirectionLabeller",
     "Flipbook",
     "History",
     "LatentSliders",

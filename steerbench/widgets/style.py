@@ -60,6 +60,7 @@ CSS = """
   content: "original"; position: absolute; left: 8px; bottom: 8px; padding: 1px 8px;
   border-radius: 10px; background: #000a; color: #fff; font-size: 12px;
 }
+.sb-differences:active::after { content: "difference to strength 0" !important; }
 .sb-stage { position: relative; overflow: visible; }
 .sb-stage canvas {
   position: absolute; inset: 0; width: 100%; height: 100%; border-radius: 6px; outline: none;
