@@ -143,7 +143,7 @@ class DirectionLabeller(ipywidgets.VBox):
     def try_it(self) -> LatentSliders | None:
         """Put the direction on sliders under the wall."""
         with self.notice.guard():
-            self.sliders = LatentSliders(self.generator, [self._known()], size=256)
+            self.sliders = LatentSliders(self.generator, [self._known()], size=320)
             self._stage.children = (self.sliders,)
         return self.sliders
 

@@ -54,7 +54,7 @@ def label_four(root: Locator) -> None:
     click(canvas, 3)
     expect(said).to_contain_text("3 yes, 1 no")
     click(canvas, 3)
-    expect(said).to_contain_text(re.compile("right|Not enough evidence"))
+    expect(said).to_contain_text(re.compile("right|Not enough evidence"), timeout=60_000)
 
 
 @pytest.fixture(scope="module")
