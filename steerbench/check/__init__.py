@@ -25,8 +25,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from steerbench.check.boundaries import brings, counterfactual
 from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
 from steerbench.check.dissection import overlap, removes
+from steerbench.check.entanglement import projected, without
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
@@ -38,6 +40,8 @@ __all__ = [
     "Verdict",
     "brighter",
     "brightness",
+    "brings",
+    "counterfactual",
     "covers",
     "eigenvectors",
     "exercise",
@@ -46,11 +50,13 @@ __all__ = [
     "optimal_discriminator",
     "orthonormal",
     "overlap",
+    "projected",
     "read_from_shapes",
     "removes",
     "steers",
     "warmer",
     "warmth",
+    "without",
     "wrapped",
 ]
 
@@ -63,6 +69,10 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "02.2": wrapped,
     "03.1": overlap,
     "03.2": removes,
+    "04.1": counterfactual,
+    "04.2": brings,
+    "05.1": projected,
+    "05.2": without,
     "08.1": eigenvectors,
     "08.2": steers,
 }

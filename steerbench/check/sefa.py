@@ -128,7 +128,7 @@ def steers(
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
-    oracle = predictor if predictor is not None else _second_oracle()
+    oracle = predictor if predictor is not None else second_oracle()
     if factor not in oracle.names:
         raise NotFoundError(unknown("factor", factor, oracle.names))
     column = list(oracle.names).index(factor)
@@ -140,7 +140,7 @@ def steers(
         return float((after - before).mean()) / 2
 
     found = change(direction)
-    chance = max(abs(change(other)) for other in _random_like(direction, generator, 19))
+    chance = max(abs(change(other)) for other in random_like(direction, generator, 19))
     compared = (
         f"one standard deviation along {direction.name!r} changes {factor!r} by {found:+.3g}; the "
         f"strongest of 19 random directions by {chance:.3g}."
@@ -150,13 +150,14 @@ def steers(
     return Verdict(False, found, f"Not yet: {compared}")
 
 
-def _second_oracle() -> Predictor:
+def second_oracle() -> Predictor:
+    """The network that judges."""
     from steerbench.predictors import predictor
 
     return predictor(SECOND_ORACLE)
 
 
-def _random_like(direction: Direction, generator: Generator, count: int) -> list[Direction]:
+def random_like(direction: Direction, generator: Generator, count: int) -> list[Direction]:
     """Random directions of the same space, scale law and layers."""
     random = np.random.RandomState(FRESH_SEED)
     vectors = torch.from_numpy(random.randn(count, *direction.vector.shape))

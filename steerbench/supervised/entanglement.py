@@ -27,7 +27,7 @@ Synthesis" (2020, arXiv 1911.09267).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -171,6 +171,55 @@ def rescore(
         changes.append((read(codes + step * direction) - read(codes - step * direction)) / 2)
     spread = read(generator.sample(n, seed=seed)).std(0)
     return Rescoring(names, reader.names, torch.stack(changes), spread)
+
+
+def free(
+    direction: Direction,
+    on: Sequence[Direction],
+    found: Rescoring,
+    generator: Generator,
+) -> Direction:
+    """The direction minus as much of others as undoes what it was measured to do to them.
+
+    Projection (:meth:`Direction.condition`) makes normals orthogonal, which is all that can be done
+    without looking, and takes out too much or too little where the picture answers otherwise. With
+    the re-scoring matrix M at hand, steps beta of the conditions are taken back, such that to first
+    order no condition changes::
+
+        sum over j of beta_j M[j, i] = M[direction, i]   for every condition i
+
+    Args:
+        direction: What to free.
+        on: The conditions, named after the attributes that they stand for.
+        found: Of :func:`rescore`, with all these directions in it, in small steps (0.5): a score
+            that saturates understates what a long step of a condition does. Judge the result with
+            another predictor and on other pictures.
+        generator: Says how far one step of the result goes.
+
+    Raises:
+        SteerbenchError: The conditions' own edits do not tell their attributes apart.
+        NotFoundError: The matrix lacks one of them.
+    """
+    names = [other.name for other in on]
+    # NotFoundError with the closest names, before pandas would say KeyError.
+    for name in (direction.name, *names):
+        for attribute in names:
+            found._of(name, attribute)
+    matrix = found.table.loc[names, names].to_numpy().T
+    if np.linalg.cond(matrix) > 1e6:
+        raise SteerbenchError(
+            f"Edits along {names} do not tell these attributes apart, so there is nothing to take "
+            "back. Condition by projection: direction.condition(on=[...])."
+        )
+    steps = np.linalg.solve(matrix, found.table.loc[direction.name, names].to_numpy())
+    vector = direction.scale * direction.vector
+    for step, other in zip(steps, on):
+        direction.cosine(other)  # raises where the spaces differ
+        vector = vector - float(step) * other.scale * other.vector
+    unit = vector / vector.norm()
+    name = f"{direction.name} free of {' and '.join(names)}"
+    scale = generator.prior_std(direction.space, unit)
+    return replace(direction, vector=unit, scale=scale, name=name)
 
 
 def layer_effects(

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 import steerbench as sb
-from steerbench.supervised.entanglement import correlations, cosines, layer_effects, rescore, scores
+from steerbench.supervised.entanglement import (
+    correlations,
+    cosines,
+    free,
+    layer_effects,
+    rescore,
+    scores,
+)
 from tests.conftest import make_toy
 from tests.contracts.test_supervised import SCALE, planted, reading
 
@@ -38,6 +45,27 @@ def test_conditioning_takes_the_leakage_out():
     assert abs(found.leakage("a", "a", "b")["mean"]) < 1e-3
     assert found.effect("a", "a")["low"] > 0.99 * SCALE
     assert cosines([freed, second]).loc["a", "b"] == pytest.approx(0, abs=1e-12)
+
+
+def test_freeing_takes_back_what_was_measured_where_angles_mislead():
+    """Boundaries at right angles, whose edits overlap all the same."""
+    generator, normals = planted()
+    first = sb.Direction("a", "z", normals[0] + 0.5 * normals[1])
+    second = sb.Direction("b", "z", normals[1] - 0.5 * normals[0])
+    assert first.cosine(second) == pytest.approx(0, abs=1e-6)
+    assert first.condition(on=[second]).cosine(first) == pytest.approx(1)
+    found = rescore([first, second], generator, reading(), n=16)
+    freed = free(first, [second], found, generator)
+    assert freed.name == "a free of b"
+    assert abs(float(freed.vector.flatten() @ normals[0].double())) == pytest.approx(1, abs=1e-4)
+    after = rescore([freed.named("a")], generator, reading(), n=16)
+    assert abs(after.leakage("a", "a", "b")["mean"]) < 1e-3
+    with pytest.raises(sb.errors.NotFoundError):
+        free(first, [second.named("x")], found, generator)
+    useless = sb.Direction("c", "z", normals[3])
+    blind = rescore([first, useless], generator, reading(), n=16)
+    with pytest.raises(sb.errors.SteerbenchError, match="tell these attributes apart"):
+        free(first, [useless], blind, generator)
 
 
 def test_intervals_hold_the_mean():
