@@ -63,7 +63,7 @@ def without(
     generator: Generator,
     predictor: Predictor | None = None,
     n: int = 96,
-    limit: float = 0.35,
+    limit: float = 0.4,
 ) -> Verdict:
     """Whether a direction brings one attribute without another, read by the second oracle.
 
