@@ -69,7 +69,8 @@ def sensitivity(
         if attribute not in names:
             raise NotFoundError(unknown("attribute", attribute, names))
     columns = [names.index(attribute) for attribute in attributes]
-    total = 0.0
+    size = generator.spaces[space].shape
+    total = torch.zeros(len(columns), *size, dtype=torch.float64).flatten(1)
     for start in range(0, n, batch):
         count = min(batch, n - start)
         codes = generator.sample(count, seed=seed + start, space=space).requires_grad_()
@@ -83,10 +84,10 @@ def sensitivity(
             torch.autograd.grad(scores[:, column].sum(), codes.data, retain_graph=True)[0]
             for column in columns
         ]
-        total = total + torch.stack(slopes).double().sum(1).flatten(1)
+        total += torch.stack(slopes).double().sum(1).flatten(1).cpu()
     std = generator.spaces[space].std
     scale = torch.ones(1) if std is None else std
-    return total / n * scale.double().flatten()
+    return total / n * scale.double().flatten().cpu()
 
 
 def select_channels(
