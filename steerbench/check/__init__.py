@@ -29,6 +29,7 @@ from steerbench.check.boundaries import brings, counterfactual
 from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
 from steerbench.check.dissection import overlap, removes
 from steerbench.check.entanglement import projected, without
+from steerbench.check.labelling import few_labels, interval
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
@@ -45,7 +46,9 @@ __all__ = [
     "covers",
     "eigenvectors",
     "exercise",
+    "few_labels",
     "frechet",
+    "interval",
     "mystery",
     "optimal_discriminator",
     "orthonormal",
@@ -73,6 +76,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "04.2": brings,
     "05.1": projected,
     "05.2": without,
+    "06.1": few_labels,
+    "06.2": interval,
     "08.1": eigenvectors,
     "08.2": steers,
 }

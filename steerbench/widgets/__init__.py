@@ -9,8 +9,8 @@ mistake is printed: it stands in the component, in red. The pieces that componen
 `Picture` (the picture, and the original under it), `Notice` (what went wrong, or well),
 `History` (undo and redo), `SaveRow` (a recipe or a PNG to a path) and `Scores` (what a predictor
 reads). `Flipbook` leafs through pictures that were drawn before. `UnitHeatmaps` shows what every
-unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` makes a direction of a person's yes and no, and
-`BoundaryGrid` compares directions on the same pictures.
+unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` makes a direction of a
+person's yes and no, and `BoundaryGrid` compares directions on the same pictures.
 """
 
 from steerbench.widgets.boundary_grid import BoundaryGrid
