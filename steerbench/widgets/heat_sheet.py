@@ -11,6 +11,7 @@ from dark (0 or less) to bright (its level and more).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +29,9 @@ MATCHES = 0.04
 NOTHING = "no concept"
 TILES = (48, 40, 32, 24, 16)
 """Sides of a tile, in pixels; the first that leaves the sheet lower than `HIGH`."""
-HIGH, GAP, HEADING = 560, 2, 20
+HIGH, GAP, BETWEEN = 560, 2, 10
+HEADING, LETTER = 20, 7
+"""The height of a heading, and the width of a letter in it, about."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,14 @@ class Sheet:
         width, height: The sheet's.
         tile: The side of a tile.
         place: The upper left corner of each unit's tile, x and y.
-        headings: Texts with the y of their middle.
+        headings: Texts, each with its x and the y of its middle.
     """
 
     width: int
     height: int
     tile: int
     place: dict[int, tuple[int, int]]
-    headings: tuple[tuple[str, int], ...]
+    headings: tuple[tuple[str, int, int], ...]
 
     @classmethod
     def of(cls, groups: Groups, width: int) -> Sheet:
@@ -59,16 +62,23 @@ class Sheet:
 
     @classmethod
     def _with_tiles(cls, groups: Groups, width: int, tile: int) -> Sheet:
-        place, headings, y, step = {}, [], 0, tile + GAP
-        columns = max(1, (width + GAP) // step)
+        place, headings, step = {}, [], tile + GAP
+        most = max(1, (width + GAP) // step)
+        x = top = low = 0  # the next block's corner, and the lowest point of its shelf
         for name, units in groups:
-            if name:
-                headings.append((f"{name} ({len(units)})", y + HEADING // 2))
-                y += HEADING
+            text = f"{name} ({len(units)})" if name else ""
+            columns = min(len(units), most)
+            block = max(columns * step, LETTER * len(text))
+            if x and x + block - GAP > width:
+                x, top = 0, low
+            y = top + (HEADING if text else 0)
+            if text:
+                headings.append((text, x, top + HEADING // 2))
             for i, unit in enumerate(units):
-                place[unit] = (i % columns * step, y + i // columns * step)
-            y += -(-len(units) // columns) * step
-        return cls(width, y, tile, place, tuple(headings))
+                place[unit] = (x + i % columns * step, y + i // columns * step)
+            low = max(low, y + math.ceil(len(units) / columns) * step)
+            x += block + BETWEEN
+        return cls(width, low, tile, place, tuple(headings))
 
     def unit_at(self, x: float, y: float) -> int | None:
         """The unit whose tile holds a point; None between and beside them."""

@@ -318,8 +318,8 @@ class UnitHeatmaps(ipywidgets.VBox):
             tiles.clear()
             tiles.put_image_data(picture)
             tiles.fill_style, tiles.font, tiles.text_baseline = "#888", "12px sans-serif", "middle"
-            for text, y in self.sheet.headings:
-                tiles.fill_text(text, 0, y)
+            for text, x, y in self.sheet.headings:
+                tiles.fill_text(text, x, y)
         self._draw_marks()
 
     def _draw_marks(self) -> None:

@@ -1,4 +1,4 @@
-"""`LatentSliders` as a person finds it on a page: look at pixels, drag, press, hold."""
+"""A component as a person finds it on a page: look at pixels, drag, press, hold, paint."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ PIXELS = """img => {
   return canvas.toDataURL('image/png').split(',')[1];
 }"""
 
+DRAWN = """canvas => {
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  return data.some(value => value) ? canvas.toDataURL('image/png').split(',')[1] : null;
+}"""
+
 # An answer can make the page send what it held back, so the quiet must last a few frames.
 SETTLED = """async () => {
   for (let i = 0; i < 5; i++) {
@@ -29,13 +34,13 @@ SETTLED = """async () => {
 
 
 class Panel:
-    """The first `LatentSliders` on a page."""
+    """One of the components on a page, the first if nothing else is said."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, index: int = 0) -> None:
         self.page = page
-        self.root = page.locator(".sb-panel").first
-        self.shown = self.root.locator("img.sb-shown")
-        self.original = self.root.locator("img.sb-original")
+        self.root = page.locator(".sb-panel").nth(index)
+        self.shown = self.root.locator("img.sb-shown").first
+        self.original = self.root.locator("img.sb-original").first
         self.first: np.ndarray = np.zeros(0)
         self.rows = self.root.locator(".sb-row:has(.sb-name)")
 
@@ -52,6 +57,18 @@ class Panel:
         picture = Image.open(io.BytesIO(base64.b64decode(code)))
         return np.asarray(picture.convert("RGB"))
 
+    def drawing(self) -> np.ndarray:
+        """uint8 ``[H, W, 4]`` of the panel's canvas, as soon as anything is drawn there."""
+        handle = self.root.locator("canvas").element_handle()
+        code = self.page.wait_for_function(DRAWN, arg=handle).json_value()
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))).convert("RGBA"))
+
+    def on_canvas(self, x: float, y: float, width: float, height: float) -> tuple[float, float]:
+        """The place on the page of a point of the canvas, which is ``width`` by ``height``."""
+        box = self.root.locator("canvas").bounding_box()
+        assert box is not None
+        return box["x"] + x / width * box["width"], box["y"] + y / height * box["height"]
+
     def settle(self) -> None:
         """In JupyterLab: wait until the kernel has answered everything that the page sent."""
         self.page.wait_for_function(SETTLED)
@@ -62,9 +79,13 @@ class Panel:
             lambda now: not np.array_equal(now, before), "The picture stays as it is"
         )
 
-    def becomes(self, expected: np.ndarray) -> None:
-        """Wait until the browser shows exactly these pixels."""
-        self._until(lambda now: np.array_equal(now, expected), "The picture does not come back")
+    def becomes(self, expected: np.ndarray, levels: float = 0.0) -> np.ndarray:
+        """Wait until the browser shows these pixels, exactly or on average that close; these."""
+
+        def close(now: np.ndarray) -> bool:
+            return bool(np.abs(now.astype(int) - expected).mean() <= levels)
+
+        return self._until(close, "The picture does not become what it should")
 
     def _until(self, holds: Callable[[np.ndarray], bool], reason: str) -> np.ndarray:
         """Look again at every change of the picture's address, which every picture has anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,12 +45,17 @@ def test_units_stand_by_concept_and_iou_and_all_are_there(maps) -> None:
     assert groups[2] == ("no concept", (3, 4, 5, 6, 8, 9, 10, 11))
     assert best.loc[5, "concept"] == "rug"
     assert list(maps.sheet.place) == [1, 0, 7, 2, 3, 4, 5, 6, 8, 9, 10, 11]
-    assert [text for text, _ in maps.sheet.headings] == ["lamp (3)", "bed (1)", "no concept (8)"]
+    assert [text for text, _, _ in maps.sheet.headings] == ["lamp (3)", "bed (1)", "no concept (8)"]
 
 
-@pytest.mark.parametrize("count", [1, 12, 128, 512, 1024])
+@pytest.mark.parametrize("count", [13, 64, 128, 512, 1024])
 def test_tiles_never_overlap_and_each_is_found_under_the_mouse(count) -> None:
-    groups = [("a", tuple(range(count // 3))), ("b", tuple(range(count // 3, count)))]
+    ends = [0, 1, 3, 4, count // 3, count]
+    groups = [
+        (f"concept {a}", tuple(range(min(a, count), min(b, count))))
+        for a, b in itertools.pairwise(ends)
+        if a < min(b, count)
+    ]
     sheet = Sheet.of(groups, width=590)
     taken = np.zeros((sheet.height, sheet.width), int)
     for unit, (x, y) in sheet.place.items():
