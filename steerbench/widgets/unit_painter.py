@@ -115,7 +115,7 @@ class UnitPainter(ipywidgets.VBox):
         self.history = History(Painting(seed))
         self._base: tuple[int, Latent] | None = None
         self._picture = Picture(size)
-        self._shape = tuple(self.renderer.render(self._start()).shape[-2:])
+        self._shape = tuple(self.renderer.render(self._start(seed)).shape[-2:])
         self._scale = min(1.0, LARGEST_MASK / max(self._shape))
         height, width = (max(1, round(side * self._scale)) for side in self._shape)
         self._canvas = ipycanvas.Canvas(width=width, height=height)
@@ -352,7 +352,8 @@ class UnitPainter(ipywidgets.VBox):
         and the last one to leave is of the newest painting, whichever thread drew it.
         """
         with self.notice.guard(), self.renderer.lock:
-            start, painting = self._start(), self.history.present
+            painting = self.history.present  # read once: another thread may paint meanwhile
+            start = self._start(painting.seed)
             self._tools.undo.disabled = not self.history.can_undo
             self._tools.redo.disabled = not self.history.can_redo
             self._picture.show(self.renderer.render(start, painting.edits(self.units)))
@@ -365,9 +366,8 @@ class UnitPainter(ipywidgets.VBox):
             self._canvas.clear()
             self._canvas.put_image_data(sheet)
 
-    def _start(self) -> Latent:
+    def _start(self, seed: int) -> Latent:
         """The latent in the space that pictures are made from, kept while the seed stays."""
-        seed = self.history.present.seed
         if self._base is None or self._base[0] != seed:
             start = self.generator.sample(1, seed=seed)
             recipe = Recipe.of(self.generator, start, truncation=self.truncation)

@@ -16,6 +16,8 @@ from torch import nn
 from steerbench.errors import LayerError, NotFoundError, ShapeError, SteerbenchError
 from steerbench.generators import wrap
 from steerbench.image import to_uint8
+from steerbench.predictors import predictor
+from steerbench.supervised import Dissection
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
 from steerbench.widgets.newest import Newest
@@ -273,6 +275,17 @@ def test_a_picture_that_cannot_be_drawn_is_an_error_and_the_paint_stays(painter)
     painter._show()
     assert painter.error == ""
     assert painter.picture != shown
+
+
+def test_a_fitted_dissection(toy_generator) -> None:
+    brightness = predictor(lambda images: (images.mean(1) > 0).long(), ["dark", "bright"])
+    dissection = Dissection(brightness, layer="b16.conv0", n_samples=4)
+    with pytest.raises(SteerbenchError, match="call fit"):
+        UnitPainter(toy_generator, dissection)
+    painter = UnitPainter(toy_generator, dissection.fit(toy_generator), concept="bright")
+    best = dissection.best("bright", n=1).iloc[0]
+    assert painter.units["bright"].units[0] == best["unit"]
+    assert painter.units["bright"].levels[0] == best["threshold"]
 
 
 def test_a_dissection_its_table_and_a_mapping(toy_generator) -> None:
