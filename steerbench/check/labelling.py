@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from steerbench.check.sefa import steers
+from steerbench.check.sefa import beats
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.supervised.labelled import LabelledDirection
 from steerbench.types import Direction, Generator, Predictor
 
 MOST_LABELS = 40
@@ -25,7 +26,8 @@ def few_labels(
     """Whether a direction made of at most forty labels moves a factor further than chance.
 
     The labels are counted in the direction's provenance; whether it moves the factor, the second
-    oracle says on pictures that nobody labelled.
+    oracle says on pictures that nobody labelled. Chance is what the same pictures give when their
+    labels are shuffled: the answer must beat the strongest of nineteen.
 
     Args:
         direction: The answer, ``LabelledDirection(...).fit(G).direction_``.
@@ -42,9 +44,21 @@ def few_labels(
             f"{count} labels stand behind this direction; make one of 1 to {MOST_LABELS} with "
             "sb.LabelledDirection.",
         )
-    silent: Callable[..., Verdict] = steers.__wrapped__  # type: ignore[attr-defined]
-    verdict = silent(direction, factor, generator, predictor)
+    others = _shuffled(labels, direction.space, generator)
+    verdict = beats(direction, others, factor, generator, predictor)
     return Verdict(verdict.ok, verdict.measured, f"{count} labels. {verdict.says}")
+
+
+def _shuffled(labels: dict[str, list[int]], space: str, generator: Generator) -> list[Direction]:
+    """Directions of the same pictures whose labels mean nothing."""
+    random = np.random.default_rng(FRESH_SEED)
+    seeds = [*labels["yes"], *labels["no"]]
+    answers = np.arange(len(seeds)) < len(labels["yes"])
+    found = []
+    for _ in range(19):
+        given = {seed: bool(has) for seed, has in zip(seeds, random.permutation(answers))}
+        found.append(LabelledDirection(given, space).fit(generator).direction_)
+    return found
 
 
 @spoken

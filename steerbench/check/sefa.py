@@ -128,6 +128,22 @@ def steers(
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
+    return beats(direction, random_like(direction, generator, 19), factor, generator, predictor, n)
+
+
+def beats(
+    direction: Direction,
+    others: list[Direction],
+    factor: str,
+    generator: Generator,
+    predictor: Predictor | None = None,
+    n: int = 16,
+) -> Verdict:
+    """Whether a direction moves a factor further than every one of the random ``others``.
+
+    Raises:
+        NotFoundError: The oracle reads no such factor.
+    """
     oracle = predictor if predictor is not None else second_oracle()
     if factor not in oracle.names:
         raise NotFoundError(unknown("factor", factor, oracle.names))
@@ -140,10 +156,10 @@ def steers(
         return float((after - before).mean()) / 2
 
     found = change(direction)
-    chance = max(abs(change(other)) for other in random_like(direction, generator, 19))
+    chance = max(abs(change(other)) for other in others)
     compared = (
         f"one standard deviation along {direction.name!r} changes {factor!r} by {found:+.3g}; the "
-        f"strongest of 19 random directions by {chance:.3g}."
+        f"strongest of {len(others)} random directions by {chance:.3g}."
     )
     if abs(found) > chance:
         return Verdict(True, found, f"Yes: {compared}")
