@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.svm import SVC
 
@@ -38,6 +38,8 @@ def test_it_is_the_optimum_that_scikit_learn_finds(n, dim, noise, shift, c, seed
     ours = solve(codes, labels, c)
     theirs = SVC(kernel="linear", C=c, tol=1e-6).fit(codes, labels)
     norm = np.linalg.norm(theirs.coef_)
+    # One sample inside the hull of the others has no plane: the best w is 0, in any direction.
+    assume(norm > 0.05)
     assert ours.normal.numpy() @ theirs.coef_[0] / norm > 0.9999
     assert ours.slack == pytest.approx(1 / norm, rel=2e-3)
 
