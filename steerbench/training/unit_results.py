@@ -70,9 +70,9 @@ def search(out: Path, segmenter: str, judge: str) -> None:
 def artefacts(out: Path, segmenter: str, judge: str) -> None:
     """Whether the generator is better without some units."""
     rooms = load("rooms")
-    real = world("rooms").sample(1200, seed=HELD_OUT_SEED, resolution=rooms.resolution).images
+    real = world("rooms").sample(800, seed=HELD_OUT_SEED, resolution=rooms.resolution).images
     features = oracle("rooms-attributes-2").features
-    study = ArtefactUnits(features, LAYER, n_units=8, n_samples=160, n_fresh=600)
+    study = ArtefactUnits(features, LAYER, n_units=8, n_samples=64, n_fresh=400)
     _write(study.fit(rooms, real).quality_, out / "03-artefacts.csv")
 
 
