@@ -79,6 +79,19 @@ def test_thresholds_are_the_exact_quantile_and_top_pictures_the_right_ones(disse
         assert list(rows["seed"]) == peaks[:, unit].argsort(descending=True)[:3].tolist()
 
 
+def test_a_small_sketch_keeps_to_its_error_and_its_size(dissector: type, tmp_path) -> None:
+    generator, sizes = make_toy(), []
+    for n in (20, 80):
+        path = tmp_path / f"{n}.safetensors"
+        found = make(dissector, n_samples=n, quantile=0.9, capacity=128).fit(generator, state=path)
+        a = generator.capture(generator.sample(n), [LAYER])[LAYER].movedim(1, 0).flatten(1)
+        rank = (a.double() <= found.thresholds_[:, None]).double().mean(1)
+        assert 0 < found.rank_error_ < 0.06
+        assert ((rank - 0.9).abs() <= found.rank_error_ + 1 / a.shape[1]).all()
+        sizes.append(path.stat().st_size)
+    assert sizes[1] < 1.5 * sizes[0]
+
+
 def test_it_is_deterministic_and_any_batch_gives_the_same(dissector: type) -> None:
     one, two, three = (make(dissector, batch=n).fit(make_toy()).units_ for n in (3, 3, 10))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
