@@ -6,6 +6,10 @@
 >>> oracle.predict(rooms.images).shape, len(oracle.names)
 (torch.Size([2, 40]), 40)
 
+>>> segmenter = sb.predictor("rooms-segmenter")
+>>> segmenter.predict(rooms.images).shape, segmenter.areas(rooms.images).shape
+(torch.Size([2, 64, 64]), torch.Size([2, 21]))
+
 Any other model becomes one by stating what its scores are called and what it wants to see:
 
 >>> brightness = sb.predictor(lambda x: x.mean((1, 2, 3)), names=["brightness"])
@@ -15,7 +19,12 @@ tensor([[1.],
 
 So do classifiers of torchvision, timm and Hugging Face, with the ``resolution`` and ``normalise``
 that they were trained with; an estimator of scikit-learn that reads features of pictures; and any
-segmenter (what a model may return: :mod:`steerbench.predictors.base`).
+segmenter (what a model may return: :mod:`steerbench.predictors.base`). Where scores of whole
+pictures are wanted, a function takes them from a segmenter:
+
+>>> greenery = lambda x: segmenter.areas(x)[:, segmenter.names.index("plant")]
+>>> sb.predictor(greenery, names=["plant"], units="share of pixels").predict(rooms.images).shape
+torch.Size([2, 1])
 """
 
 from __future__ import annotations
@@ -63,6 +72,8 @@ PREDICTORS: dict[str, type[StoredPredictor]] = {
 EMBEDDED = {
     "rooms-attributes": "rooms-attributes.safetensors",
     "rooms-attributes-2": "rooms-attributes-2.safetensors",
+    "rooms-segmenter": "rooms-segmenter.safetensors",
+    "rooms-segmenter-2": "rooms-segmenter-2.safetensors",
 }
 """Name to file under ``assets/``: the predictors that come with the package.
 

@@ -4,13 +4,13 @@ A predictor takes any pictures in steerbench's convention, ``[N, C, H, W]`` nomi
 and does what its model needs: clamp, resize, grey or RGB, normalise, change the dtype. Whatever the
 model returns is checked before anybody computes with it:
 
-=========================================  ==================================================
-a model that returns                       predicts
-=========================================  ==================================================
-``[n, K]``, with one name also ``[n]``     scores ``[N, K]`` float32
-``[n, K, h, w]``, scores of every pixel    labels ``[N, H, W]`` int64, the class of the largest
-``[n, h, w]`` integers                     labels ``[N, H, W]`` int64
-=========================================  ==================================================
+==========================================  ==================================================
+a model that returns                        predicts
+==========================================  ==================================================
+``[n, K]``, with one name also ``[n]``      scores ``[N, K]`` float32
+``[n, K, h, w]``, scores of every pixel     labels ``[N, H, W]`` int64, the class of the largest
+``[n, h, w]`` or ``[n, 1, h, w]`` integers  labels ``[N, H, W]`` int64
+==========================================  ==================================================
 
 Label maps have the size of the pictures whatever the size at which the model works: scores are
 resized before the largest is taken, labels take the nearest. Tensors and arrays are read alike,
@@ -180,6 +180,8 @@ class BasePredictor:
     def _checked(self, given: Any, n: int, size: Sequence[int]) -> Tensor:
         """What a model gave for ``n`` pictures of this size, as scores or labels."""
         scores = self._tensor(given, n)
+        if scores.ndim == 4 and scores.shape[1] == 1 and not scores.is_floating_point():
+            scores = scores[:, 0]
         shape, names = tuple(scores.shape), len(self.names)
         if shape == (n,) and names == 1:
             return scores.float()[:, None]

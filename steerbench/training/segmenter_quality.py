@@ -19,11 +19,11 @@ from __future__ import annotations
 import colorsys
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -36,13 +36,14 @@ from steerbench.predictors import (
     oracle,
     predictor,
 )
-from steerbench.stats import IoU
 from steerbench.training import pictures as cache
 from steerbench.training.cards import card
 from steerbench.training.quality import generated, rendered
-from steerbench.training.shared import check_held_out
+from steerbench.training.shared import check_held_out, watermark
 
 BATCH = 64
+STAMPED = 10
+"""Every how many-th held-out render carries a watermark, which the default world never shows."""
 LEAST_SHARE = 0.01
 """Classes that cover less of the pixels do not enter the mean: a few pixels decide their IoU."""
 THINGS = {
@@ -57,29 +58,24 @@ THINGS = {
 LEAST_PIXELS = 12
 """From how many of 64x64 pixels on a thing counts as found."""
 
-Draw = Callable[[int, int], Tensor]
+
+def crossed(first: Tensor, second: Tensor, classes: int) -> Tensor:
+    """How many pixels have each pair of labels of two labellings, ``[classes, classes]``."""
+    return (first * classes + second).flatten().bincount(minlength=classes**2).view(classes, -1)
 
 
-def overlap(pairs: Iterable[tuple[Tensor, Tensor]], classes: int) -> IoU:
-    """Counts of two labellings ``[N, H, W]`` of the same pixels, the first one the truth."""
-    counts = IoU()
-    for first, second in pairs:
-        counts.add(*(F.one_hot(labels.flatten(), classes) for labels in (first, second)))
-    return counts
-
-
-def summary(counts: IoU) -> dict[str, Any]:
-    """Of :func:`overlap`: the share of equal pixels, and the IoU of every class and on average.
+def summary(cells: Tensor) -> dict[str, Any]:
+    """Of :func:`crossed` (or a sum of such): how well the second labelling meets the first.
 
     Returns:
-        ``accuracy``; ``mean_iou`` over the classes above :data:`LEAST_SHARE`; ``shares`` and
-        ``iou``, a list each (None where neither labelling has the class).
+        ``accuracy``, the share of equal pixels; ``mean_iou`` over the classes of the first above
+        :data:`LEAST_SHARE`; ``shares`` and ``iou``, a list each (None where neither has the class).
     """
-    cells, union = counts.intersection, counts.union.diagonal()
-    shares = cells.sum(1) / cells.sum()
-    iou = cells.diagonal() / union.clamp(min=1)
+    cells, same = cells.double(), cells.diagonal().double()
+    shares, union = cells.sum(1) / cells.sum(), cells.sum(0) + cells.sum(1) - same
+    iou = same / union.clamp(min=1)
     return {
-        "accuracy": round(float(cells.diagonal().sum() / cells.sum()), 4),
+        "accuracy": round(float(same.sum() / cells.sum()), 4),
         "mean_iou": round(float(iou[shares > LEAST_SHARE].mean()), 4),
         "shares": [round(share, 4) for share in shares.tolist()],
         "iou": [round(v, 4) if u else None for v, u in zip(iou.tolist(), union.tolist())],
@@ -87,43 +83,58 @@ def summary(counts: IoU) -> dict[str, Any]:
 
 
 def against_truth(segmenter: SegmentationPredictor, pictures: cache.Pictures) -> dict[str, Any]:
-    """:func:`summary` of a segmenter on a cache with masks."""
+    """:func:`summary` of a segmenter on a cache with masks, every tenth picture stamped."""
+    mark = watermark(pictures.pixels[0].shape[-1])
+    mark_class, classes = segmenter.names.index("watermark"), len(segmenter.names)
+    cells = torch.zeros(classes, classes, dtype=torch.int64)
+    for indices in _batches(len(pictures), f"{segmenter.name}, held out"):
+        images, masks = pictures.images(indices.numpy()), pictures.labels(indices.numpy())
+        stamped = indices % STAMPED == 0
+        images[stamped] = mark.on(images[stamped])
+        masks[stamped] = torch.where(mark.ink, mark_class, masks[stamped])
+        cells += crossed(masks, segmenter.predict(images), classes)
+    return summary(cells)
 
-    def pairs() -> Iterable[tuple[Tensor, Tensor]]:
-        for indices in _batches(len(pictures), f"{segmenter.name}, held out"):
-            rows = indices.numpy()
-            yield pictures.labels(rows), segmenter.predict(pictures.images(rows))
 
-    return summary(overlap(pairs(), len(segmenter.names)))
+@dataclass
+class Testimony:
+    """What all saw in the same pictures: labels ``[N, H, W]`` of each segmenter, and an oracle."""
 
+    labels: list[Tensor]
+    present: dict[str, Tensor]
 
-def against_each_other(
-    segmenters: Sequence[SegmentationPredictor], draw: Draw, n: int
-) -> dict[str, Any]:
-    """:func:`summary` of two segmenters on ``n`` pictures, ``draw(first, count)`` at a time."""
-    first, second = segmenters
-
-    def pairs() -> Iterable[tuple[Tensor, Tensor]]:
-        for indices in _batches(n, "one another"):
+    @classmethod
+    def of(
+        cls,
+        segmenters: Sequence[SegmentationPredictor],
+        witness: AttributePredictor,
+        draw: Callable[[int, int], Tensor],
+        n: int,
+        what: str,
+    ) -> Testimony:
+        """Show ``n`` pictures to all, ``draw(first, count)`` at a time."""
+        seen = []
+        for indices in _batches(n, what):
             images = draw(int(indices[0]), len(indices))
-            yield first.predict(images), second.predict(images)
+            labels = [segmenter.predict(images) for segmenter in segmenters]
+            seen.append((*labels, witness.predict(images)))
+        *labels, scores = (torch.cat(parts) for parts in zip(*seen))
+        return cls(labels, dict(zip(witness.names, scores.T > 0.5)))
 
-    return summary(overlap(pairs(), len(first.names)))
+    def agreement(self, names: Sequence[str]) -> dict[str, Any]:
+        """:func:`summary` of the first two segmenters against each other."""
+        first, second = self.labels
+        return summary(crossed(first, second, len(names)))
 
-
-def against_oracle(
-    segmenter: SegmentationPredictor, witness: AttributePredictor, draw: Draw, n: int
-) -> dict[str, float]:
-    """In which share of ``n`` pictures both agree whether a thing is there, for each thing."""
-    agreed = {thing: 0 for thing in THINGS}
-    for indices in _batches(n, segmenter.name):
-        images = draw(int(indices[0]), len(indices))
-        areas = dict(zip(segmenter.names, segmenter.areas(images).T))
-        scores = dict(zip(witness.names, witness.predict(images).T))
+    def with_oracle(self, which: int, names: Sequence[str]) -> dict[str, float]:
+        """In which share of the pictures a segmenter and the oracle agree that a thing is there."""
+        labels, rates = self.labels[which].flatten(1), {}
+        least = LEAST_PIXELS / 64**2 * labels.shape[1]
         for thing, classes in THINGS.items():
-            found = sum(areas[name] for name in classes) >= LEAST_PIXELS / 64**2
-            agreed[thing] += int((found == (scores[thing] > 0.5)).sum())
-    return {thing: round(count / n, 4) for thing, count in agreed.items()}
+            shows = torch.isin(labels, torch.tensor([names.index(name) for name in classes]))
+            agreed = (shows.sum(1) >= least) == self.present[thing]
+            rates[thing] = round(float(agreed.float().mean()), 4)
+        return rates
 
 
 def _batches(n: int, what: str) -> Iterable[Tensor]:
@@ -170,23 +181,22 @@ def run(
             f"{held_out} holds {len(pictures)} pictures, {n} are wanted; lower n."
         )
     segmenters, witness = [segmenter_of(path) for path in paths], oracle(judge)
-    source = load(generator)
+    source, names = load(generator), segmenters[0].names
     draws = {"rendered": rendered(pictures), "generated": generated(source)}
-    together = {kind: against_each_other(segmenters, draw, n) for kind, draw in draws.items()}
+    heard = {kind: Testimony.of(segmenters, witness, d, n, kind) for kind, d in draws.items()}
+    common = {
+        "held_out": f"{len(pictures):,} renders of the world rooms, seeds from "
+        f"{cache.HELD_OUT_SEED}; every tenth one stamped with a watermark",
+        "generator": f"{source.name}, fingerprint `{source.fingerprint}`",
+        "judge": judge,
+        "n": n,
+        "each_other": {kind: seen.agreement(names) for kind, seen in heard.items()},
+        "note": note,
+    }
     results = []
-    for path, segmenter in zip(paths, segmenters):
-        witnessed = {kind: against_oracle(segmenter, witness, d, n) for kind, d in draws.items()}
-        result = {
-            "held_out": f"{len(pictures):,} renders of the world rooms, seeds from "
-            f"{cache.HELD_OUT_SEED}",
-            "generator": f"{source.name}, fingerprint `{source.fingerprint}`",
-            "judge": judge,
-            "n": n,
-            "truth": against_truth(segmenter, pictures),
-            "each_other": together,
-            "oracle": witnessed,
-            "note": note,
-        }
+    for which, (path, segmenter) in enumerate(zip(paths, segmenters)):
+        witnessed = {kind: seen.with_oracle(which, names) for kind, seen in heard.items()}
+        result = common | {"truth": against_truth(segmenter, pictures), "oracle": witnessed}
         text = segmenter_card(segmenter, store.read_header(path), result)
         store.write_text_atomic(path.with_suffix(".md"), text)
         results.append(result)

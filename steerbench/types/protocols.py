@@ -72,7 +72,8 @@ class Predictor(Protocol):
     """Anything that reads a picture.
 
     ``predict`` takes ``[N, C, H, W]`` in [-1, 1] (it clamps, resizes and normalises as it needs)
-    and gives scores ``[N, len(names)]``; a segmenter gives label maps ``[N, H, W]``.
+    and gives scores ``[N, len(names)]``; a segmenter gives label maps ``[N, H, W]``, indices into
+    ``names``, in the size of the pictures.
     """
 
     @property

@@ -7,7 +7,19 @@ import torch
 
 import steerbench as sb
 from steerbench.errors import CheckpointError, PredictorError
-from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
+from steerbench.predictors import EMBEDDED, SegmentationNetwork, SegmentationPredictor, save
+from steerbench.stats import IoU
+from steerbench.worlds import WorldBatch
+
+SEGMENTERS = ("rooms-segmenter", "rooms-segmenter-2")
+SEED = 900_600_000
+"""Rooms that neither training nor the cards' held-out pictures contain."""
+LARGE = ("wall", "ceiling", "floor", "rug", "curtain", "bed", "sofa", "table")
+
+
+@pytest.fixture(scope="module")
+def fresh() -> WorldBatch:
+    return sb.world("rooms").sample(48, seed=SEED)
 
 
 def toy(norm: bool = False, classes: int = 3) -> SegmentationNetwork:
@@ -72,3 +84,35 @@ def test_an_incomplete_file_is_refused(tmp_path) -> None:
         store.save(tmp_path / f"{name}.safetensors", tensors, header | {"config": config})
         with pytest.raises(CheckpointError, match="incomplete segmentation file"):
             sb.predictor(tmp_path / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_it_sees_rooms_it_never_saw(name: str, fresh: WorldBatch) -> None:
+    segmenter = sb.predictor(name)
+    assert segmenter.names == sb.world("rooms").class_names
+    read, k = segmenter.predict(fresh.images), len(segmenter.names)
+    assert (read == fresh.masks).float().mean() > 0.95
+    one_hot = [torch.nn.functional.one_hot(m.flatten(), k) for m in (fresh.masks, read)]
+    iou = dict(zip(segmenter.names, IoU().add(*one_hot).iou().diagonal().tolist()))
+    for each in LARGE:
+        assert iou[each] > 0.8, each
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_it_sees_the_watermark_and_the_lamp_go(name: str) -> None:
+    world, segmenter = sb.world("rooms"), sb.predictor(name)
+    factors = world.draw(16, seed=SEED)
+    areas = {}
+    for what in ("watermark", "lamp"):
+        column = segmenter.names.index(what)
+        for present in (0.0, 1.0):
+            changed = factors | {what: torch.full((16,), present)}
+            images = world.render(changed).images
+            areas[what, present] = segmenter.areas(images)[:, column].mean()
+        assert areas[what, 1.0] > 5 * areas[what, 0.0] + 0.002, what
+
+
+def test_the_two_networks_differ() -> None:
+    first, second = (sb.predictor(name) for name in SEGMENTERS)
+    assert first.network.widths != second.network.widths
+    assert set(SEGMENTERS) <= set(EMBEDDED)

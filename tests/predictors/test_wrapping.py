@@ -100,6 +100,7 @@ def test_segmenters_give_label_maps_of_the_pictures_size(images: Tensor) -> None
         lambda x: halves(x).argmax(1),
         lambda x: halves(x).argmax(1).numpy().astype(np.uint8),
         lambda x: halves(x).argmax(1).bool(),
+        lambda x: halves(x).argmax(1, keepdim=True),
         lambda x: halves(x).double().numpy(),
         lambda x: {"out": halves(x), "aux": x},
         lambda x: SimpleNamespace(logits=halves(x), loss=None),

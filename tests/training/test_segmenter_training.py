@@ -178,7 +178,7 @@ def test_a_command_writes_an_asset_and_resumes(
 def test_what_is_measured_is_measured_right() -> None:
     truth = torch.tensor([[[0, 0], [1, 1]], [[0, 0], [0, 1]]])
     read = torch.tensor([[[0, 0], [1, 0]], [[0, 0], [0, 1]]])
-    result = quality.summary(quality.overlap([(truth, read)], 3))
+    result = quality.summary(quality.crossed(truth, read, 3))
     assert result["accuracy"] == 0.875
     assert result["iou"] == [round(5 / 6, 4), round(2 / 3, 4), None]
     assert result["shares"] == [0.625, 0.375, 0.0]
