@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import ipycanvas
+from ipycanvas import canvas as manager
 
 _DRAWING = threading.RLock()
 
@@ -21,6 +22,8 @@ def drawing() -> Iterator[None]:
     """Send what is drawn inside in one message, and nobody else's commands in between."""
     with _DRAWING, ExitStack() as held:
         held.enter_context(ipycanvas.hold_canvas())
+        # ipycanvas names the canvas only where it changes, and a browser that came later missed it.
+        manager._CANVAS_MANAGER._current_canvas = None
         try:
             yield
         except BaseException:

@@ -92,3 +92,15 @@ def test_the_direction_goes_to_sliders_and_to_a_file(labeller, tmp_path, monkeyp
 def test_wrong_arguments_are_explained(toy_generator, wrong) -> None:
     with pytest.raises(SteerbenchError):
         DirectionLabeller(toy_generator, **wrong)
+
+
+def test_every_drawing_names_its_canvas_for_browsers_that_come_later(labeller, monkeypatch) -> None:
+    from ipycanvas import canvas as manager
+
+    sent: list[list] = []
+    monkeypatch.setattr(
+        manager._CANVAS_MANAGER, "_send_custom", lambda command, buffers=(): sent.append(command)
+    )
+    for _ in range(2):
+        labeller._draw()
+    assert [message[0][0] for message in sent] == [manager.COMMANDS["switchCanvas"]] * 2
