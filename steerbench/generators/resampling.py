@@ -8,8 +8,9 @@ is most of what StyleGAN3 costs. Here
 - filters that are products are applied to one dimension after the other;
 - upsampling is a transposed convolution and downsampling one with a stride, so that neither
   multiplies zeros nor computes what is thrown away;
-- the work is cut into blocks of channels and rows whose fine grid stays in the processor's cache:
-  it would otherwise be a hundred times larger than what goes in or comes out.
+- channels go in blocks of :data:`LANES`, as many as a vector register of the processor holds, and
+  blocks and rows in parts whose fine grid stays in its cache: that of all channels would be a
+  hundred times larger than what goes in or comes out.
 
 Reference: Karras, Aittala, Laine, Härkönen, Hellsten, Lehtinen, Aila, "Alias-Free Generative
 Adversarial Networks" (2021, arXiv 2106.12423), section 3.
@@ -18,24 +19,26 @@ Adversarial Networks" (2021, arXiv 2106.12423), section 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_NUMBERS = 2**21
-"""How many numbers the fine grid of a block may have: 8 MiB of float32."""
-BLOCK_CHANNELS = 16
-"""No block has fewer channels, where there are as many: narrower ones waste vector registers."""
+LANES = 16
+"""Channels of a block."""
+PART_NUMBERS = 2**21
+"""How many numbers the fine grid of a part should have: 8 MiB of float32."""
+PART_ROWS = 8
+"""A part has no fewer rows: each begins with a filter's length of rows that another has too."""
 
-Vertical, Horizontal = 2, 3
+VERTICAL, HORIZONTAL = 2, 3
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """The sizes of a nonlinearity between two rates; filters come with the call.
+    """The sizes of a nonlinearity between two rates; the filters come with the call.
 
     Attributes:
         up: The factor of upsampling.
@@ -63,119 +66,140 @@ class Resampling:
         bias: Tensor,
         dtype: torch.dtype,
     ) -> Tensor:
-        """``downsample(rectify(upsample(x * scale + bias)))``.
+        """``downsample(rectify(upsample(x * scale + bias)))``, in the precision of the scale.
 
         Args:
-            x: ``[N, C, h, w]``.
+            x: ``[N, blocks, LANES, h, w]``.
             up_filter: ``[taps]``, or none to leave the samples apart.
             down_filter: ``[taps]``, ``[taps, taps]``, or none.
-            scale: ``[N, C]``.
-            bias: ``[C]``.
+            scale: ``[N, blocks * LANES]``.
+            bias: ``[blocks * LANES]``.
             dtype: Of the result.
 
         Returns:
-            ``[N, C, size, size]``.
+            ``[N, blocks * LANES, size, size]``, with channels last in memory.
         """
-        lines = (_line(up_filter, self.up, scale), down_filter)
-        bias = bias[:, None, None]
-        scale = scale[:, :, None, None]
-        if torch.is_grad_enabled() and (x.requires_grad or scale.requires_grad):
-            return self._block(x * scale + bias, *lines, range(self.size)).to(dtype)
-        parts = list(self._parts(x, down_filter))
-        if len(parts) == 1:
-            return self._block(x * scale + bias, *lines, range(self.size)).to(dtype)
-        out = torch.empty(
-            (*x.shape[:2], self.size, self.size),
-            dtype=dtype,
-            device=x.device,
-            memory_format=torch.channels_last,
-        )
-        for n, c, rows in parts:
-            block = x[n, c] * scale[n, c] + bias[c]
-            out[n, c, rows.start : rows.stop] = self._block(block, *lines, rows)
-        return out
+        n, blocks = x.shape[:2]
+        size, taps = self.size, 1 if down_filter is None else len(down_filter)
+        scale, bias = (gain.unflatten(-1, (blocks, LANES, 1, 1)) for gain in (scale, bias))
+        filters = _Filters(up_filter, down_filter, self.up, scale)
+        if watched(x, scale):
+            part = (x * scale + bias).flatten(0, 1)
+            part = self._part(part, filters, range(size), fresh=False)
+            return part.to(dtype).reshape(n, -1, size, size)
+        out = torch.empty((n, size, size, blocks, LANES), dtype=dtype, device=x.device)
+        places = out.permute(0, 3, 4, 1, 2)
+        for samples, some, rows in self._parts(n, blocks, taps):
+            part = torch.addcmul(bias[some], x[samples, some].to(scale), scale[samples, some])
+            target = places[samples, some, :, rows.start : rows.stop]
+            part = self._part(part.flatten(0, 1), filters, rows)
+            target.copy_(part.unflatten(0, target.shape[:2]))
+        return out.flatten(3).permute(0, 3, 1, 2)
 
-    def _parts(self, x: Tensor, down_filter: Tensor | None) -> Iterator[tuple[slice, slice, range]]:
-        """Blocks of samples, channels and rows that are not too large for the cache."""
-        taps = 1 if down_filter is None else down_filter.shape[0]
-        n, c = x.shape[:2]
+    def _parts(self, n: int, blocks: int, taps: int) -> Iterator[tuple[slice, slice, range]]:
+        """Samples, blocks and rows that are together not too much for the cache."""
         wide = (self.size - 1) * self.down + taps
-        samples = max(1, min(n, BLOCK_NUMBERS // (c * wide * wide)))
-        channels = c
-        if samples == 1:
-            fitting = BLOCK_NUMBERS // (wide * wide) // BLOCK_CHANNELS * BLOCK_CHANNELS
-            channels = min(c, max(BLOCK_CHANNELS, fitting))
-        fine = max(1, BLOCK_NUMBERS // (samples * channels * wide))
-        rows = min(self.size, max(8, (fine - taps) // self.down + 1))
+        fitting = max(1, PART_NUMBERS // (LANES * wide * wide))
+        samples = min(n, max(1, fitting // blocks))
+        some = min(blocks, fitting)
+        fine = PART_NUMBERS // (LANES * samples * some * wide)
+        rows = min(self.size, max(PART_ROWS, (fine - taps) // self.down + 1))
         rows = math.ceil(self.size / math.ceil(self.size / rows))
         for i in range(0, n, samples):
-            for j in range(0, c, channels):
+            for j in range(0, blocks, some):
                 for k in range(0, self.size, rows):
-                    some = range(k, min(k + rows, self.size))
-                    yield slice(i, i + samples), slice(j, j + channels), some
+                    part = range(k, min(k + rows, self.size))
+                    yield slice(i, i + samples), slice(j, j + some), part
 
-    def _block(
-        self, x: Tensor, up_filter: Tensor, down_filter: Tensor | None, rows: range
+    def _part(self, x: Tensor, filters: _Filters, rows: range, *, fresh: bool = True) -> Tensor:
+        """Some rows of the result ``[blocks, LANES, rows, size]``, of ``[blocks, LANES, h, w]``."""
+        # Through one dimension: a stride that torch does not mind, of a single block, would make
+        # its convolutions take the tensor for one with channels first, and copy it.
+        x = x.permute(0, 2, 3, 1).flatten().unflatten(0, (len(x), *x.shape[2:], LANES))
+        x = x.permute(0, 3, 1, 2)
+        tall = (len(rows) - 1) * self.down + filters.down_taps
+        wide = (self.size - 1) * self.down + filters.down_taps
+        x = self._stretch(x, filters.up, VERTICAL, self.first + rows.start * self.down, tall)
+        x = self._stretch(x, filters.up, HORIZONTAL, self.first, wide)
+        return self._shrink(self._rectify(x, fresh), filters.down)
+
+    def _stretch(
+        self, x: Tensor, kernels: Sequence[Tensor], dim: int, first: int, length: int
     ) -> Tensor:
-        """Some rows of the result, for some channels."""
-        taps = 1 if down_filter is None else down_filter.shape[0]
-        x = x.contiguous(memory_format=torch.channels_last)
-        tall = (len(rows) - 1) * self.down + taps
-        wide = (self.size - 1) * self.down + taps
-        x = self._stretch(x, up_filter, Vertical, self.first + rows.start * self.down, tall)
-        x = self._stretch(x, up_filter, Horizontal, self.first, wide)
-        return self._shrink(self._rectify(x), down_filter)
-
-    def _stretch(self, x: Tensor, line: Tensor, dim: int, first: int, length: int) -> Tensor:
         """So many places of the upsampled signal, from the first one on, along a dimension."""
-        taps, up = len(line), self.up
+        kernel, up = kernels[dim - VERTICAL], self.up
+        taps = kernel.shape[dim]
         if up == taps == 1:
             return _window(x, dim, first, length)
         # Only these samples reach the places that are wanted.
         begin = max(0, math.ceil((first - taps + 1) / up))
         end = min(x.shape[dim], (first + length - 1) // up + 1)
-        x = x.narrow(dim, begin, end - begin)
         cut = first - begin * up
         spare = (end - begin - 1) * up + taps - cut - length
         padding = max(0, min(cut, spare))
-        vertical = dim == Vertical
+        vertical = dim == VERTICAL
         y = F.conv_transpose2d(
-            x,
-            _filters(line, x, vertical),
+            x.narrow(dim, begin, end - begin),
+            kernel,
             stride=(up, 1) if vertical else (1, up),
             padding=(padding, 0) if vertical else (0, padding),
-            groups=x.shape[1],
+            groups=LANES,
         )
         return _window(y, dim, cut - padding, length)
 
-    def _rectify(self, x: Tensor) -> Tensor:
-        fresh = not x.requires_grad
+    def _rectify(self, x: Tensor, fresh: bool) -> Tensor:
         if self.slope != 1:
             x = F.leaky_relu(x, self.slope, inplace=fresh)
         if self.clamp is None:
             return x
         return x.clamp_(-self.clamp, self.clamp) if fresh else x.clamp(-self.clamp, self.clamp)
 
-    def _shrink(self, x: Tensor, kernel: Tensor | None) -> Tensor:
-        if kernel is None:
-            return x[:, :, :: self.down, :: self.down]
-        groups, down = x.shape[1], self.down
-        if kernel.ndim == 2:
-            weight = kernel.flip(0, 1).to(x)[None, None].expand(groups, 1, -1, -1)
-            return F.conv2d(x, weight.contiguous(), stride=down, groups=groups)
-        x = F.conv2d(x, _filters(kernel.flip(0), x, False), stride=(1, down), groups=groups)
-        return F.conv2d(x, _filters(kernel.flip(0), x, True), stride=(down, 1), groups=groups)
+    def _shrink(self, x: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+        down = self.down
+        if not kernels:
+            return x[:, :, ::down, ::down]
+        if len(kernels) == 1:
+            return F.conv2d(x, kernels[0], stride=down, groups=LANES)
+        x = F.conv2d(x, kernels[1], stride=(1, down), groups=LANES)
+        return F.conv2d(x, kernels[0], stride=(down, 1), groups=LANES)
 
 
-def _line(up_filter: Tensor | None, up: int, like: Tensor) -> Tensor:
-    """The upsampling filter, with the gain that makes up for the zeros between the samples."""
-    return (like.new_ones(1) if up_filter is None else up_filter) * up
+def watched(*tensors: Tensor) -> bool:
+    """Whether somebody differentiates, or batches, what is computed from these tensors."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return True
+    try:  # what torch.func wraps has no memory of its own
+        for tensor in tensors:
+            tensor.data_ptr()
+    except RuntimeError:
+        return True
+    return False
 
 
-def _filters(line: Tensor, x: Tensor, vertical: bool) -> Tensor:
-    """The same filter for each channel of ``x``."""
-    shape = (1, 1, -1, 1) if vertical else (1, 1, 1, -1)
-    return line.to(x).reshape(shape).repeat(x.shape[1], 1, 1, 1)
+class _Filters:
+    """Filters as kernels for each channel of a block: one in both dimensions, or one in each."""
+
+    def __init__(
+        self, up_filter: Tensor | None, down_filter: Tensor | None, factor: int, like: Tensor
+    ) -> None:
+        # The gain makes up for the zeros between the samples.
+        line = (like.new_ones(1) if up_filter is None else up_filter.to(like)) * factor
+        self.up = _both(line)
+        self.down_taps = 1 if down_filter is None else len(down_filter)
+        if down_filter is None:
+            self.down: tuple[Tensor, ...] = ()
+        elif down_filter.ndim == 2:
+            self.down = (_for_lanes(down_filter.to(like).flip(0, 1)),)
+        else:
+            self.down = _both(down_filter.to(like).flip(0))
+
+
+def _both(line: Tensor) -> tuple[Tensor, Tensor]:
+    return _for_lanes(line[:, None]), _for_lanes(line[None])
+
+
+def _for_lanes(kernel: Tensor) -> Tensor:
+    return kernel.repeat(LANES, 1, 1, 1)
 
 
 def _window(x: Tensor, dim: int, first: int, length: int) -> Tensor:
@@ -184,8 +208,8 @@ def _window(x: Tensor, dim: int, first: int, length: int) -> Tensor:
         return x
     before, after = max(0, -first), max(0, first + length - x.shape[dim])
     if before or after:
-        x = F.pad(x, (0, 0, before, after) if dim == Vertical else (before, after))
+        x = F.pad(x, (0, 0, before, after) if dim == VERTICAL else (before, after))
     return x.narrow(dim, first + before, length)
 
 
-__all__ = ["Resampling"]
+__all__ = ["LANES", "Resampling", "watched"]

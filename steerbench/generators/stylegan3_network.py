@@ -23,7 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.generators.resampling import Resampling
+from steerbench.generators.convolution import Convolution
+from steerbench.generators.kept import Kept
+from steerbench.generators.resampling import LANES, Resampling
 from steerbench.generators.stylegan2_mapping import MappingNetwork
 from steerbench.generators.stylegan2_parts import ROOT2, SLOPE, Dense
 from steerbench.generators.stylegan3_filters import InputPlan, LayerPlan
@@ -106,43 +108,36 @@ class SynthesisLayer(nn.Module):
             slope=1.0 if plan.paints else SLOPE,
             clamp=plan.clamp,
         )
-        self._kept: dict[torch.dtype, tuple[int, Tensor, Tensor]] = {}
+        self.kept = Kept()
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
         plan = self.plan
-        kernel, energy = self.kernel(x.dtype)
+        convolution, energy = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
         if plan.paints:
-            style = style / math.sqrt(plan.inputs)
-            scale, gain = style.new_ones(len(style), plan.outputs), 1.0
+            gain, style = 1.0, style / math.sqrt(plan.inputs)
+            scale = style.new_ones(len(style), len(energy))
         else:
-            style = style * (style.square().mean(dim=1, keepdim=True) + 1e-20).rsqrt()
             # The gain of the rectifier moves before it: it is homogeneous, and a pass is saved.
-            gain = ROOT2
+            gain, style = ROOT2, style * (style.square().mean(dim=1, keepdim=True) + 1e-20).rsqrt()
             scale = gain * (style.square() @ energy.T + 1e-8).rsqrt()
-        style = style * self.magnitude_ema.rsqrt()
-        x = x * style[:, :, None, None].to(x.dtype)
-        y = F.conv2d(x, kernel, padding=plan.kernel - 1)
+        y = convolution(x, style * self.magnitude_ema.rsqrt())
+        bias = F.pad(gain * self.bias, (0, len(energy) - plan.outputs))
         filters = self.up_filter, self.down_filter
-        return self.resampling(y, *filters, scale=scale, bias=gain * self.bias, dtype=x.dtype)
+        y = self.resampling(y, *filters, scale=scale, bias=bias, dtype=x.dtype)
+        return y[:, : plan.outputs]
 
-    def kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The convolution's kernel, and the energy ``[out, in]`` of its taps; kept once frozen."""
-        if self.weight.requires_grad:
-            return self._make_kernel(dtype)
-        version = self.weight._version
-        kept = self._kept.get(dtype)
-        if kept is None or kept[0] != version or kept[1].device != self.weight.device:
-            kept = (version, *self._make_kernel(dtype))
-            self._kept[dtype] = kept
-        return kept[1], kept[2]
+    def kernel(self, dtype: torch.dtype) -> tuple[Convolution, Tensor]:
+        """The convolution, and the energy ``[out, in]`` of its taps.
 
-    def _make_kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        Outputs are filled up with zeros to whole blocks of channels.
+        """
         weight: Tensor = self.weight
         if not self.plan.paints:
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
-        kernel = weight.to(dtype, memory_format=torch.channels_last)
-        return kernel, weight.square().sum(dim=(2, 3))
+        weight = F.pad(weight, (0, 0) * 3 + (0, -len(weight) % LANES))
+        quick = False if weight.requires_grad else None
+        return Convolution(weight, dtype, quick), weight.square().sum(dim=(2, 3))
 
 
 class SynthesisNetwork(nn.Module):

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from steerbench.errors import CheckpointError, ShapeError, SpaceError
-from steerbench.generators import StyleGAN2, StyleGAN3, load, resampling, save
+from steerbench.generators import (
+    StyleGAN2,
+    StyleGAN3,
+    convolution,
+    load,
+    resampling,
+    save,
+)
 from steerbench.generators.stylegan2_discriminator import PublishedDiscriminator
 from steerbench.generators.stylegan2_network import StyleGAN2Network
 from steerbench.generators.stylegan3_filters import LayerPlan, plan_layers
@@ -212,9 +219,40 @@ def test_pictures_do_not_depend_on_how_the_work_is_cut(
     generator = StyleGAN3(stylegan3_network(**SETTINGS[setting]), name="whole").double()
     rows = generator.sample(3, space="w+")
     whole = generator.render(rows)
-    monkeypatch.setattr(resampling, "BLOCK_NUMBERS", numbers)
-    monkeypatch.setattr(resampling, "BLOCK_CHANNELS", 3)
+    monkeypatch.setattr(resampling, "PART_NUMBERS", numbers)
+    monkeypatch.setattr(convolution, "STRIP_NUMBERS", numbers)
     assert torch.allclose(generator.render(rows), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_fewer_multiplications_give_the_same_picture(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way that wide layers go, taken by narrow ones."""
+    generator = StyleGAN3(stylegan3_network(channel_base=512, channel_max=24), name="narrow")
+    rows = generator.sample(3, space="w+")
+    expected = plain(generator, rows.data)
+    monkeypatch.setattr(convolution, "WIDE", 1)
+    monkeypatch.setattr(convolution, "quick_pays", lambda dtype: True)
+    picture = generator.render(rows, precision=precision).double()
+    assert any(part.kernel(torch.float32)[0].points is not None for part in generator.parts[1:])
+    error = (picture - expected).abs().max() / expected.std()
+    assert error < (1e-4 if precision == "exact" else 0.2)
+    if precision == "fast":
+        assert (picture - expected).abs().mean() < 0.02 * expected.std()
+
+
+@pytest.mark.parametrize("setting", ["t", "r"])
+def test_directions_and_batches_of_functions_go_through_it(setting: str) -> None:
+    generator = StyleGAN3(stylegan3_network(**SETTINGS[setting]), name="any").double()
+    synthesis = generator.network.synthesis
+    rows, step = generator.sample(2, space="w+").data[:, None].clone()
+    image, slope = torch.func.jvp(synthesis, (rows,), (step,))
+    assert torch.allclose(image, synthesis(rows), atol=1e-12)
+    near = (synthesis(rows + 1e-6 * step) - synthesis(rows - 1e-6 * step)) / 2e-6
+    assert torch.allclose(slope, near, atol=1e-6)
+    many = torch.func.vmap(synthesis)(torch.stack([rows, step]))
+    assert torch.allclose(many[1], synthesis(step), atol=1e-12)
 
 
 # Turning and moving.
