@@ -67,7 +67,7 @@ def limited(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
 def blur_before_halving(x: Tensor, kernel: Tensor, size: int) -> Tensor:
     """Low-pass filter ``x`` so that an unpadded convolution of ``size``, stride 2, halves it."""
     channels = x.shape[1]
-    weight = kernel.to(x.dtype)[None, None].expand(channels, 1, -1, -1)
+    weight = kernel.flip(0, 1).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
     return F.conv2d(x, weight, padding=size // 2 + 1, groups=channels)
 
 

@@ -125,7 +125,7 @@ class SynthesisLayer(nn.Module):
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=1)
         x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)
-        blur = (4 * self.resample_filter).to(x.dtype).expand(x.shape[1], 1, 4, 4)
+        blur = (4 * self.resample_filter).flip(0, 1).to(x.dtype).expand(x.shape[1], 1, 4, 4)
         return F.conv2d(x, blur, bias, padding=1, groups=x.shape[1])
 
     def noise(self, mode: str, like: Tensor) -> Tensor | None:

@@ -30,7 +30,7 @@ def upsample(image: Tensor, kernel: Tensor) -> Tensor:
 def downsample(image: Tensor, kernel: Tensor) -> Tensor:
     """Halve height and width of ``[N, C, H, W]`` with the same low-pass filter."""
     channels = image.shape[1]
-    weight = kernel.to(image.dtype)[None, None].expand(channels, 1, -1, -1)
+    weight = kernel.flip(0, 1).to(image.dtype)[None, None].expand(channels, 1, -1, -1)
     return F.conv2d(image, weight, stride=2, padding=1, groups=channels)
 
 

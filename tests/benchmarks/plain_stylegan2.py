@@ -47,7 +47,7 @@ def convolution(layer: SynthesisLayer, x: Tensor, style: Tensor) -> Tensor:
         return y.reshape(n, outputs, height, width)
     y = F.conv_transpose2d(x, weights.transpose(1, 2).flatten(0, 1), stride=2, groups=n)
     y = y.reshape(n, outputs, 2 * height + 1, 2 * width + 1)
-    blur = (4 * layer.resample_filter).expand(outputs, 1, 4, 4)
+    blur = (4 * layer.resample_filter).flip(0, 1).expand(outputs, 1, 4, 4)
     return F.conv2d(y, blur, padding=1, groups=outputs)
 
 

@@ -6,9 +6,13 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from steerbench.generators import StyleGAN2
+from steerbench.generators.checkpoints.weights import four_taps
+from steerbench.generators.stylegan2_discriminator import blur_before_halving
 from steerbench.generators.stylegan2_network import SynthesisLayer
+from steerbench.generators.stylegan2_parts import downsample, upsample
 from tests.benchmarks import plain_stylegan2 as plain
 from tests.conftest import make_toy
 
@@ -86,3 +90,27 @@ def test_a_kernel_made_in_inference_mode_does_not_stop_gradients() -> None:
     latent = G.sample(2, space="w").requires_grad_()
     G.render(latent).sum().backward()
     assert latent.grad is not None
+
+
+def test_a_filter_of_three_taps_lies_where_published_code_puts_it() -> None:
+    torch.manual_seed(0)
+    line = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
+    short = torch.outer(line, line)
+    padded = four_taps(short)
+    made, x = layer(up=True), torch.randn(1, 6, 8, 8, dtype=torch.float64)
+    made.resample_filter = padded
+
+    def filtered(y: torch.Tensor, before: int) -> torch.Tensor:
+        y = F.pad(y, (before, 0, before, 0))
+        return F.conv2d(y, short.expand(y.shape[1], 1, 3, 3), groups=y.shape[1])
+
+    large = F.conv_transpose2d(x, made.weight.transpose(0, 1), stride=2)
+    torch.testing.assert_close(made.convolve(x, made.weight), 4 * filtered(large, 1))
+    apart = torch.zeros(1, 6, 16, 16, dtype=torch.float64)
+    apart[:, :, ::2, ::2] = x
+    torch.testing.assert_close(upsample(x, padded), 4 * filtered(apart, 2))
+    torch.testing.assert_close(downsample(x, padded), filtered(x, 1)[:, :, ::2, ::2])
+    for size in (1, 3):
+        blurred = blur_before_halving(x, padded, size)
+        wanted = filtered(F.pad(x, (size // 2,) * 4), 1)
+        torch.testing.assert_close(blurred[:, :, : wanted.shape[2], : wanted.shape[3]], wanted)
