@@ -72,6 +72,8 @@ GENERATORS: dict[str, type[Stored]] = {
 
 EMBEDDED = {
     "rooms": "rooms-stylegan2.safetensors",
+    "rooms-dcgan": "rooms-dcgan.safetensors",
+    "rooms-pggan": "rooms-pggan.safetensors",
     "rooms-watermarked": "rooms-watermarked.safetensors",
 }
 """Name to file under ``assets/``: the generators that come with the package."""

@@ -55,7 +55,7 @@ class Flipbook(ipywidgets.VBox):
         self._play = ipywidgets.Play(value=0, min=0, max=last, interval=interval, repeat=False)
         ipywidgets.jslink((self._play, "value"), (self._slider, "value"))
         controls = row(self._play, self._slider)
-        controls.layout.width = f"{size}px"
+        controls.layout = {"width": f"{size}px", "margin": "8px 0 0"}
         super().__init__([style_sheet(), self._picture, controls, self._line])
         self.add_class("sb-panel")
         self._picture.show_original(self.pages[0])
