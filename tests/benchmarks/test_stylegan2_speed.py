@@ -26,10 +26,12 @@ import pytest
 import torch
 
 from steerbench.generators import BaseGenerator, StyleGAN2
-from steerbench.renderer import Renderer
+from steerbench.renderer import Precision, Renderer
 from steerbench.types import Direction
 from tests.benchmarks import plain_stylegan2 as plain
 from tests.benchmarks.timing import Timing, in_turn, threads
+
+Calls = dict[str, Callable[[], object]]
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +44,7 @@ def generator(channel_base: int) -> StyleGAN2:
     return StyleGAN2(plain.random_network(channel_base), name=f"random-{channel_base}")
 
 
-def report(
-    benchmark: Any, row: list[tuple[str, ...]], what: str, calls: dict[str, Callable[[], object]]
-) -> None:
+def report(benchmark: Any, row: list[tuple[str, ...]], what: str, calls: Calls) -> None:
     """Time plain, exact and fast in turn; note the times and the ratios."""
     times = in_turn(calls)
     ratios = {name: times[name].over(times["plain"]) for name in ("exact", "fast")}
@@ -61,9 +61,7 @@ def note(benchmark: Any, times: Mapping[str, Timing]) -> None:
     benchmark.extra_info["disturbed"] = any(timing.disturbed for timing in times.values())
 
 
-@pytest.mark.parametrize("n", [1, 4])
-@pytest.mark.parametrize("channel_base", [16384, 32768])
-def test_pictures(benchmark, row, channel_base: int, n: int) -> None:
+def picture_calls(channel_base: int, n: int) -> Calls:
     """z to pictures, without gradients."""
     G = generator(channel_base)
     z = G.sample(n)
@@ -74,16 +72,15 @@ def test_pictures(benchmark, row, channel_base: int, n: int) -> None:
         return plain.synthesis(G.network.synthesis, codes)
 
     assert (papers() - G.render(z)).abs().max() < 1e-4
-    calls = {
+    return {
         "plain": papers,
         "exact": lambda: G.render(z),
         "fast": lambda: G.render(z, precision="fast"),
     }
-    report(benchmark, row, f"{n} of 256 pixels, channel base {channel_base}", calls)
 
 
-def test_a_step_of_projection(benchmark, row) -> None:
-    """w+ to a picture and the gradient back, as inversion takes it some hundred times."""
+def projection_calls() -> Calls:
+    """w+ to a picture and the gradient back, as inversion does it some hundred times."""
     G = generator(16384)
     codes = G.sample(1, space="w+").data
 
@@ -100,16 +97,11 @@ def test_a_step_of_projection(benchmark, row) -> None:
         return leaf.grad
 
     torch.testing.assert_close(ours("exact"), papers(), atol=1e-5, rtol=1e-3)
-    calls = {"plain": papers, "exact": lambda: ours("exact"), "fast": lambda: ours("fast")}
-    report(benchmark, row, "the same, with the gradient of w+", calls)
+    return {"plain": papers, "exact": lambda: ours("exact"), "fast": lambda: ours("fast")}
 
 
-@pytest.mark.parametrize("precision", ["exact", "fast"])
-@pytest.mark.parametrize("late", ["last resolution", "last convolution"])
-@pytest.mark.parametrize("model", ["256 pixels", "rooms"])
-def test_a_late_edit(benchmark, edits, rooms, model: str, late: str, precision: str) -> None:
-    """A slider that moves the last layers, against one that moves all."""
-    G: BaseGenerator = rooms if model == "rooms" else generator(16384)
+def edit_calls(G: BaseGenerator, late: str, precision: Precision) -> Calls:
+    """A slider that moves all layers, and one that moves the last."""
     rows = G.spaces["w+"].shape[0]
     first = rows - 3 if late == "last resolution" else rows - 2
     latent = G.sample(1, space="w")
@@ -121,11 +113,28 @@ def test_a_late_edit(benchmark, edits, rooms, model: str, late: str, precision: 
         renderer.render(latent)
         return lambda: renderer.render(latent, [float(next(alphas)) * direction])
 
-    times = in_turn(
-        {"full": moves(slope), "late": moves(slope.limited(tuple(range(first, rows))))}, seconds=4
-    )
+    return {"full": moves(slope), "late": moves(slope.limited(tuple(range(first, rows))))}
+
+
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("channel_base", [16384, 32768])
+def test_pictures(benchmark, row, channel_base: int, n: int) -> None:
+    calls = picture_calls(channel_base, n)
+    report(benchmark, row, f"{n} of 256 pixels, channel base {channel_base}", calls)
+
+
+def test_a_step_of_projection(benchmark, row) -> None:
+    report(benchmark, row, "1 of channel base 16384 and its gradient", projection_calls())
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+@pytest.mark.parametrize("late", ["last resolution", "last convolution"])
+@pytest.mark.parametrize("model", ["256 pixels", "rooms"])
+def test_a_late_edit(benchmark, edits, rooms, model: str, late: str, precision: Precision) -> None:
+    calls = edit_calls(rooms if model == "rooms" else generator(16384), late, precision)
+    times = in_turn(calls)
     faster = times["full"].over(times["late"])
     note(benchmark, times)
     benchmark.extra_info["times_faster"] = round(faster, 2)
     edits.append((model, late, precision, *map(str, times.values()), f"{faster:.1f}"))
-    benchmark.pedantic(moves(slope), rounds=1)
+    benchmark.pedantic(calls["late"], rounds=1)

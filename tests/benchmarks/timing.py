@@ -59,7 +59,7 @@ def threads(count: int = THREADS) -> Iterator[None]:
 
 
 def in_turn(
-    calls: Mapping[str, Callable[[], object]], *, seconds: float = 8.0
+    calls: Mapping[str, Callable[[], object]], *, seconds: float = 5.0
 ) -> dict[str, Timing]:
     """Time calls, one after the other and over again, so that all meet the same machine.
 
