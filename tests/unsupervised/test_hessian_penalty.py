@@ -1,0 +1,75 @@
+"""The Hessian Penalty where its value is known, and as a term of a loss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import steerbench as sb
+from steerbench.unsupervised.hessian_penalty import hessian_penalty, random_signs
+
+
+def test_one_output_and_several_agree() -> None:
+    z = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    signs = random_signs(z, 3, torch.Generator().manual_seed(1))
+
+    def one(z: torch.Tensor) -> torch.Tensor:
+        return z.prod(dim=1, keepdim=True)
+
+    def two(z: torch.Tensor) -> torch.Tensor:
+        return z[:, :1] * z[:, 1:2]
+
+    parts = hessian_penalty(lambda z: (one(z), two(z)), z, vectors=signs, separately=True)
+    assert torch.equal(parts[0], hessian_penalty(one, z, vectors=signs))
+    assert torch.equal(parts[1], hessian_penalty(two, z, vectors=signs))
+    assert torch.equal(hessian_penalty(lambda z: [one(z), two(z)], z, vectors=signs), sum(parts))
+
+
+def test_a_known_value_is_not_computed_again() -> None:
+    calls = []
+
+    def function(z: torch.Tensor) -> torch.Tensor:
+        calls.append(len(z))
+        return z.sum(dim=1, keepdim=True) ** 2
+
+    z = torch.ones(2, 3)
+    value = function(z)
+    hessian_penalty(function, z, k=4, value=value)
+    assert len(calls) == 1 + 2 * 4
+
+
+def test_as_a_loss_it_takes_interference_away() -> None:
+    """z^T A z: descent on A leaves a diagonal, whatever it began with."""
+    source = torch.Generator().manual_seed(0)
+    form = torch.randn(5, 5, generator=source, dtype=torch.float64).requires_grad_()
+    optimiser = torch.optim.Adam([form], lr=0.02)
+    z = torch.randn(8, 5, generator=source, dtype=torch.float64)
+    for _ in range(600):
+        optimiser.zero_grad()
+        hessian_penalty(
+            lambda z: torch.einsum("ni,ij,nj->n", z, form, z)[:, None], z, k=4, generator=source
+        ).backward()
+        optimiser.step()
+    symmetric = form.detach() + form.detach().T
+    off = symmetric - symmetric.diag().diag()
+    assert off.abs().max() < 0.05 < 0.5 < symmetric.diag().abs().max()
+
+
+def test_the_signs_are_signs_and_follow_their_source() -> None:
+    z = torch.zeros(500, 4)
+    one, two = (random_signs(z, 4, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert set(one.unique().tolist()) == {-1.0, 1.0}
+    assert abs(float(one.mean())) < 0.05
+
+
+def test_what_cannot_be_estimated_is_refused() -> None:
+    z = torch.zeros(2, 3)
+    with pytest.raises(sb.errors.SteerbenchError, match="two or more"):
+        hessian_penalty(lambda z: z, z, k=1)
+    with pytest.raises(sb.errors.ShapeError, match=r"\[k, 2, 3\]"):
+        hessian_penalty(lambda z: z, z, vectors=torch.ones(2, 3, 3))
+    with pytest.raises(sb.errors.SteerbenchError, match="positive"):
+        hessian_penalty(lambda z: z, z, epsilon=0.0)
+    with pytest.raises(sb.errors.SteerbenchError, match="reduction"):
+        hessian_penalty(lambda z: z, z, reduction="maximum")
