@@ -51,7 +51,7 @@ from steerbench.supervised.confident_ends import Codes, ConfidentEnds, RunFile
 from steerbench.supervised.counterfactual import Candidate, Verification, say_rows
 from steerbench.supervised.hyperplane import Boundary
 from steerbench.supervised.interfacegan import Trained, chosen_of, fit_ends, split_ends
-from steerbench.supervised.reading import Reader
+from steerbench.metrics.reading import Reader
 from steerbench.types import Direction, Generator, Predictor, Provenance, parse_layers
 
 REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from steerbench.stats import bootstrap, wilson
 from steerbench.supervised.interfacegan import Trained
-from steerbench.supervised.reading import Reader
+from steerbench.metrics.reading import Reader
 from steerbench.types import Direction, Generator, Latent
 
 

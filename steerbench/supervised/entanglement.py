@@ -27,7 +27,7 @@ Synthesis" (2020, arXiv 1911.09267).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,141 +36,21 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import NotFoundError, SteerbenchError, unknown
-from steerbench.stats import bootstrap
-from steerbench.supervised.reading import Reader
-from steerbench.types import Direction, Generator, Latent, Predictor, parse_layers
+from steerbench.errors import SteerbenchError
+from steerbench.metrics.reading import Reader
+from steerbench.metrics.rescoring import FRESH, Rescoring, rescore
+from steerbench.types import Direction, Generator, Predictor, parse_layers
 
-FRESH = 700_000
-"""The seed of the first picture that is edited: far from those that find directions."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rescoring:
-    """What some edits did to every attribute.
-
-    Attributes:
-        directions: Their names, one a row.
-        attributes: What was read, one a column.
-        changes: ``[directions, N, attributes]``, per step, in the predictor's units.
-        spread: ``[attributes]``, the standard deviation of each score between pictures.
-    """
-
-    directions: tuple[str, ...]
-    attributes: tuple[str, ...]
-    changes: Tensor
-    spread: Tensor
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The matrix of mean changes, in the predictor's units."""
-        return self._frame(self.changes.mean(1))
-
-    @property
-    def in_spreads(self) -> pd.DataFrame:
-        """The matrix of mean changes, in standard deviations of each score."""
-        return self._frame(self.changes.mean(1) / self.spread.clamp_min(1e-12))
-
-    def effect(self, direction: str, attribute: str) -> dict[str, float]:
-        """The mean change of an attribute, with its interval (95%, bootstrap over pictures).
-
-        Raises:
-            NotFoundError: There is no such direction or attribute.
-        """
-        values = self._of(direction, attribute)
-        low, high = bootstrap(values[:, None])
-        return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
-
-    def leakage(self, direction: str, wanted: str, unwanted: str) -> dict[str, float]:
-        """How much of an unwanted change comes with a unit of the wanted one, both in spreads.
-
-        0 means that it stays out, 1 that both change alike. The interval (95%) draws pictures, and
-        takes the ratio of the means of each draw.
-
-        Raises:
-            NotFoundError: There is no such direction or attribute.
-        """
-        pair = torch.stack([self._of(direction, name) for name in (wanted, unwanted)], dim=1)
-        spread = self.spread[[self._column(name) for name in (wanted, unwanted)]].double()
-        pair = pair.double() / spread.clamp_min(1e-12)
-        random = np.random.RandomState(0)
-        shares = np.full(len(pair), 1 / len(pair))
-        weights = torch.from_numpy(random.multinomial(len(pair), shares, size=1000) / len(pair))
-        means = weights @ pair
-        ends = (means[:, 1] / means[:, 0]).quantile(torch.tensor([0.025, 0.975]).double())
-        mean = pair.mean(0)
-        return {"mean": float(mean[1] / mean[0]), "low": float(ends[0]), "high": float(ends[1])}
-
-    def _of(self, direction: str, attribute: str) -> Tensor:
-        if direction not in self.directions:
-            raise NotFoundError(unknown("direction", direction, self.directions))
-        return self.changes[self.directions.index(direction), :, self._column(attribute)]
-
-    def _column(self, attribute: str) -> int:
-        if attribute not in self.attributes:
-            raise NotFoundError(unknown("attribute", attribute, self.attributes))
-        return self.attributes.index(attribute)
-
-    def _frame(self, values: Tensor) -> pd.DataFrame:
-        return pd.DataFrame(
-            values.double().numpy(), index=list(self.directions), columns=list(self.attributes)
-        )
-
-
-def rescore(
-    directions: Sequence[Direction],
-    generator: Generator,
-    predictor: Predictor,
-    attributes: Sequence[str] | None = None,
-    *,
-    n: int = 64,
-    seed: int = FRESH,
-    step: float = 1.0,
-    batch: int = 32,
-    precision: str = "exact",
-) -> Rescoring:
-    """Edit the same pictures along each direction, and read every attribute again.
-
-    Args:
-        directions: The edits, of one generator. Names should differ.
-        generator: Draws the pictures.
-        predictor: The judge.
-        attributes: Which of its names; None for all.
-        n: How many pictures.
-        seed: Of the first.
-        step: How far up and how far down, in standard deviations of the prior. Changes are per
-            such step.
-        batch: Pictures at a time.
-        precision: Of rendering.
-
-    Raises:
-        SteerbenchError: There are no directions, or two of one name.
-        NotFoundError: The predictor reads no such attribute.
-        PredictorError: It gave something else than finite scores.
-    """
-    names = tuple(direction.name for direction in directions)
-    if not names or len(set(names)) < len(names):
-        raise SteerbenchError(
-            f"The directions are called {list(names)[:12]}; give at least one, and every one its "
-            "own name (direction.named)."
-        )
-    if n < 2:
-        raise SteerbenchError(f"n={n}; a spread between pictures needs at least two.")
-    reader = Reader(predictor, attributes)
-
-    def read(codes: Latent) -> Tensor:
-        parts = (codes[start : start + batch] for start in range(0, len(codes), batch))
-        with torch.no_grad():
-            return torch.cat(
-                [reader(generator.render(part, precision=precision)) for part in parts]
-            )
-
-    changes = []
-    for direction in tqdm(directions, "re-scoring", delay=1, leave=False):
-        codes = generator.sample(n, seed=seed, space=direction.space)
-        changes.append((read(codes + step * direction) - read(codes - step * direction)) / 2)
-    spread = read(generator.sample(n, seed=seed)).std(0)
-    return Rescoring(names, reader.names, torch.stack(changes), spread)
+__all__ = [
+    "FRESH",
+    "Rescoring",
+    "correlations",
+    "cosines",
+    "free",
+    "layer_effects",
+    "rescore",
+    "scores",
+]
 
 
 def free(
