@@ -47,11 +47,11 @@ from tqdm.auto import tqdm
 
 from steerbench import __version__
 from steerbench.errors import NotFoundError, SpaceError, SteerbenchError, closest, unknown
+from steerbench.metrics.reading import Reader
 from steerbench.supervised.confident_ends import Codes, ConfidentEnds, RunFile
 from steerbench.supervised.counterfactual import Candidate, Verification, say_rows
 from steerbench.supervised.hyperplane import Boundary
 from steerbench.supervised.interfacegan import Trained, chosen_of, fit_ends, split_ends
-from steerbench.metrics.reading import Reader
 from steerbench.types import Direction, Generator, Predictor, Provenance, parse_layers
 
 REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'

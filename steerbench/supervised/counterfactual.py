@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from steerbench.metrics.reading import Reader
 from steerbench.stats import bootstrap, wilson
 from steerbench.supervised.interfacegan import Trained
-from steerbench.metrics.reading import Reader
 from steerbench.types import Direction, Generator, Latent
 
 
