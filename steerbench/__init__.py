@@ -22,6 +22,7 @@ _HOMES = {
     "Latent": "types",
     "LatentBoundaries": "supervised",
     "Move": "types",
+    "RandomDirections": "unsupervised",
     "Recipe": "types",
     "Renderer": "renderer",
     "SeFa": "unsupervised",

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from steerbench.unsupervised.random_directions import RandomDirections
 from steerbench.unsupervised.sefa import SeFa
 
-__all__ = ["FINDERS", "SeFa"]
+__all__ = ["FINDERS", "RandomDirections", "SeFa"]
 
-FINDERS: dict[str, type[Any]] = {"sefa": SeFa}
+FINDERS: dict[str, type[Any]] = {
+    "random_directions": RandomDirections,
+    "sefa": SeFa,
+}

@@ -21,9 +21,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from steerbench import __version__
-from steerbench.errors import CapabilityError, SteerbenchError
-from steerbench.types import Direction, Generator, Provenance, parse_layers
+from steerbench.errors import CapabilityError
+from steerbench.types import Generator, parse_layers
+from steerbench.unsupervised.shared import check_count, make_direction, natural_space, say_rows
 
 REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
 
@@ -51,7 +51,7 @@ class SeFa:
     def refuses(cls, generator: Generator) -> str | None:
         """Why it cannot work on a generator, or none: the weights that it reads are not known."""
         try:
-            generator.affine(_space(generator))
+            generator.affine(natural_space(generator))
         except CapabilityError as error:
             return str(error)
         return None
@@ -64,62 +64,30 @@ class SeFa:
             LayerError: A layer does not exist.
             SteerbenchError: More directions were asked for than the space has dimensions.
         """
-        space = _space(generator)
+        space = natural_space(generator)
         rows = self._rows(generator, space)
         weights = generator.affine(space, "all" if rows is None else rows)
         values, vectors = factorise(weights)
-        if not 1 <= self.n_directions <= len(values):
-            raise SteerbenchError(
-                f"{self.n_directions} directions were asked for, but {space!r} of "
-                f"{generator.name!r} has {len(values)} dimensions. Ask for 1 to {len(values)}."
-            )
-        self.eigenvalues_ = values[: self.n_directions]
+        check_count(self.n_directions, len(values), space, generator)
         self.directions_ = [
-            self._direction(generator, space, vectors[:, i], float(values[i]), i, rows)
+            make_direction(
+                self,
+                "SeFa",
+                generator,
+                space,
+                vectors[:, i],
+                name=f"SeFa {i + 1}{say_rows(rows)}",
+                layers=rows,
+                scores={"eigenvalue": float(values[i]), "rank": i},
+            )
             for i in range(self.n_directions)
         ]
+        self.eigenvalues_ = values[: self.n_directions]
         return self
 
     def _rows(self, generator: Generator, space: str) -> tuple[int, ...] | None:
         layered = generator.spaces.get(space + "+")
         return None if layered is None else parse_layers(self.layers, layered.shape[0])
-
-    def _direction(
-        self,
-        generator: Generator,
-        space: str,
-        vector: Tensor,
-        value: float,
-        index: int,
-        rows: tuple[int, ...] | None,
-    ) -> Direction:
-        provenance = Provenance(
-            method="SeFa",
-            hyperparameters={
-                "n_directions": self.n_directions,
-                "layers": "all" if rows is None else list(rows),
-            },
-            generator=generator.name,
-            fingerprint=generator.fingerprint,
-            scores={"eigenvalue": value, "rank": index},
-            reference=REFERENCE,
-            version=__version__,
-        )
-        where = "" if rows is None else f" ({_say(rows)})"
-        return Direction(
-            name=f"SeFa {index + 1}{where}",
-            space=space,
-            vector=vector,
-            scale=generator.prior_std(space, vector),
-            layers=rows,
-            generator=generator.fingerprint,
-            provenance=provenance,
-        )
-
-
-def _space(generator: Generator) -> str:
-    """Where a code first meets weights: w where there is one."""
-    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
 
 
 def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,9 +114,3 @@ def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:
     values, vectors = values.flip(0), vectors.flip(1)
     largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
     return values, vectors * largest.sign()
-
-
-def _say(rows: tuple[int, ...]) -> str:
-    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
-        return f"layers {rows[0]}-{rows[-1]}"
-    return "layer " + ", ".join(map(str, rows))

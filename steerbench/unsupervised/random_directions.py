@@ -1,0 +1,120 @@
+"""Random directions: the null that every finder is compared with.
+
+Any direction of a latent space changes the picture. Whether a method found something can only be
+told against directions that nobody chose, drawn evenly from the unit sphere of the same space::
+
+    n = g / |g|      with      g ~ N(0, I)
+
+which has no preferred axis. ``orthonormal=True`` draws a random basis instead, each of whose
+vectors is again even on the sphere: such a null shares with most finders that no direction is found
+twice.
+
+>>> import steerbench as sb
+>>> null = RandomDirections(n_directions=3, seed=0).fit(sb.load("rooms"))
+>>> [direction.name for direction in null.directions_]
+['random 1', 'random 2', 'random 3']
+
+Reference: Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres",
+Communications of the ACM 2(4) (1959). As the baseline of unsupervised directions: Voynov, Babenko,
+"Unsupervised Discovery of Interpretable Directions in the GAN Latent Space" (2020, arXiv
+2002.03754).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from steerbench.errors import SpaceError, SteerbenchError, unknown
+from steerbench.types import Direction, Generator
+from steerbench.unsupervised.shared import (
+    check_count,
+    make_direction,
+    natural_space,
+    rows_of,
+    say_rows,
+    size_of,
+)
+
+REFERENCE = 'Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres"'
+
+
+class RandomDirections:
+    """Directions drawn evenly from the unit sphere of a space.
+
+    Args:
+        n_directions: How many.
+        space: Whose; w where there is one, else z, by default.
+        layers: The rows of the layer-wise latent that they change.
+        orthonormal: Draw them at right angles to one another.
+        seed: Of the draw. Without ``orthonormal``, more directions begin with the same ones.
+
+    Attributes:
+        directions_: The directions drawn.
+    """
+
+    reference = REFERENCE
+    directions_: list[Direction]
+
+    def __init__(
+        self,
+        n_directions: int = 10,
+        space: str | None = None,
+        layers: str | int | Iterable[int] | None = "all",
+        orthonormal: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.n_directions = n_directions
+        self.space = space
+        self.layers = layers
+        self.orthonormal = orthonormal
+        self.seed = seed
+
+    def fit(self, generator: Generator) -> RandomDirections:
+        """Draw them for a generator.
+
+        Raises:
+            SpaceError: It has no such space.
+            LayerError: A layer does not exist.
+            SteerbenchError: No direction was asked for, or more orthonormal ones than the space
+                has dimensions.
+        """
+        space = natural_space(generator) if self.space is None else self.space
+        if space not in generator.spaces:
+            raise SpaceError(unknown("space", space, generator.spaces))
+        rows, size = rows_of(generator, space, self.layers), size_of(generator, space)
+        if self.orthonormal:
+            check_count(self.n_directions, size, space, generator)
+        if self.n_directions < 1:
+            raise SteerbenchError(f"{self.n_directions} directions were asked for. Ask for some.")
+        vectors = sphere(self.n_directions, size, seed=self.seed, orthonormal=self.orthonormal)
+        self.directions_ = [
+            make_direction(
+                self,
+                "random",
+                generator,
+                space,
+                vector,
+                name=f"random {index + 1}{say_rows(rows)}",
+                layers=rows,
+            )
+            for index, vector in enumerate(vectors)
+        ]
+        return self
+
+
+def sphere(n: int, size: int, *, seed: int = 0, orthonormal: bool = False) -> torch.Tensor:
+    """Unit vectors in rows, ``[n, size]`` float64, evenly distributed on the sphere.
+
+    >>> basis = sphere(2, 5, orthonormal=True)
+    >>> torch.allclose(basis @ basis.T, torch.eye(2, dtype=torch.float64))
+    True
+    """
+    drawn = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, size)))
+    if not orthonormal:
+        return drawn / drawn.norm(dim=1, keepdim=True)
+    basis, triangle = torch.linalg.qr(drawn.T)
+    # The signs of the diagonal make the basis even over all of them (Mezzadri 2007).
+    return (basis * triangle.diagonal().sign()).T

@@ -1,0 +1,200 @@
+"""What finders share: where they look, how a direction is signed, and the file of a long run.
+
+A finder changes itself in one step, when everything is found; an interrupt finds the old
+``directions_`` or the new ones. A long run keeps how far it is in a :class:`RunFile`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steerbench import __version__, store
+from steerbench.errors import LayerError, SteerbenchError
+from steerbench.types import Direction, Generator, Provenance, parse_layers
+
+KIND = "steerbench finder run"
+
+
+def natural_space(generator: Generator) -> str:
+    """Where a finder looks if nothing else is asked for: w where there is one, else z."""
+    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
+
+
+def size_of(generator: Generator, space: str) -> int:
+    """How many numbers a code of a space has."""
+    return int(torch.Size(generator.spaces[space].shape).numel())
+
+
+def rows_of(
+    generator: Generator, space: str, layers: str | int | Iterable[int] | None
+) -> tuple[int, ...] | None:
+    """The rows of the layer-wise latent that a direction may change; none for all.
+
+    Raises:
+        LayerError: A row does not exist, or rows were asked for and the space has none.
+    """
+    layered = generator.spaces.get(space if space.endswith("+") else space + "+")
+    if layered is not None:
+        return parse_layers(layers, layered.shape[0])
+    if layers is None or layers == "all":
+        return None
+    raise LayerError(
+        f"Layers {layers!r} were asked for, but space {space!r} of {generator.name!r} has no "
+        "layer-wise form. Leave layers at 'all'."
+    )
+
+
+def say_rows(rows: tuple[int, ...] | None) -> str:
+    """Rows as the end of a direction's name.
+
+    >>> say_rows((0, 1, 2)), say_rows((5,)), say_rows(None)
+    (' (layers 0-2)', ' (layer 5)', '')
+    """
+    if rows is None:
+        return ""
+    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
+        return f" (layers {rows[0]}-{rows[-1]})"
+    return f" (layer {', '.join(map(str, rows))})"
+
+
+def check_count(n_directions: int, size: int, space: str, generator: Generator) -> None:
+    """Refuse to find more directions than there are.
+
+    Raises:
+        SteerbenchError: Fewer than one, or more than ``size``.
+    """
+    if not 1 <= n_directions <= size:
+        raise SteerbenchError(
+            f"{n_directions} directions were asked for, but {space!r} of {generator.name!r} has "
+            f"{size} dimensions. Ask for 1 to {size}."
+        )
+
+
+def signed(vectors: Tensor) -> Tensor:
+    """Vectors in rows whose sign is arbitrary, each with its largest number positive.
+
+    >>> signed(torch.tensor([[0.6, -0.8], [0.0, 1.0]]))
+    tensor([[-0.6000,  0.8000],
+            [ 0.0000,  1.0000]])
+    """
+    largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+    return torch.where(largest < 0, -vectors, vectors)
+
+
+def hyperparameters(finder: Any) -> dict[str, Any]:
+    """What a finder was given, by name."""
+    return {name: getattr(finder, name) for name in inspect.signature(type(finder)).parameters}
+
+
+def make_direction(
+    finder: Any,
+    method: str,
+    generator: Generator,
+    space: str,
+    vector: Tensor,
+    *,
+    name: str,
+    scale: float | None = None,
+    layers: tuple[int, ...] | None = None,
+    scores: Mapping[str, Any] | None = None,
+) -> Direction:
+    """A direction with all that its finder knows of where it came from.
+
+    Args:
+        finder: Its hyperparameters are kept, with ``seed`` and ``n_samples`` where it has them.
+        method: The finder's name, as people say it.
+        generator: Whose direction.
+        space: Of the vector.
+        vector: One code's shape.
+        name: Of the direction.
+        scale: A step; the standard deviation of the prior along the vector by default.
+        layers: The rows that it may change.
+        scores: What was measured on the way.
+    """
+    vector = vector.detach().double().cpu()
+    vector = (vector / vector.norm()).reshape(generator.spaces[space].shape)
+    provenance = Provenance(
+        method=method,
+        hyperparameters=hyperparameters(finder) | ({} if layers is None else {"layers": layers}),
+        generator=generator.name,
+        fingerprint=generator.fingerprint,
+        seed=getattr(finder, "seed", None),
+        n_samples=getattr(finder, "n_samples", None),
+        scores=dict(scores or {}),
+        reference=finder.reference,
+        version=__version__,
+    )
+    return Direction(
+        name=name,
+        space=space,
+        vector=vector,
+        scale=generator.prior_std(space, vector) if scale is None else scale,
+        layers=layers,
+        generator=generator.fingerprint,
+        provenance=Provenance.from_json(provenance.to_json()),
+    )
+
+
+class RunFile:
+    """How far a run is, in a file that is replaced whole.
+
+    Args:
+        path: Where; none for a run that is not kept.
+        finder: Its class and hyperparameters say what the run is.
+        generator: Likewise, by its fingerprint.
+        every: Seconds between two writings.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        finder: Any,
+        generator: Generator,
+        every: float = 30.0,
+    ) -> None:
+        self.path, self.every = None if path is None else Path(path), every
+        given = Provenance(hyperparameters=hyperparameters(finder)).to_json()["hyperparameters"]
+        self.settings = {
+            "finder": type(finder).__name__,
+            "generator": generator.fingerprint,
+            **given,
+        }
+        self._written = time.monotonic()
+
+    def read(self) -> dict[str, Tensor]:
+        """What was last written; empty where there is no file yet.
+
+        Raises:
+            SteerbenchError: The file belongs to another run; it is left alone.
+            CheckpointError: It is damaged.
+        """
+        if self.path is None or not self.path.exists():
+            return {}
+        tensors, header = store.load(self.path)
+        theirs = header.get("settings") if header.get("kind") == KIND else None
+        if theirs != self.settings:
+            differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
+            raise SteerbenchError(
+                f"{str(self.path)!r} belongs to another run: it differs in "
+                f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
+            )
+        return tensors
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return self.path is not None and time.monotonic() - self._written >= self.every
+
+    def write(self, tensors: Mapping[str, Tensor]) -> None:
+        """Replace the file by all that is needed to go on from here."""
+        if self.path is None:
+            return
+        store.save(self.path, tensors, {"kind": KIND, "settings": self.settings})
+        self._written = time.monotonic()
