@@ -36,6 +36,7 @@ _HOMES = {
     "load": "generators",
     "predictor": "predictors",
     "read_published_direction": "generators",
+    "scorecard": "metrics",
     "show": "image",
     "world": "worlds",
     "wrap": "generators",

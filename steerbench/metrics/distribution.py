@@ -160,6 +160,29 @@ def precision_recall(real: Tensor, generated: Tensor, *, k: int = 3) -> Overlap:
     return Overlap(inside / len(generated), float(covered.double().mean()))
 
 
+def inside_manifold(real: Tensor, points: Tensor, *, k: int = 3) -> Tensor:
+    """Which points lie in the manifold of others: those that precision counts.
+
+    Args:
+        real: Features ``[N, D]`` whose balls make the manifold.
+        points: Features ``[M, D]``.
+        k: Which neighbour a ball reaches to.
+
+    Returns:
+        ``[M]`` bool.
+
+    Raises:
+        ShapeError, PredictorError: As :func:`precision_recall`; one point is enough.
+    """
+    real, points = _features(real, k + 1), _features(points, 1)
+    if real.shape[1] != points.shape[1]:
+        raise ShapeError(f"Got features of lengths {real.shape[1]} and {points.shape[1]}.")
+    centre = real.mean(0)
+    real, points = real - centre, points - centre
+    reach = _reach(real, k)
+    return torch.cat([(_squares(rows, real) <= reach).any(1) for rows in points.split(BLOCK)])
+
+
 def density_coverage(real: Tensor, generated: Tensor, *, k: int = 5) -> Overlap:
     """Density (about 1 where the sets agree, unbounded above) and coverage in [0, 1].
 

@@ -38,14 +38,22 @@ class Reader:
         units = getattr(predictor, "units", None)
         self.units = tuple(units[i] for i in self._columns) if units else ("",) * len(self.names)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, features: Tensor | None = None) -> Tensor:
         """Scores ``[N, len(names)]`` float32 of pictures, without gradients.
+
+        Args:
+            images: ``[N, C, H, W]`` in [-1, 1].
+            features: The predictor's own of these pictures, where they are known already; a
+                predictor that can ``read`` them is not run again.
 
         Raises:
             PredictorError: They have another shape, or NaN or infinity is among them.
         """
         with torch.no_grad():
-            scores = torch.as_tensor(self.predictor.predict(images))
+            if features is not None and hasattr(self.predictor, "read"):
+                scores = torch.as_tensor(self.predictor.read(features))
+            else:
+                scores = torch.as_tensor(self.predictor.predict(images))
             if scores.ndim == 3 and hasattr(self.predictor, "areas"):
                 scores = torch.as_tensor(self.predictor.areas(images))
         expected = (len(images), len(self.predictor.names))

@@ -1,0 +1,224 @@
+"""Which directions are any good: one row for each, measured on a common footing.
+
+For every direction the same pictures are edited up and down, and everything is read again.
+
+**Effect** on an attribute: the change of its score for one step (alpha = 1 is one standard
+deviation of the prior), up minus down, halved, over the spread of that score between pictures::
+
+    e_a = mean over pictures of (F_a(+1) - F_a(-1)) / 2 / std(F_a)
+
+with bootstrap intervals over pictures. A probability whose spread is below 0.05 is held to 0.05, so
+that what hardly ever occurs does not win by rounding.
+
+**Share** of the total effect that goes to the attribute moved most, *m*. Shares are of squares,
+as of an energy, so that many attributes that stir by chance do not add up to much::
+
+    share = |e_m|^p / sum over a of |e_a|^p        p = 2, or 1 on request
+
+**Leakage** is the next attribute's effect over the first one's; `rest` is the share of all others.
+
+**Monotonicity**: Spearman's correlation of the score of *m* with alpha, averaged over pictures; 1
+where every step raises (or lowers) it in every picture.
+
+**Usable range**: up to which alpha at least half as many pictures as without an edit lie inside
+the manifold of unedited pictures (balls to the third neighbour, precision of Kynkäänniemi et al.).
+Without features but with a discriminator: until its mean logit fell by two standard deviations.
+
+**Layout**: the mean distance of features to the unedited picture, in units of the distance between
+two different pictures; the share of pixels that changed by a tenth of their range.
+
+**Chance**: the same for random directions of the same space and layers, at equal change of pixels
+and on the same pictures (:mod:`steerbench.metrics.scorecard.chance`). ``p_effect`` and ``p_share``
+are the shares of random directions whose largest effect, or share, is as large.
+
+>>> import steerbench as sb
+>>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
+>>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
+>>> card = scorecard([sb.Direction("first", "z", [1.0, 0.2, 0, 0])], G, read, n=16, null=9)
+>>> card.table.loc["first", "attribute"], len(card)
+('a', 1)
+
+References: Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
+Models" (2019, arXiv 1904.06991); Westfall and Young, "Resampling-Based Multiple Testing" (1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench.errors import SteerbenchError
+from steerbench.metrics.reading import Reader
+from steerbench.metrics.rescoring import FRESH, Rescoring
+from steerbench.metrics.scorecard.card import Scorecard, tabulate
+from steerbench.metrics.scorecard.chance import Chance, chance, random_like
+from steerbench.metrics.scorecard.looking import Look, Looker
+from steerbench.metrics.scorecard.trial import Trial, keeper, try_out, typical_distance
+from steerbench.types import Direction, Generator, Predictor
+
+SMALLEST = 0.05
+"""The least spread that a probability is held to have."""
+MANIFOLD, RANDOM = 40_000, 80_000
+"""How far the seeds of the manifold and of the random directions are from the first picture's."""
+
+__all__ = ["Scorecard", "scorecard"]
+
+
+def scorecard(
+    directions: Sequence[Direction],
+    generator: Generator,
+    predictor: Predictor,
+    n: int = 64,
+    seed: int = FRESH,
+    attributes: Sequence[str] | None = None,
+    step: float = 1.0,
+    *,
+    alphas: Sequence[float] = (1.0, 2.0, 3.0),
+    null: int = 99,
+    few: int = 12,
+    power: float = 2.0,
+    kind: str = "prior",
+    batch: int = 32,
+    precision: str = "exact",
+) -> Scorecard:
+    """Measure directions, one row each.
+
+    Args:
+        directions: Of one generator, in any of its spaces, limited to layers or not. A name that
+            occurs twice gets a number.
+        generator: Draws the pictures.
+        predictor: Reads the attributes; of a segmenter, the share of the picture of each class.
+        n: How many pictures.
+        seed: Of the first.
+        attributes: Which of the predictor's names; None for all.
+        step: How far up and how far down, in standard deviations of the prior. Effects are for
+            such a step.
+        alphas: The steps at which scores and the usable range are looked at, both ways.
+        null: How many random directions for each space and layers; 0 for none. No p-value can be
+            below ``1 / (null + 1)``.
+        few: On how many of the pictures those steps and the random directions are looked at.
+        power: Of effects in their share: 2, or 1 for plain magnitudes.
+        kind: Of random directions, ``"prior"`` or ``"isotropic"``.
+        batch: Pictures at a time.
+        precision: Of rendering, ``"exact"`` or ``"fast"``.
+
+    Raises:
+        SteerbenchError: There is no direction, or a number is out of range.
+        SpaceError: A direction does not fit the generator.
+        NotFoundError: The predictor reads no such attribute.
+        PredictorError: It gave something else than finite scores.
+    """
+    named = _checked(directions, generator, seed, n=n, step=step, null=null, few=few, power=power)
+    steps = _steps(alphas)
+    look = Looker(generator, Reader(predictor, attributes), batch=batch, precision=precision)
+    few = min(few, n)
+    groups = _groups(named)
+    with tqdm(total=len(named) + null * len(groups), desc="scorecard", delay=1, leave=False) as bar:
+        before = look(generator.sample(n, seed=seed))
+        keeps = keeper(look, generator, before, seed + MANIFOLD)
+        trials: list[Trial] = []
+        for direction in named:
+            codes = generator.sample(n, seed=seed, space=direction.space)
+            trials.append(
+                try_out(direction, look, codes, before, keeps, step=step, alphas=steps, few=few)
+            )
+            bar.update()
+        spread = _spread(before.scores, look.reader.units)
+        nulls: list[Chance | None] = [None] * len(named)
+        for members in groups if null else []:
+            found = _null(
+                [named[i] for i in members], [trials[i] for i in members], look, before[:few],
+                spread, null=null, seed=seed, step=step, kind=kind, bar=bar,
+            )  # fmt: skip
+            for i in members:
+                nulls[i] = found
+    names = tuple(direction.name for direction in named)
+    changes = torch.stack([trial.changes for trial in trials])
+    settings = {
+        "n": n, "seed": seed, "step": step, "null": null, "few": few, "power": power,
+        "kind": kind, "sees": look.sees, "judge": look.judge, "generator": generator.name,
+        "predictor": getattr(predictor, "name", type(predictor).__name__),
+        "pictures": look.pictures, "seconds": look.seconds,
+    }  # fmt: skip
+    return tabulate(
+        named, Rescoring(names, look.reader.names, changes, spread.float()), trials, nulls,
+        typical_distance(before.features), settings,
+    )  # fmt: skip
+
+
+def _null(
+    members: list[Direction],
+    trials: list[Trial],
+    look: Looker,
+    before: Look,
+    spread: Tensor,
+    *,
+    null: int,
+    seed: int,
+    step: float,
+    kind: str,
+    bar: tqdm,
+) -> Chance:
+    """Random directions for those that share a space and layers, around their changes."""
+    few = len(before.scores)
+    wanted = [trial.change_of(few) for trial in trials]
+    middle = members[len(members) // 2]
+    randoms = random_like(middle, look.generator, null, seed + RANDOM, kind)
+    codes = look.generator.sample(few, seed=seed, space=middle.space)
+    return chance(randoms, look, codes, before, spread, (min(wanted), max(wanted)), step, bar)
+
+
+def _spread(scores: Tensor, units: Sequence[str]) -> Tensor:
+    """``[attributes]`` float64; infinite where a score never changes, so that it has no effect."""
+    spread = scores.double().std(0)
+    probability = torch.tensor([unit == "probability" for unit in units])
+    spread = torch.where(probability, spread.clamp_min(SMALLEST), spread)
+    return torch.where(spread > 1e-9 * scores.double().abs().amax(0), spread, torch.inf)
+
+
+def _groups(directions: Sequence[Direction]) -> list[list[int]]:
+    """The places of directions that share a space, layers and shape: they share a null."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, each in enumerate(directions):
+        rows: tuple[int, ...] = ()
+        if each.space.endswith("+") and each.vector.ndim > 1:
+            rows = tuple(each.vector.flatten(1).abs().amax(1).nonzero().flatten().tolist())
+        groups.setdefault((each.space, each.layers, rows), []).append(i)
+    return list(groups.values())
+
+
+def _steps(alphas: Sequence[float]) -> tuple[float, ...]:
+    steps = tuple(sorted({float(alpha) for alpha in alphas}))
+    if not all(0 < alpha < 1e6 for alpha in steps):
+        raise SteerbenchError(
+            f"alphas={list(alphas)[:8]}; give numbers above 0, each is tried up and down."
+        )
+    return steps
+
+
+def _checked(
+    directions: Sequence[Direction], generator: Generator, seed: int, **numbers: float
+) -> list[Direction]:
+    """The directions under different names, each tried on the generator."""
+    given = list(directions)
+    wrong = next((each for each in given if not isinstance(each, Direction)), None)
+    if not given or wrong is not None:
+        what = "none" if wrong is None else f"a {type(wrong).__name__}"
+        raise SteerbenchError(
+            f"A scorecard needs a list of Directions, {what} was given. Pass the directions_ of a "
+            "fitted finder, for instance sb.SeFa(8).fit(G).directions_."
+        )
+    least = {"n": 4, "step": 1e-6, "null": 0, "few": 2, "power": 0.5}
+    for name, value in numbers.items():
+        if not least[name] <= value < 1e9:
+            raise SteerbenchError(f"{name}={value}; give a number from {least[name]:g} on.")
+    taken: dict[str, int] = {}
+    named = []
+    for each in given:
+        taken[each.name] = count = taken.get(each.name, 0) + 1
+        named.append(each if count == 1 else each.named(f"{each.name} ({count})"))
+        _ = generator.sample(1, seed=seed, space=each.space) + 0.0 * each
+    return named

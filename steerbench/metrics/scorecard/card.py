@@ -1,0 +1,259 @@
+"""A scorecard: the table, the effects under it, and what they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from steerbench.errors import NotFoundError, unknown
+from steerbench.metrics.rescoring import Rescoring
+from steerbench.metrics.scorecard.chance import Chance, adjusted, p_value
+from steerbench.metrics.scorecard.trial import Trial
+from steerbench.stats import bootstrap
+from steerbench.types import Direction
+
+COLUMNS = {
+    "attribute": "moved most",
+    "effect": "on it, in its spreads, for one step; low and high are its 95% interval",
+    "share": "of the total effect; 1 moves nothing else",
+    "next": "moved next",
+    "leakage": "the next effect over the first",
+    "rest": "the share of all others",
+    "monotonicity": "rank correlation with alpha, 1 at best",
+    "usable_low": "how far down pictures stay in the distribution, in alpha",
+    "usable_high": "how far up",
+    "pixel_change": "mean change of a pixel, as a part of its range",
+    "changed": "the share of pixels that changed",
+    "distance": "of features, 1 is another picture",
+    "null_effect": "95% of random directions of equal pixel change move nothing more than this",
+    "p_effect": "the share of random directions that move something as much",
+    "null_share": "95% of random directions have a smaller share",
+    "p_share": "the share of random directions whose share is as large",
+}
+"""What the columns of the table mean."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scorecard:
+    """What `steerbench.scorecard` measured; it stands for its table where a table is wanted.
+
+    ``card["share"]``, ``card.loc``, ``card.sort_values("share")`` and everything else that a
+    DataFrame offers are those of ``card.table``; ``len(card)`` is the number of directions.
+
+    Attributes:
+        directions: What was measured, under the names of the rows.
+        table: One row a direction; `COLUMNS` says what the columns mean.
+        effects: Directions by attributes, in spreads, for one step.
+        low: The lower ends of their 95% intervals.
+        high: The upper ends.
+        chance: P-values of the same, corrected for the number of attributes; NaN without a null.
+        rescoring: The changes of every picture, in the predictor's units.
+        trials: What was seen along each direction.
+        settings: What was asked for, pictures and seconds.
+    """
+
+    directions: tuple[Direction, ...]
+    table: pd.DataFrame
+    effects: pd.DataFrame
+    low: pd.DataFrame
+    high: pd.DataFrame
+    chance: pd.DataFrame
+    rescoring: Rescoring
+    trials: tuple[Trial, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What was read."""
+        return self.rescoring.attributes
+
+    @property
+    def pictures_per_second(self) -> float:
+        """How fast it was, reading and bookkeeping included."""
+        return float(self.settings["pictures"] / max(self.settings["seconds"], 1e-9))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the table should know."""
+        notes = []
+        if self.settings["sees"] == "pixels":
+            notes.append("The predictor has no features: distances are of pixels, at 16x16.")
+        if self.settings["judge"] != "features":
+            notes.append(f"The usable range is judged by the {self.settings['judge']}.")
+        if not self.settings["null"]:
+            notes.append("Nothing was held against random directions (null=0).")
+        return notes
+
+    def evidence(self, direction: str) -> pd.DataFrame:
+        """What is known of a direction, the strongest attribute first.
+
+        Returns:
+            A row for each attribute: effect, low, high and the corrected p-value.
+
+        Raises:
+            NotFoundError: There is no such direction.
+        """
+        if direction not in self.table.index:
+            raise NotFoundError(unknown("direction", direction, self.table.index))
+        parts = {"effect": self.effects, "low": self.low, "high": self.high, "p": self.chance}
+        frame = pd.DataFrame({name: part.loc[direction] for name, part in parts.items()})
+        order = frame["effect"].abs().sort_values(ascending=False, kind="stable").index
+        return frame.loc[order]
+
+    def scored(self) -> list[Direction]:
+        """The directions with their scores in their provenance, as plain numbers.
+
+        The columns of the table keep their names; the effect on an attribute is called
+        ``"effect on NAME"``. What the finder had written there stays.
+        """
+        found = []
+        for direction in self.directions:
+            row = self.table.loc[direction.name]
+            scores = {name: row[name] for name in row.index if name not in ("attribute", "next")}
+            effects = self.effects.loc[direction.name].items()
+            scores |= {f"effect on {name}": value for name, value in effects}
+            plain = {name: float(v) for name, v in scores.items() if np.isfinite(v)}
+            provenance = replace(
+                direction.provenance, scores={**direction.provenance.scores, **plain}
+            )
+            found.append(replace(direction, provenance=provenance))
+        return found
+
+    def plot(self, **options: Any) -> Any:
+        """A heatmap of the effects; see `steerbench.metrics.scorecard.plot.plot`."""
+        from steerbench.metrics.scorecard.plot import plot
+
+        return plot(self, **options)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.table)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.table[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in dir(pd.DataFrame):
+            raise AttributeError(f"Scorecard has no {name!r}.")
+        return getattr(self.table, name)
+
+    def __repr__(self) -> str:
+        return "\n".join([repr(self.table), *self.notes])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{note}</p>" for note in self.notes)
+        return f"{self.table.round(3).to_html()}{notes}"
+
+
+def tabulate(
+    directions: Sequence[Direction],
+    found: Rescoring,
+    trials: Sequence[Trial],
+    nulls: Sequence[Chance | None],
+    typical: float,
+    settings: Mapping[str, Any],
+) -> Scorecard:
+    """Sum up what was seen.
+
+    Args:
+        directions: In order.
+        found: The changes of every picture.
+        trials: What was seen along each direction.
+        nulls: What each is held against.
+        typical: The distance between the features of two different pictures.
+        settings: As they were; they travel along.
+    """
+    changes = found.changes.double() / found.spread.double()
+    power, few = settings["power"], settings["few"]
+    rows, ps = [], []
+    for each, trial, null, change in zip(directions, trials, nulls, changes, strict=True):
+        top = int(change.mean(0).abs().argmax())
+        by_chance, p = _held_against(change[:few].mean(0), trial.change_of(few), null, power)
+        row = _effects(change, found.attributes, power) | _looks(trial, top, typical)
+        layers = "all" if each.layers is None else ",".join(map(str, each.layers))
+        rows.append({**row, **by_chance, "space": each.space, "layers": layers})
+        ps.append(p)
+    low, high = bootstrap(changes.transpose(0, 1))
+    return Scorecard(
+        directions=tuple(directions),
+        table=pd.DataFrame(rows, index=pd.Index(found.directions, name="direction")),
+        effects=_frame(found, changes.mean(1)),
+        low=_frame(found, low),
+        high=_frame(found, high),
+        chance=_frame(found, torch.stack(ps)),
+        rescoring=found,
+        trials=tuple(trials),
+        settings=settings,
+    )
+
+
+def shares(effects: Tensor, power: float) -> Tensor:
+    """What part of the total effect goes to each attribute, ``[..., attributes]``."""
+    energy = effects.abs() ** power
+    return energy / energy.sum(-1, keepdim=True).clamp_min(1e-300)
+
+
+def _effects(changes: Tensor, attributes: Sequence[str], power: float) -> dict[str, Any]:
+    """Effect and share of the attribute moved most, with intervals, and of the next."""
+    effects = changes.mean(0)
+    order = effects.abs().argsort(descending=True, stable=True)
+    top = int(order[0])
+    random = np.random.RandomState(0)
+    weights = random.multinomial(len(changes), np.full(len(changes), 1 / len(changes)), size=1000)
+    drawn = torch.from_numpy(weights / len(changes)) @ changes
+    tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = drawn[:, top].quantile(tails).tolist()
+    share = shares(effects, power)
+    share_low, share_high = shares(drawn, power)[:, top].quantile(tails).tolist()
+    row = {
+        "attribute": attributes[top], "effect": float(effects[top]), "low": low, "high": high,
+        "share": float(share[top]), "share_low": share_low, "share_high": share_high,
+        "next": "", "leakage": 0.0, "rest": 0.0,
+    }  # fmt: skip
+    if len(attributes) > 1:
+        second = int(order[1])
+        row["next"] = attributes[second]
+        row["leakage"] = float(abs(effects[second]) / effects[top].abs().clamp_min(1e-300))
+        row["rest"] = float(share.sum() - share[top] - share[second])
+    return row
+
+
+def _looks(trial: Trial, top: int, typical: float) -> dict[str, float]:
+    low, high = trial.usable()
+    return {
+        "monotonicity": trial.monotonicity(top),
+        "usable_low": low,
+        "usable_high": high,
+        "pixel_change": float(trial.pixels.mean()),
+        "changed": float(trial.changed.mean()),
+        "distance": float(trial.moved.mean()) / max(typical, 1e-12),
+    }
+
+
+def _held_against(
+    effects: Tensor, change: float, null: Chance | None, power: float
+) -> tuple[dict[str, float], Tensor]:
+    """How effects on the first pictures compare with those of random directions there."""
+    names = ("null_effect", "p_effect", "null_share", "p_share")
+    if null is None:
+        return dict.fromkeys(names, float("nan")), torch.full_like(effects, torch.nan)
+    by_chance = null.at(change)
+    largest = by_chance.abs().amax(1)
+    share, by_shares = shares(effects, power).amax(), shares(by_chance, power).amax(1)
+    values = (
+        largest.quantile(0.95), p_value(effects.abs().amax(), largest),
+        by_shares.quantile(0.95), p_value(share, by_shares),
+    )  # fmt: skip
+    return dict(zip(names, map(float, values))), adjusted(effects, by_chance)
+
+
+def _frame(found: Rescoring, values: Tensor) -> pd.DataFrame:
+    return pd.DataFrame(values.numpy(), list(found.directions), list(found.attributes))

@@ -1,0 +1,136 @@
+"""Render once, read everything: scores, features and small pictures of a batch of codes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from steerbench.errors import CapabilityError, PredictorError
+from steerbench.image import resize
+from steerbench.metrics.reading import Reader
+from steerbench.types import Generator, Latent
+
+SIDE = 128
+"""Changes of pixels are measured at this size at most, so that memory stays bounded."""
+COARSE = 16
+"""The size at which pixels stand in for features."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen of some pictures.
+
+    Attributes:
+        scores: ``[N, attributes]`` float32.
+        features: ``[N, D]`` float32.
+        pixels: ``[N, C, h, w]`` in [-1, 1], at most `SIDE` wide.
+        realness: ``[N]``, the discriminator's logits, where it was asked.
+    """
+
+    scores: Tensor
+    features: Tensor
+    pixels: Tensor
+    realness: Tensor | None = None
+
+    def __getitem__(self, rows: slice) -> Look:
+        realness = None if self.realness is None else self.realness[rows]
+        return Look(self.scores[rows], self.features[rows], self.pixels[rows], realness)
+
+    @staticmethod
+    def cat(parts: list[Look]) -> Look:
+        """Several looks as one."""
+        realness = [part.realness for part in parts if part.realness is not None]
+        return Look(
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.features for part in parts]),
+            torch.cat([part.pixels for part in parts]),
+            torch.cat(realness) if realness else None,
+        )
+
+
+class Looker:
+    """Renders codes and reads what a scorecard needs, counting pictures and seconds.
+
+    Args:
+        generator: Draws the pictures.
+        reader: Gives the scores; its predictor also the features, where it has any.
+        batch: Pictures at a time.
+        precision: Of rendering.
+
+    Attributes:
+        sees: Where distances are measured: ``"features"``, or ``"pixels"`` (of 16x16) where the
+            predictor has no features.
+        judge: What says whether pictures are still of the distribution: the ``"features"``, else
+            the ``"discriminator"``, else the ``"pixels"``.
+    """
+
+    def __init__(
+        self, generator: Generator, reader: Reader, *, batch: int = 32, precision: str = "exact"
+    ) -> None:
+        self.generator, self.reader = generator, reader
+        self.batch, self.precision = batch, precision
+        self.pictures, self._began = 0, time.perf_counter()
+        has_features = callable(getattr(reader.predictor, "features", None))
+        self.sees = "features" if has_features else "pixels"
+        asks = not has_features and _discriminates(generator)
+        self.judge = "discriminator" if asks else self.sees
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.perf_counter() - self._began
+
+    def __call__(self, codes: Latent) -> Look:
+        """Look at the pictures of some codes."""
+        starts = range(0, len(codes), self.batch)
+        return Look.cat([self._once(codes[i : i + self.batch]) for i in starts])
+
+    def _once(self, codes: Latent) -> Look:
+        with torch.no_grad():
+            images = self.generator.render(codes, precision=self.precision)
+            self.pictures += len(images)
+            pixels = images.detach().clamp(-1, 1).float().cpu()
+            side = max(pixels.shape[-2:])
+            if side > SIDE:
+                shrink = SIDE / side
+                size = [max(1, round(length * shrink)) for length in pixels.shape[-2:]]
+                pixels = resize(pixels, (size[0], size[1]))
+            scores, features = self._read(images, pixels)
+            judged = self.judge == "discriminator"
+            realness = self.generator.discriminator(images).cpu() if judged else None  # type: ignore[attr-defined]
+        return Look(scores, features, pixels, realness)
+
+    def _read(self, images: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        if self.sees == "pixels":
+            return self.reader(images), resize(pixels, (COARSE, COARSE)).flatten(1)
+        features = torch.as_tensor(self.reader.predictor.features(images)).detach()  # type: ignore[attr-defined]
+        if features.ndim != 2 or len(features) != len(images):
+            raise PredictorError(
+                f"The predictor's features are {list(features.shape)} for {len(images)} pictures; "
+                f"expected [{len(images)}, D]."
+            )
+        return self.reader(images, features), features.float().cpu()
+
+
+def _discriminates(generator: Generator) -> bool:
+    if not hasattr(generator, "discriminator"):
+        return False
+    try:
+        with torch.no_grad():
+            generator.discriminator(generator.render(generator.sample(1)))
+    except CapabilityError:
+        return False
+    return True
+
+
+def pixel_change(before: Tensor, after: Tensor) -> Tensor:
+    """``[N]``, how much of the range of a pixel changed on average, from 0 to 1."""
+    return (after - before).abs().flatten(1).mean(1) / 2
+
+
+def changed_share(before: Tensor, after: Tensor, threshold: float) -> Tensor:
+    """``[N]``, the share of pixels of which any channel changed more than a part of its range."""
+    return ((after - before).abs().amax(1) / 2 > threshold).flatten(1).float().mean(1)
