@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.metrics import Scorecard
 
 SCALE = 0.05
@@ -58,3 +54,11 @@ def test_effects_and_shares_are_those_that_were_planted():
     assert row["rest"] == pytest.approx(0, abs=1e-6)
     assert card.table.loc["a", "share"] == pytest.approx(1)
     assert row["monotonicity"] == pytest.approx(1)
+
+
+def test_the_plot_draws_every_direction():
+    card = sb.scorecard([direction("a", 1.0)], linear(), pixels(), n=8, null=0)
+    figure = card.plot()
+    figure.canvas.draw()
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["a"]

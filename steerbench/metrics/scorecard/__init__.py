@@ -76,7 +76,7 @@ def scorecard(
     attributes: Sequence[str] | None = None,
     step: float = 1.0,
     *,
-    alphas: Sequence[float] = (1.0, 2.0, 3.0),
+    alphas: Sequence[float] = (1.0, 2.0, 3.0, 6.0),
     null: int = 99,
     few: int = 12,
     power: float = 2.0,
