@@ -4,6 +4,7 @@ steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the fir
 steerbench doctor        what is installed, how fast this machine is, what to do about trouble
 steerbench inspect FILE  what a model is, what it costs here, which methods work on it
 steerbench models [WORD]  the published models that are known by name
+steerbench score [MODEL] what every finder recovers on a model, judged alike
 steerbench convert FILE OUT.safetensors   a published checkpoint as a file of ours, checked
 steerbench --version
 """
@@ -134,3 +135,32 @@ def _models(
 
     with _errors_told("models"):
         typer.echo(models.listing(word))
+
+
+@app.command("score")
+def _score(
+    source: Annotated[str, typer.Argument(metavar="MODEL", help="A name, or a file.")] = "rooms",
+    oracle: Annotated[str, typer.Option(help="A predictor; chooses directions.")] = (
+        "rooms-attributes"
+    ),
+    judge: Annotated[str, typer.Option(help="Another one; judges them.")] = "rooms-attributes-2",
+    finder: Annotated[
+        list[str] | None, typer.Option(help="Only this one; repeatable. All by default.")
+    ] = None,
+    directions: Annotated[int, typer.Option(help="How many each finder gives.")] = 32,
+    n: Annotated[int, typer.Option(help="Pictures that directions are judged on.")] = 128,
+    nulls: Annotated[int, typer.Option(help="Draws of random directions.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the finders.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path(),
+    readme: Annotated[
+        Path | None, typer.Option(help="Renew the part between the leaderboard marks of a file.")
+    ] = None,
+) -> None:
+    """Run every finder on a model and judge what it found: 10-leaderboard.csv and its factors."""
+    from steerbench.cli import score
+
+    with _errors_told("score"):
+        from steerbench.leaderboard import Protocol
+
+        protocol = Protocol(n_directions=directions, judging=n, nulls=nulls, seed=seed)
+        typer.echo(score.score(source, oracle, judge, finder, protocol, out, readme))

@@ -1,0 +1,73 @@
+"""``steerbench score``: the leaderboard of finders, as tables in files and a part of a README."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from steerbench import store
+from steerbench.errors import SteerbenchError
+from steerbench.leaderboard import NULL, Leaderboard, Protocol, leaderboard, markdown
+from steerbench.predictors import predictor
+
+TABLE, FACTORS = "10-leaderboard.csv", "10-leaderboard-factors.csv"
+START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+
+
+def score(
+    source: str,
+    oracle: str,
+    judge: str,
+    finders: Sequence[str] | None,
+    protocol: Protocol,
+    out: Path,
+    readme: Path | None = None,
+) -> str:
+    """Measure, write the tables, renew the README where one is given; returns what to print.
+
+    Raises:
+        SteerbenchError: The README has no marks; said before anything is measured.
+    """
+    parts = _split(readme) if readme is not None else None
+    board = leaderboard(
+        source,
+        predictor(oracle),
+        predictor(judge),
+        finders,
+        protocol=protocol,
+        done=lambda table: write(table, out / TABLE),
+    )
+    write(board.table, out / TABLE)
+    write(board.factors, out / FACTORS)
+    if readme is not None and parts is not None:
+        text = f"{parts[0]}{START}\n{section(board, source, protocol)}\n{END}{parts[1]}"
+        store.write_text_atomic(readme, text)
+    reasons = [f"{name} was left out: {reason}" for name, reason in board.refused.items()]
+    return "\n".join([markdown(board.table), *reasons])
+
+
+def section(board: Leaderboard, source: str, protocol: Protocol) -> str:
+    """The table with the words that say how it was made."""
+    null = board.table.query("finder == @NULL")
+    draws = f" (`{NULL}`: the mean of {protocol.nulls} draws, and their range)" * len(null)
+    return (
+        f"{protocol.n_directions} directions of each finder on `{source}`, otherwise with its "
+        f"default settings; chosen on {protocol.choosing} pictures by one oracle, judged on "
+        f"{protocol.judging} others by a second one{draws}.\n\n{markdown(board.table)}"
+    )
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """A table as CSV, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.write_text_atomic(path, table.round(4).to_csv(index=False))
+
+
+def _split(readme: Path) -> tuple[str, str]:
+    text = readme.read_text(encoding="utf-8")
+    if START not in text or END not in text:
+        raise SteerbenchError(f"{readme} has no {START} ... {END}. Put both where it should go.")
+    before, rest = text.split(START, 1)
+    return before, rest.split(END, 1)[1]

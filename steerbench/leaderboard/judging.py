@@ -1,0 +1,182 @@
+"""How directions are judged alike: the same dose, chosen on some pictures, judged on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from steerbench.errors import SteerbenchError
+from steerbench.metrics.rescoring import Rescoring, rescore
+from steerbench.supervised.entanglement import scores
+from steerbench.types import Direction, Generator, Predictor
+
+DOSE = 0.12
+MOST = 8.0
+LEAST = 0.25
+AGREED = 0.8
+HALF = 0.5
+CALIBRATION, CHOOSING, JUDGING = 710_000, 720_000, 730_000
+"""Seeds of the first pictures of each step, far apart."""
+
+DRAWS = 1000
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was measured of the best directions.
+
+    Attributes:
+        rows: One a factor.
+        share: ``[draws, factors]``, when the judged pictures are drawn again.
+        recovered: The same of whether each factor is recovered.
+    """
+
+    rows: pd.DataFrame
+    share: Tensor
+    recovered: Tensor
+
+
+def readable(generator: Generator, oracle: Predictor, judge: Predictor, n: int = 512) -> list[str]:
+    """The factors on which two networks agree, on a generator's own pictures.
+
+    Raises:
+        SteerbenchError: There is none.
+    """
+    one, two = (
+        scores(generator, read, n=n, seed=CALIBRATION, batch=BATCH) for read in (oracle, judge)
+    )
+    shared = [name for name in one.columns if name in two.columns]
+    agreed = [name for name in shared if _correlation(one[name], two[name]) >= AGREED]
+    if not agreed:
+        raise SteerbenchError(
+            f"The two predictors agree on none of {shared[:12]} (a correlation of {AGREED} on the "
+            "generator's pictures). Give two that read the same attributes, or the same one twice."
+        )
+    return agreed
+
+
+def _correlation(one: pd.Series, two: pd.Series) -> float:
+    if one.std() == 0 or two.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one, two)[0, 1])
+
+
+def dosed(
+    directions: Sequence[Direction], generator: Generator, n: int = 8, rounds: int = 4
+) -> list[tuple[Direction, float]]:
+    """Directions whose step of one changes pictures by :data:`DOSE`, and their alphas.
+
+    The change is the root mean square over pixels in [-1, 1], averaged over ``n`` pictures and over
+    a step up and a step down; alpha is limited to :data:`MOST` standard deviations.
+    """
+    result = []
+    for index, direction in enumerate(directions):
+        codes = generator.sample(n, seed=CALIBRATION, space=direction.space)
+        before, alpha = generator.render(codes), 1.0
+        for _ in range(rounds):
+            both = (generator.render(codes + sign * alpha * direction) for sign in (-1, 1))
+            change = torch.stack(
+                [(after - before).square().mean((1, 2, 3)).sqrt() for after in both]
+            )
+            alpha = min(MOST, alpha * DOSE / max(float(change.mean()), 1e-9))
+        scaled = replace(direction, scale=direction.scale * alpha, name=f"{index} {direction.name}")
+        result.append((scaled, alpha))
+    return result
+
+
+def shares(changes: Tensor) -> Tensor:
+    """The share of each direction's effect that goes to each factor.
+
+    Args:
+        changes: ``[directions, N, factors]``, in spreads.
+
+    Returns:
+        ``[directions, factors]`` float64, in [0, 1]; rows sum to 1, or to 0 without any effect.
+    """
+    data = changes.double()
+    noise = data.var(1) / data.shape[1]
+    squares = (data.mean(1).square() - noise).clamp_min(0)
+    return squares / squares.sum(1, keepdim=True).clamp_min(1e-12)
+
+
+def judged(
+    directions: Sequence[Direction],
+    generator: Generator,
+    oracle: Predictor,
+    judge: Predictor,
+    factors: Sequence[str],
+    *,
+    choosing: int,
+    judging: int,
+) -> Judged:
+    """The best direction for each factor, chosen by one oracle and judged by another."""
+    doses = dosed(directions, generator)
+    scaled = [direction for direction, _ in doses]
+    first = rescore(scaled, generator, oracle, factors, n=choosing, seed=CHOOSING, batch=BATCH)
+    chosen = _choose(first)
+    used = sorted(set(chosen))
+    second = rescore(
+        [scaled[i] for i in used], generator, judge, factors, n=judging, seed=JUDGING, batch=BATCH
+    )
+    changes = (second.changes / second.spread.clamp_min(1e-12)).double()
+    again = _drawn_again(len(changes[0]))
+    rows, share_draws, recovered_draws = [], [], []
+    for place, factor in enumerate(factors):
+        direction, mine = chosen[place], changes[used.index(chosen[place])]
+        draws = mine[again]
+        share, effect = shares(draws)[:, place], draws.mean(1)[:, place]
+        share_draws.append(share)
+        recovered_draws.append(_recovered(share, effect))
+        rows.append(
+            {
+                "factor": factor,
+                "direction": directions[direction].name,
+                "alpha": doses[direction][1],
+            }
+            | _ends("effect", mine.mean(0)[place], effect)
+            | _ends("share", shares(mine[None])[0, place], share)
+            | _leak(mine.mean(0), place, factors)
+        )
+    table = pd.DataFrame(rows)
+    table["recovered"] = (table["share"] > HALF) & (table["effect"].abs() >= LEAST)
+    return Judged(table, torch.stack(share_draws, 1), torch.stack(recovered_draws, 1))
+
+
+def _choose(found: Rescoring) -> list[int]:
+    """For each factor the direction with the largest share, among those that move it at all."""
+    changes = found.changes / found.spread.clamp_min(1e-12)
+    moved = changes.mean(1).abs()
+    # Where no direction moves a factor far enough, the one that moves it furthest stands for it.
+    score = torch.where(moved >= LEAST, 1 + shares(changes), moved.double() / (1 + moved))
+    return [int(i) for i in score.argmax(0)]
+
+
+def _drawn_again(n: int) -> Tensor:
+    """``[DRAWS, n]`` rows, drawn with replacement: the same for every factor and direction."""
+    return torch.from_numpy(np.random.RandomState(0).randint(0, n, (DRAWS, n)))
+
+
+def _recovered(share: Tensor, effect: Tensor) -> Tensor:
+    return (share > HALF) & (effect.abs() >= LEAST)
+
+
+def _ends(name: str, value: Tensor, draws: Tensor) -> dict[str, float]:
+    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype)).tolist()
+    return {name: float(value), f"{name}_low": low, f"{name}_high": high}
+
+
+def _leak(effects: Tensor, place: int, factors: Sequence[str]) -> dict[str, object]:
+    """The largest effect on another factor, in units of the one on this factor."""
+    if len(factors) == 1:
+        return {"leakage": 0.0, "leaks_into": ""}
+    others = effects.abs().clone()
+    others[place] = -1
+    worst = int(others.argmax())
+    ratio = others[worst] / effects[place].abs().clamp_min(1e-12)
+    return {"leakage": float(ratio), "leaks_into": factors[worst]}

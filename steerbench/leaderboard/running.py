@@ -1,0 +1,96 @@
+"""One finder in a process of its own, with its time, its memory and its pictures counted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steerbench.errors import CapabilityError
+from steerbench.types import Direction, Generator
+from steerbench.unsupervised import FINDERS
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a finder gave, and what it took.
+
+    Attributes:
+        finder: Its name.
+        directions: Empty where it refuses the generator, for a ``reason``.
+        seconds: Of ``fit``, by the clock.
+        megabytes: By how much the process's peak of memory grew during ``fit``; NaN on systems
+            that do not tell.
+        pictures: Codes that were walked through the generator, in full or in part.
+        reason: Why it cannot work here.
+    """
+
+    finder: str
+    directions: tuple[Direction, ...] = ()
+    seconds: float = float("nan")
+    megabytes: float = float("nan")
+    pictures: int = 0
+    reason: str = ""
+
+
+def find(name: str, options: Mapping[str, Any], build: Callable[[], Generator]) -> Found:
+    """Run a finder in a fresh process, so that no other one has warmed up anything for it.
+
+    Args:
+        name: A key of ``FINDERS``.
+        options: Of the finder; what it has no argument for is left out by the caller.
+        build: Gives the generator; a function that can be pickled.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            task = pool.submit(_fit, name, dict(options), build, folder)
+            seconds, megabytes, pictures, reason = task.result()
+        files = sorted(Path(folder).glob("*.safetensors"))
+        directions = tuple(Direction.load(path) for path in files)
+    return Found(name, directions, seconds, megabytes, pictures, reason)
+
+
+def _fit(
+    name: str, options: dict[str, Any], build: Callable[[], Generator], folder: str
+) -> tuple[float, float, int, str]:
+    generator = build()
+    walked = _counted(generator)
+    before, start = _peak(), time.perf_counter()
+    try:
+        finder = FINDERS[name](**options).fit(generator)
+    except CapabilityError as error:
+        return float("nan"), float("nan"), 0, str(error)
+    seconds, megabytes = time.perf_counter() - start, _peak() - before
+    for index, direction in enumerate(finder.directions_):
+        direction.save(Path(folder) / f"{index:05d}.safetensors")
+    return seconds, megabytes, sum(walked), ""
+
+
+def _counted(generator: Any) -> list[int]:
+    """Let a generator note how many codes walk through its layers."""
+    walked: list[int] = []
+    run = generator.run
+
+    def counting(state: Any, **options: Any) -> Any:
+        walked.append(max(len(state.x), *(len(part) for part in state.inputs), 0))
+        return run(state, **options)
+
+    generator.run = counting
+    return walked
+
+
+def _peak() -> float:
+    """The peak of this process's memory so far, in megabytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,121 @@
+"""The leaderboard on a generator whose truth is known: pixels that listen to one number each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+import steerbench as sb
+from steerbench.cli import score
+from steerbench.leaderboard import NULL, Protocol, leaderboard, markdown, shares
+from steerbench.leaderboard.judging import DOSE, MOST, dosed, readable
+
+NAMES = ("one", "two", "three", "four")
+SMALL = Protocol(n_directions=4, choosing=8, judging=16, nulls=2)
+
+
+def axes() -> sb.generators.BaseGenerator:
+    """Number i of a code fills row i of the picture, each with its own gain."""
+    linear = nn.Linear(4, 16, bias=False)
+    gains = torch.tensor([1.0, 0.8, 0.6, 0.4])
+    linear.weight.data = (torch.eye(4) * gains).repeat_interleave(4, dim=0)
+    module = nn.Sequential(linear, nn.Unflatten(1, (1, 4, 4)))
+    return sb.wrap(module, latent_shape=(4,), name="axes")
+
+
+def rows(images: Tensor) -> Tensor:
+    """The mean of each row. Pixels beyond [-1, 1] count as they are."""
+    return images.mean((1, 3))
+
+
+class Rows:
+    names = NAMES
+
+    def predict(self, images: Tensor) -> Tensor:
+        return rows(images)
+
+
+@pytest.fixture(scope="module")
+def board():
+    seen: list[pd.DataFrame] = []
+    found = leaderboard(axes, Rows(), Rows(), ["sefa"], protocol=SMALL, done=seen.append)
+    assert len(seen) == 3
+    return found
+
+
+def test_a_finder_that_finds_the_axes_recovers_every_factor(board) -> None:
+    sefa = board.table.set_index("finder").loc["sefa"]
+    assert sefa["recovered"] == sefa["surely"] == sefa["factors"] == 4
+    assert sefa["share"] == pytest.approx(1)
+    assert sefa["leakage"] == pytest.approx(0, abs=1e-6)
+    assert sefa["seconds"] > 0
+
+
+def test_random_directions_recover_less(board) -> None:
+    table = board.table.set_index("finder")
+    assert table.loc[NULL, "share"] < 0.9
+    assert table.loc[NULL, "share_low"] <= table.loc[NULL, "share"] <= table.loc[NULL, "share_high"]
+    assert board.table["finder"].iloc[0] == "sefa"
+    assert sorted(board.factors.query("finder == @NULL")["draw"].unique()) == [0, 1]
+
+
+def test_each_factor_is_given_its_own_direction(board) -> None:
+    mine = board.factors.query("finder == 'sefa'")
+    assert list(mine["factor"]) == list(NAMES)
+    assert mine["direction"].nunique() == 4
+    assert (mine["share_low"] <= mine["share"]).all()
+    assert (mine["share"] <= mine["share_high"] + 1e-9).all()
+
+
+def test_every_direction_gets_the_same_dose_up_to_the_limit() -> None:
+    generator = axes()
+    directions = [sb.Direction("d", "z", vector) for vector in torch.eye(4)]
+    weak = sb.Direction("weak", "z", torch.eye(4)[3], scale=1e-4)
+    codes = generator.sample(8, seed=0)
+    for direction, alpha in dosed([*directions, weak], generator):
+        change = generator.render(codes + 1.0 * direction) - generator.render(codes)
+        size = float(change.square().mean((1, 2, 3)).sqrt().mean())
+        assert size == pytest.approx(DOSE, rel=1e-3) or alpha == MOST
+
+
+def test_noise_counts_for_no_effect() -> None:
+    torch.manual_seed(0)
+    changes = torch.randn(1, 400, 30)
+    changes[:, :, 0] += 1
+    assert shares(changes)[0, 0] > 0.95
+    assert shares(torch.zeros(2, 5, 3)).sum() == 0
+
+
+def test_factors_on_which_the_networks_disagree_are_left_out() -> None:
+    class Half:
+        names = NAMES
+
+        def predict(self, images: Tensor) -> Tensor:
+            return torch.cat([rows(images)[:, :2], rows(images)[:, :2]], dim=1)
+
+    assert readable(axes(), Rows(), Half(), n=64) == ["one", "two"]
+    blind = sb.predictor(lambda x: torch.zeros(len(x), 4), names=NAMES)
+    with pytest.raises(sb.errors.SteerbenchError, match="agree on none"):
+        readable(axes(), Rows(), blind, n=64)
+
+
+def test_an_unknown_finder_is_refused_with_the_closest_name() -> None:
+    with pytest.raises(sb.errors.NotFoundError, match="sefa"):
+        leaderboard(axes, Rows(), Rows(), ["sefaa"], protocol=SMALL)
+
+
+def test_the_readme_keeps_everything_around_the_table(board, tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{score.START}\nold\n{score.END}\nafter\n")
+    before, after = score._split(readme)
+    assert (before, after) == ("before\n", "\nafter\n")
+    text = score.section(board, "axes", SMALL)
+    assert "`sefa`" in text
+    assert markdown(board.table) in text
+    readme.write_text("no marks")
+    with pytest.raises(sb.errors.SteerbenchError, match="Put both"):
+        score._split(readme)
