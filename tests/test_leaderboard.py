@@ -82,11 +82,12 @@ def test_every_direction_gets_the_same_dose_up_to_the_limit() -> None:
         assert size == pytest.approx(DOSE, rel=1e-3) or alpha == MOST
 
 
-def test_noise_counts_for_no_effect() -> None:
+def test_noise_counts_for_less_than_it_seems() -> None:
     torch.manual_seed(0)
-    changes = torch.randn(1, 400, 30)
+    changes = torch.randn(1, 100, 30)
     changes[:, :, 0] += 1
-    assert shares(changes)[0, 0] > 0.95
+    squares = changes.mean(1).square()[0]
+    assert shares(changes)[0, 0] > squares[0] / squares.sum() + 0.05
     assert shares(torch.zeros(2, 5, 3)).sum() == 0
 
 

@@ -13,7 +13,7 @@ it found is judged in three steps:
 
        share(f) = e(f)^2 / sum over g of e(g)^2
 
-   where the variance of its mean is taken off each square, so that noise counts for no effect. For
+   where the variance of its mean is taken off each square, so that noise counts for little. For
    each factor the direction with the largest share stands for the finder.
 3. **Judged.** A second oracle reads the same from other pictures. A factor is *recovered* where
    more than half of the effect goes to it and it changes by a quarter of a spread or more. The
