@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from steerbench.unsupervised.jacobian import Jacobian
 from steerbench.unsupervised.random_directions import RandomDirections
 from steerbench.unsupervised.sefa import SeFa
 
-__all__ = ["FINDERS", "RandomDirections", "SeFa"]
+__all__ = ["FINDERS", "Jacobian", "RandomDirections", "SeFa"]
 
 FINDERS: dict[str, type[Any]] = {
+    "jacobian": Jacobian,
     "random_directions": RandomDirections,
     "sefa": SeFa,
 }
