@@ -32,6 +32,7 @@ _HOMES = {
     "UnitEffects": "supervised",
     "UnitSearch": "supervised",
     "catalogue": "generators.catalogue",
+    "compare": "metrics",
     "film": "film",
     "inspect": "inspection",
     "load": "generators",

@@ -112,13 +112,12 @@ class Scorecard:
         The columns of the table keep their names; the effect on an attribute is called
         ``"effect on NAME"``. What the finder had written there stays.
         """
-        found = []
+        numbers, found = self.table.select_dtypes("number"), []
         for direction in self.directions:
-            row = self.table.loc[direction.name]
-            scores = {name: row[name] for name in row.index if name not in ("attribute", "next")}
+            scores = dict(numbers.loc[direction.name])
             effects = self.effects.loc[direction.name].items()
             scores |= {f"effect on {name}": value for name, value in effects}
-            plain = {name: float(v) for name, v in scores.items() if np.isfinite(v)}
+            plain = {name: float(value) for name, value in scores.items() if np.isfinite(value)}
             provenance = replace(
                 direction.provenance, scores={**direction.provenance.scores, **plain}
             )
