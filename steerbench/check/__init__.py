@@ -30,6 +30,7 @@ from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
 from steerbench.check.dissection import overlap, removes
 from steerbench.check.entanglement import projected, without
 from steerbench.check.labelling import few_labels, interval
+from steerbench.check.leaderboard import recovers, squared_effect
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
@@ -55,7 +56,9 @@ __all__ = [
     "overlap",
     "projected",
     "read_from_shapes",
+    "recovers",
     "removes",
+    "squared_effect",
     "steers",
     "warmer",
     "warmth",
@@ -80,6 +83,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "06.2": interval,
     "08.1": eigenvectors,
     "08.2": steers,
+    "10.1": squared_effect,
+    "10.2": recovers,
 }
 
 
