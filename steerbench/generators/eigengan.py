@@ -45,6 +45,12 @@ class EigenBlock(nn.Module):
         flat = (coordinates * self.length) @ self.basis + self.origin
         return flat.unflatten(1, self.shape)
 
+    def half(self, x: Tensor, coordinates: Tensor, second: bool) -> Tensor:
+        """One of the block's two convolutions, at the precision of ``x``."""
+        point = self.point(coordinates).to(x.dtype)
+        x = F.leaky_relu(x + _convolve(point, self.add1 if second else self.add0), SLOPE)
+        return _convolve(x, self.conv1 if second else self.conv0)
+
 
 class EigenGANNetwork(nn.Module):
     """The trainable part.
@@ -73,6 +79,16 @@ class EigenGANNetwork(nn.Module):
     def block(self, place: int) -> EigenBlock:
         """A block by its place."""
         return cast(EigenBlock, self.blocks[place])
+
+    def forward(self, z: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Codes ``[N, noise + blocks * basis]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
+        x = self.fc(z[:, : self.noise]).unflatten(1, (-1, 4, 4))
+        x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
+        coordinates = z[:, self.noise :].split(self.n_basis, dim=1)
+        for place, own in enumerate(coordinates):
+            for second in (False, True):
+                x = self.block(place).half(x, own, second)
+        return _convolve(F.leaky_relu(x, SLOPE), self.torgb).to(z.dtype).tanh()
 
 
 class EigenGAN(BaseGenerator):
@@ -110,11 +126,8 @@ class EigenGAN(BaseGenerator):
             return network.fc(state.inputs[0]).unflatten(1, (-1, 4, 4)).to(x.dtype)
         if index == len(self.layers) - 1:
             return _convolve(F.leaky_relu(x, SLOPE), network.torgb)
-        block = network.block((index - 1) // 2)
-        second = (index - 1) % 2
-        point = block.point(state.inputs[index]).to(x.dtype)
-        x = F.leaky_relu(x + _convolve(point, block.add1 if second else block.add0), SLOPE)
-        return _convolve(x, block.conv1 if second else block.conv0)
+        place, second = divmod(index - 1, 2)
+        return network.block(place).half(x, state.inputs[index], bool(second))
 
     def finish(self, state: State) -> Tensor:
         return state.x.to(self.network.fc.weight.dtype).tanh()

@@ -23,10 +23,16 @@ def pictures(
     watermark: float = 0.0,
     workers: int = 1,
     first_seed: int | None = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="shrink this cache's pictures, render none")
+    ] = None,
 ) -> None:
     """Render a cache of a world's pictures with their factors and masks."""
     from steerbench.training import pictures as cache
 
+    if source is not None:
+        cache.shrink(source, out, resolution=resolution)
+        return
     cache.render(
         out,
         count,
@@ -90,7 +96,7 @@ def generator(
 
 @app.command()
 def sibling(
-    architecture: Annotated[str, typer.Argument(help="dcgan or pggan")],
+    architecture: Annotated[str, typer.Argument(help="dcgan, pggan or eigengan")],
     world: str = "rooms",
     out: Annotated[Path | None, typer.Option(help="by default runs/ARCHITECTURE")] = None,
     data: Path = Path("runs/pictures-64"),
@@ -101,7 +107,7 @@ def sibling(
     option: Annotated[list[str], typer.Option(help="any setting as NAME=VALUE; repeatable")] = [],  # noqa: B006
     resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
 ) -> None:
-    """Train an older architecture on the same pictures, against the same discriminator."""
+    """Train another architecture on the same pictures, against the same discriminator."""
     from steerbench.training.game import run
     from steerbench.training.parallel import launch
     from steerbench.training.pictures import rendering
@@ -112,6 +118,23 @@ def sibling(
     target = out or Path(f"runs/{architecture}")
     with rendering(data, pictures, resolution=settings.resolution, world_name=world):
         launch(run, workers, game, settings, data, target, images, device, resume)
+
+
+@app.command()
+def compare(
+    run: Annotated[str, typer.Argument(help="eigengan, baseline, hessian or path-off")],
+    data: Path = Path("runs/pictures-32"),
+    out: Annotated[Path, typer.Option(help="the folder of all runs")] = Path("runs/compare"),
+    images: Annotated[int, typer.Option(help="train until so many were seen")] = 50_000,
+    seed: int = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps")] = "cpu",
+    resume: Annotated[bool, typer.Option(help="go on after the last whole round")] = False,
+) -> None:
+    """Train one of four small generators, to see what training does for disentanglement."""
+    from steerbench.training.compare import run as train
+
+    path = train(run, data, out, images=images, seed=seed, device=device, resume=resume)
+    typer.echo(path)
 
 
 @app.command()

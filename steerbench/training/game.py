@@ -41,6 +41,10 @@ from steerbench.training.projected import ProjectedDiscriminator, feature_trunk
 from steerbench.training.shared import optimiser_tensors, restore_optimiser, under
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+SHARED_JUDGE = (
+    "The discriminator is the default generator's, so that the two generators can be compared; it "
+    "is not the one of the paper."
+)
 
 
 @dataclass
@@ -56,6 +60,7 @@ class GameSettings:
     r1_gamma: float = 0.05
     r1_every: int = 16
     judge: str = ""
+    judge_width: int = 64
     ema_images: int = 10_000
     warm_up: int = 2_000
     precision: str = "bfloat16"
@@ -90,7 +95,8 @@ def discriminator(settings: GameSettings) -> nn.Module:
     if not settings.judge:
         return Discriminator(widths=settings.d_widths)
     trunk, scales = feature_trunk(settings.judge)
-    return ProjectedDiscriminator(trunk, scales, widths=settings.d_widths)
+    width = settings.judge_width
+    return ProjectedDiscriminator(trunk, scales, widths=settings.d_widths, head_width=width)
 
 
 class Game:
@@ -142,8 +148,12 @@ class Game:
         """The discriminator's logits, large for real."""
         return self.d(images, self.dtype)
 
+    def penalty(self) -> Tensor:
+        """What is added to the generator's loss in each of its steps, a scalar."""
+        return torch.zeros((), device=self.device)
+
     def regularise(self) -> dict[str, float]:
-        """Whatever else teaches the generator; called after each step."""
+        """Whatever else teaches the generator in steps of its own; called after each step."""
         return {}
 
     def extra_steps(self) -> int:
@@ -234,12 +244,12 @@ class Game:
 
     def generator_step(self, fake: Tensor) -> dict[str, float]:
         self.d.requires_grad_(False)
-        loss = F.softplus(-self.judged(fake)).mean()
+        loss, penalty = F.softplus(-self.judged(fake)).mean(), self.penalty()
         self.g_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + penalty).backward()
         self.d.requires_grad_(True)
         self.update(self.g_optimiser)
-        return {"g": loss.item()}
+        return {"g": loss.item(), "penalty": penalty.item()}
 
     @torch.no_grad()
     def update_average(self) -> None:

@@ -1,10 +1,16 @@
 """Adversarial training of the default generator, a StyleGAN2, on a world's pictures.
 
 To the game of :mod:`steerbench.training.game` StyleGAN2 adds style mixing and path-length
-regularisation, taken lazily.
+regularisation, taken lazily (``path_weight=0`` switches it off).
+
+With a ``hessian_weight`` the numbers of z are asked not to interfere: every ``hessian_every`` steps
+the Hessian Penalty of all convolutions' activations, at fixed noise and in float32 (second
+differences of half-precision numbers are noise), joins the generator's loss for a quarter of a
+batch. Its weight grows from 0 over the first ``hessian_ramp`` pictures.
 
 Reference: Karras et al. 2020 (arXiv 1912.04958) for the architecture, lazy regularisation and
-path length; Karras, Laine, Aila 2019 (arXiv 1812.04948) for style mixing.
+path length; Karras, Laine, Aila 2019 (arXiv 1812.04948) for style mixing; Peebles et al. 2020
+(arXiv 2008.10599) for the Hessian Penalty.
 """
 
 from __future__ import annotations
@@ -18,9 +24,15 @@ import torch
 from torch import Tensor
 
 from steerbench.generators import StyleGAN2
-from steerbench.generators.stylegan2_network import Discriminator, StyleGAN2Network
+from steerbench.generators.stylegan2_network import (
+    Discriminator,
+    StyleGAN2Network,
+    SynthesisLayer,
+)
+from steerbench.hooks import Trace
 from steerbench.training.game import Game, GameSettings, under, widths
 from steerbench.training.pictures import Pictures
+from steerbench.unsupervised.hessian_penalty import hessian_penalty
 
 
 @dataclass
@@ -34,6 +46,9 @@ class Settings(GameSettings):
     path_weight: float = 2.0
     path_every: int = 16
     mixing: float = 0.5
+    hessian_weight: float = 0.0
+    hessian_every: int = 4
+    hessian_ramp: int = 10_000
 
     @property
     def widths(self) -> dict[int, int]:
@@ -111,13 +126,36 @@ class Trainer(Game):
         after = torch.arange(rows, device=self.device)[None, :, None] >= cut
         return torch.where(mixed & after, other, ws)
 
+    def penalty(self) -> Tensor:
+        settings = self.settings
+        if not settings.hessian_weight or self.step_count % settings.hessian_every:
+            return super().penalty()
+        z = torch.randn(self.share_of_batch, settings.z_dim, device=self.device)
+        grown = min(1.0, self.seen / settings.hessian_ramp) if settings.hessian_ramp else 1.0
+        weight = settings.hessian_weight * settings.hessian_every * grown
+        return weight * hessian_penalty(self.activations, z)
+
+    def activations(self, z: Tensor) -> list[Tensor]:
+        """What every convolution gives for codes ``[N, z_dim]`` at fixed noise."""
+        synthesis = self.g.synthesis
+        names = [site.name for site in synthesis.sites() if isinstance(site.module, SynthesisLayer)]
+        rows = self.g.mapping(z)[:, None].expand(-1, synthesis.num_ws, -1)
+        with Trace(synthesis, names) as trace:
+            synthesis(rows, "const")
+        return [trace[name] for name in names]
+
+    @property
+    def share_of_batch(self) -> int:
+        """Pictures for a regulariser."""
+        return max(2, self.settings.batch // 4)
+
     def regularise(self) -> dict[str, float]:
         every = self.extra_steps()
         return {"path": self.path_step()} if every and self.step_count % every == 0 else {}
 
     def path_step(self) -> float:
         """Penalise how much the length of a picture's response to w varies."""
-        ws = self.latents(max(2, self.settings.batch // 4))
+        ws = self.latents(self.share_of_batch)
         fake = self.g.synthesis(ws, "random", self.dtype)
         probe = torch.randn_like(fake) / math.sqrt(fake.shape[2] * fake.shape[3])
         (gradient,) = torch.autograd.grad((fake * probe).sum(), ws, create_graph=True)

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.errors import NotFoundError
+from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.worlds import world
 
 SHARD = 2048
@@ -78,6 +79,33 @@ def _render_shard(
     tensors = {"pixels": pixels, "factors": factors, "masks": batch.masks.to(torch.uint8)}
     header = {"world": world_name, "factors": list(source.factor_names), "resolution": resolution}
     store.save(_shard(folder, index), tensors, header)
+
+
+def shrink(source: Path, folder: Path, *, resolution: int) -> None:
+    """Fill ``folder`` with the pictures of another cache, each block of pixels averaged to one.
+
+    Masks keep the class of the pixel nearest to the middle of a block. Shards that exist are kept.
+
+    Raises:
+        NotFoundError: There is no such cache.
+        SteerbenchError: Its resolution is no multiple of the one wanted.
+    """
+    Pictures(source, limit=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in tqdm(sorted(source.glob("*.safetensors")), desc=f"shrinking {source.name}"):
+        if (folder / path.name).exists():
+            continue
+        tensors, header = store.load(path)
+        factor, rest = divmod(header["resolution"], resolution)
+        if rest or factor < 1:
+            raise SteerbenchError(
+                f"{source} holds pictures of {header['resolution']} pixels, {resolution} were "
+                f"asked for. Give a resolution that divides {header['resolution']}."
+            )
+        pixels = F.avg_pool2d(tensors["pixels"].float(), factor).round().to(torch.uint8)
+        masks = tensors["masks"][..., factor // 2 :: factor, factor // 2 :: factor].contiguous()
+        small = {"pixels": pixels, "factors": tensors["factors"], "masks": masks}
+        store.save(folder / path.name, small, header | {"resolution": resolution})
 
 
 @contextlib.contextmanager

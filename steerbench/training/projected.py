@@ -79,7 +79,6 @@ class ProjectedDiscriminator(nn.Module):
         # Kept out of the module tree: it is not trained, saved or moved with the judges.
         self._trunk = [trunk.eval().requires_grad_(False)]
         self._scales = [index for index, _, _ in scales]
-        self.resolution = max(widths)
         self.plain = Discriminator(widths=widths)
         self.heads = nn.ModuleList(
             FeatureHead(channels, resolution, head_width) for _, resolution, channels in scales
@@ -101,8 +100,8 @@ class ProjectedDiscriminator(nn.Module):
         """Smaller pictures are enlarged for the frozen network; ``share`` as in the plain one."""
         plain = self.plain(images, dtype, share)
         inputs = images if dtype is None else images.to(dtype)
-        if inputs.shape[-1] < self.resolution:
-            inputs = F.interpolate(inputs, self.resolution, mode="nearest")
+        if inputs.shape[-1] < RESOLUTION:
+            inputs = F.interpolate(inputs, RESOLUTION, mode="nearest")
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         logits = [head(x) for head, x in zip(self.heads, self.projections(inputs))]
         return torch.stack([plain, *logits], dim=1)

@@ -33,12 +33,9 @@ from steerbench.errors import NotFoundError, SteerbenchError, unknown
 from steerbench.generators import DCGAN, PGGAN
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.pggan import PGGANNetwork
-from steerbench.training.game import Game, GameSettings, under, widths
+from steerbench.training.eigengan import EigenGANGame
+from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under, widths
 
-SHARED_JUDGE = (
-    "The discriminator is the default generator's, so that the two generators can be compared; it "
-    "is not the one of the paper."
-)
 SETTLING = 4096
 """Codes whose statistics a kept generator normalises with."""
 
@@ -206,7 +203,11 @@ def gain(part: nn.Conv2d | nn.Linear) -> float:
     return (1.0 if towards_pixels else math.sqrt(2.0)) / before
 
 
-SIBLINGS: dict[str, type[Game]] = {"dcgan": DCGANGame, "pggan": PGGANGame}
+SIBLINGS: dict[str, type[Game]] = {
+    "dcgan": DCGANGame,
+    "pggan": PGGANGame,
+    "eigengan": EigenGANGame,
+}
 
 
 def find(architecture: str) -> type[Game]:

@@ -1,0 +1,124 @@
+"""The game of an EigenGAN: each layer's basis is held orthonormal while it learns.
+
+To the game of :mod:`steerbench.training.game` EigenGAN adds one term, in every step: with U_i the
+basis of block i, one direction a row,
+
+    penalty = weight * mean_i mean (U_i U_i^T - 1)^2
+
+which keeps the directions of a block apart, so that each finds something of its own. The lengths L
+begin far from one another (3, 6, 9 ...), so that the directions differ in how much they can do,
+as those of a principal component analysis do.
+
+The paper plays the hinge game at a learning rate of 1e-4. Here the game and the discriminator are
+those of all embedded generators, so that what is compared is the generator.
+
+Reference: He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021, arXiv 2104.12476).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steerbench.generators.eigengan import EigenBlock, EigenGAN, EigenGANNetwork
+from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under
+
+
+@dataclass
+class EigenGANSettings(GameSettings):
+    """What decides an EigenGAN's run besides the pictures.
+
+    ``z_dim`` counts all of the code: the noise of the first features, and ``basis`` coordinates
+    for each doubling of the size.
+    """
+
+    z_dim: int = 128
+    basis: int = 6
+    channel_base: int = 1024
+    channel_max: int = 128
+    g_learning_rate: float = 5e-4
+    orthogonal_weight: float = 1.0
+
+    @property
+    def g_widths(self) -> tuple[int, ...]:
+        """Channels of the generator at 4, 8, 16 ... pixels."""
+        sizes = [2**k for k in range(2, self.resolution.bit_length())]
+        return tuple(min(self.channel_max, self.channel_base // size) for size in sizes)
+
+    @property
+    def noise(self) -> int:
+        """Length of the code's first part."""
+        return self.z_dim - self.basis * (len(self.g_widths) - 1)
+
+    def plain(self) -> dict[str, Any]:
+        return super().plain() | {"g_widths": list(self.g_widths), "noise": self.noise}
+
+
+class EigenGANGame(Game):
+    """The game of an EigenGAN."""
+
+    architecture = "eigengan"
+    remarks = (
+        SHARED_JUDGE + " The loss is the one of that game as well, not the paper's hinge.",
+        "The bases are held orthonormal by a penalty, as in the paper.",
+    )
+    settings_class = EigenGANSettings
+    settings: EigenGANSettings
+
+    def network(self) -> EigenGANNetwork:
+        settings = self.settings
+        network = EigenGANNetwork(
+            noise=settings.noise, basis=settings.basis, widths=settings.g_widths
+        )
+        for block in eigen_blocks(network):
+            nn.init.orthogonal_(block.basis)
+            with torch.no_grad():
+                block.length.copy_(3.0 * torch.arange(settings.basis, 0, -1))
+        return network
+
+    def rates(self, module: nn.Module) -> list[dict[str, Any]]:
+        """The generator's weights lack the run-time gains that the discriminator's rate is for."""
+        own = isinstance(module, EigenGANNetwork)
+        scale = self.settings.g_learning_rate / self.settings.learning_rate if own else 1.0
+        return [{"params": list(module.parameters()), "scale": scale}]
+
+    @classmethod
+    def exported(
+        cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
+    ) -> EigenGAN:
+        network = EigenGANNetwork(
+            noise=settings["noise"],
+            basis=settings["basis"],
+            widths=tuple(settings["g_widths"]),
+        )
+        network.load_state_dict(under(tensors, "ema."))
+        return EigenGAN(network, name=name)
+
+    def draw(self, n: int) -> Tensor:
+        z = torch.randn(n, self.settings.z_dim, device=self.device)
+        return self.g(z, self.dtype)
+
+    def penalty(self) -> Tensor:
+        penalties = [overlap(block.basis) for block in eigen_blocks(self.g)]
+        return self.settings.orthogonal_weight * torch.stack(penalties).mean()
+
+
+def eigen_blocks(network: EigenGANNetwork) -> list[EigenBlock]:
+    """The blocks, each with a basis, in order."""
+    return [network.block(place) for place in range(len(network.blocks))]
+
+
+def overlap(basis: Tensor) -> Tensor:
+    """How far the rows of a basis are from orthonormal: 0 where they are.
+
+    >>> overlap(torch.eye(2, 5)), overlap(torch.ones(2, 1))
+    (tensor(0.), tensor(0.5000))
+    """
+    return (basis @ basis.T - torch.eye(len(basis), device=basis.device)).square().mean()
+
+
+__all__ = ["EigenGANGame", "EigenGANSettings", "eigen_blocks", "overlap"]
