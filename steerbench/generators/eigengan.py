@@ -45,7 +45,7 @@ class EigenBlock(nn.Module):
         flat = (coordinates * self.length) @ self.basis + self.origin
         return flat.unflatten(1, self.shape)
 
-    def half(self, x: Tensor, coordinates: Tensor, second: bool) -> Tensor:
+    def convolve(self, x: Tensor, coordinates: Tensor, second: bool) -> Tensor:
         """One of the block's two convolutions, at the precision of ``x``."""
         point = self.point(coordinates).to(x.dtype)
         x = F.leaky_relu(x + _convolve(point, self.add1 if second else self.add0), SLOPE)
@@ -87,7 +87,7 @@ class EigenGANNetwork(nn.Module):
         coordinates = z[:, self.noise :].split(self.n_basis, dim=1)
         for place, own in enumerate(coordinates):
             for second in (False, True):
-                x = self.block(place).half(x, own, second)
+                x = self.block(place).convolve(x, own, second)
         return _convolve(F.leaky_relu(x, SLOPE), self.torgb).to(z.dtype).tanh()
 
 
@@ -127,7 +127,7 @@ class EigenGAN(BaseGenerator):
         if index == len(self.layers) - 1:
             return _convolve(F.leaky_relu(x, SLOPE), network.torgb)
         place, second = divmod(index - 1, 2)
-        return network.block(place).half(x, state.inputs[index], bool(second))
+        return network.block(place).convolve(x, state.inputs[index], bool(second))
 
     def finish(self, state: State) -> Tensor:
         return state.x.to(self.network.fc.weight.dtype).tanh()

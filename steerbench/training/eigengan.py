@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steerbench.errors import SteerbenchError
 from steerbench.generators.eigengan import EigenBlock, EigenGAN, EigenGANNetwork
 from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under
 
@@ -51,8 +52,18 @@ class EigenGANSettings(GameSettings):
 
     @property
     def noise(self) -> int:
-        """Length of the code's first part."""
-        return self.z_dim - self.basis * (len(self.g_widths) - 1)
+        """Length of the code's first part.
+
+        Raises:
+            SteerbenchError: The blocks' coordinates leave none.
+        """
+        taken = self.basis * (len(self.g_widths) - 1)
+        if self.z_dim <= taken:
+            raise SteerbenchError(
+                f"z_dim is {self.z_dim}, and {taken} of it are the blocks' coordinates. Give more "
+                "than that: what is left is the noise of the first features."
+            )
+        return self.z_dim - taken
 
     def plain(self) -> dict[str, Any]:
         return super().plain() | {"g_widths": list(self.g_widths), "noise": self.noise}

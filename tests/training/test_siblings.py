@@ -29,6 +29,7 @@ from steerbench.training.siblings import (
 
 SMALL = ("resolution=32", "d_channel_max=8", "z_dim=8", "batch=4", "precision=float32", "judge=")
 SHAPES = {"dcgan": ("g_widths=12,8,6,3",), "pggan": ("channel_max=8", "phase=8")}
+SHAPES["eigengan"] = ("channel_max=8", "basis=2")
 
 
 def game(name: str, pictures: Pictures, *options: str) -> Any:
