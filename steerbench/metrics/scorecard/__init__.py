@@ -18,7 +18,7 @@ as of an energy, so that many attributes that stir by chance do not add up to mu
 **Leakage** is the next attribute's effect over the first one's; `rest` is the share of all others.
 
 **Monotonicity**: Spearman's correlation of the score of *m* with alpha, averaged over pictures; 1
-where every step raises (or lowers) it in every picture.
+where every step of the usable range raises (or lowers) it in every picture.
 
 **Usable range**: up to which alpha at least half as many pictures as without an edit lie inside
 the manifold of unedited pictures (balls to the third neighbour, precision of Kynkäänniemi et al.).
@@ -54,7 +54,7 @@ from steerbench.errors import SteerbenchError
 from steerbench.metrics.reading import Reader
 from steerbench.metrics.rescoring import FRESH, Rescoring
 from steerbench.metrics.scorecard.card import Scorecard, tabulate
-from steerbench.metrics.scorecard.chance import Chance, chance, random_like
+from steerbench.metrics.scorecard.chance import Chance, chance, levels_of, random_like
 from steerbench.metrics.scorecard.looking import Look, Looker
 from steerbench.metrics.scorecard.trial import Trial, keeper, try_out, typical_distance
 from steerbench.types import Direction, Generator, Predictor
@@ -78,7 +78,7 @@ def scorecard(
     *,
     alphas: Sequence[float] = (1.0, 2.0, 3.0, 6.0),
     null: int = 99,
-    few: int = 12,
+    few: int = 10,
     power: float = 2.0,
     kind: str = "prior",
     batch: int = 32,
@@ -168,7 +168,7 @@ def _null(
     middle = members[len(members) // 2]
     randoms = random_like(middle, look.generator, null, seed + RANDOM, kind)
     codes = look.generator.sample(few, seed=seed, space=middle.space)
-    return chance(randoms, look, codes, before, spread, (min(wanted), max(wanted)), step, bar)
+    return chance(randoms, look, codes, before, spread, levels_of(wanted), step, bar)
 
 
 def _spread(scores: Tensor, units: Sequence[str]) -> Tensor:

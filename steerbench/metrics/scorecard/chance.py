@@ -2,9 +2,10 @@
 
 A direction that changes much changes every score a little. So each one is compared with random
 directions of its own space and layers, on the same pictures, *at the step at which they change
-pixels as much as it does*. A random direction is looked at with two steps, one of them chosen so
-that together they span the changes asked for; between them, and down to no step at all, effects
-are interpolated linearly in the change of pixels.
+pixels as much as it does*. Where many directions share a space, their changes are put into a few
+levels, each random direction takes a step to each level, and is scaled from the nearest one: at
+most by a half. It is not interpolated: the mean of two steps stirs less than either, and chance
+would look weaker than it is.
 
 Two kinds of random directions: ``"prior"`` takes the difference of two codes of the prior, so that
 it goes where codes go (in z this is any direction alike); ``"isotropic"`` takes any direction of
@@ -13,6 +14,8 @@ the space alike, most of which the prior hardly uses.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,17 +27,21 @@ from steerbench.metrics.scorecard.looking import Look, Looker, pixel_change
 from steerbench.types import Direction, Generator, Latent
 
 KINDS = ("prior", "isotropic")
-FAR = 8.0
-"""The longest step tried for reaching a change, in units of the first."""
+WIDTH, LEVELS = 2.5, 4
+"""The changes that one level stands for, highest over lowest, and how many levels there may be."""
+PILOTS = 4
+"""Random directions from which the length of steps is guessed for the others."""
+FAR = 64.0
+"""The longest step tried for reaching a change, over the one asked for; and the shortest under."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chance:
-    """Effects of random directions at two changes of pixels each.
+    """Effects of random directions at some changes of pixels.
 
     Attributes:
-        changes: ``[K, 2]`` mean change of pixels, rising.
-        effects: ``[K, 2, attributes]`` in spreads.
+        changes: ``[K, levels]`` mean change of pixels.
+        effects: ``[K, levels, attributes]`` in spreads.
     """
 
     changes: Tensor
@@ -42,12 +49,24 @@ class Chance:
 
     def at(self, change: float) -> Tensor:
         """Effects ``[K, attributes]`` at this mean change of pixels."""
-        low, high = self.changes.unbind(1)
-        first, second = self.effects.unbind(1)
-        inside = (change / low.clamp_min(1e-12)).clamp(max=1)[:, None]
-        between = ((change - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)[:, None]
-        beyond = (change / high.clamp_min(1e-12)).clamp(min=1)[:, None]
-        return (first * inside + (second - first) * between) * beyond
+        ratios = max(change, 1e-12) / self.changes.clamp_min(1e-12)
+        nearest = ratios.log().abs().argmin(1)
+        rows = torch.arange(len(ratios))
+        return self.effects[rows, nearest] * (change / self.changes[rows, nearest, None])
+
+
+def levels_of(changes: Sequence[float]) -> list[float]:
+    """Changes of pixels so that each one given is near one of them.
+
+    >>> [round(level, 3) for level in levels_of([0.01, 0.012, 0.08])]
+    [0.014, 0.057]
+    """
+    logs = torch.tensor(changes, dtype=torch.float64).clamp_min(1e-9).log()
+    low, span = float(logs.min()), float(logs.max() - logs.min())
+    count = min(max(1, math.ceil(span / math.log(WIDTH))), LEVELS)
+    width = span / count
+    places = [min(int((float(log) - low) / max(width, 1e-12)), count - 1) for log in logs]
+    return [math.exp(low + (place + 0.5) * width) for place in sorted(set(places))]
 
 
 def random_like(
@@ -87,26 +106,47 @@ def chance(
     codes: Latent,
     before: Look,
     spread: Tensor,
-    changes: tuple[float, float],
+    levels: Sequence[float],
     step: float,
     progress: tqdm,
 ) -> Chance:
-    """Look at random directions around the least and the largest change asked for."""
+    """Look at random directions at these changes of pixels, more or less."""
+
+    def seen(direction: Direction, alpha: float) -> tuple[float, Tensor]:
+        return _effect(direction, alpha, look, codes, before, spread)
+
+    rate, bend = _guess(seen, randoms[:PILOTS], step)
     found: list[list[tuple[float, Tensor]]] = []
     for direction in randoms:
-        first = _effect(direction, step, look, codes, before, spread)
-        least, most = changes
-        # A little further than in proportion, since pictures change ever less.
-        goal = most if most > first[0] else least
-        factor = (goal / max(first[0], 1e-12)) ** 1.15
-        factor = min(max(factor, 1 / FAR), FAR)
-        second = _effect(direction, factor * step, look, codes, before, spread)
-        found.append(sorted([first, second], key=lambda pair: pair[0]))
+        own, steps = rate, []
+        for level in levels:
+            alpha = _step_for(level, own, bend, step)
+            steps.append(seen(direction, alpha))
+            own = steps[-1][0] / alpha**bend
+        found.append(steps)
         progress.update()
     return Chance(
-        torch.tensor([[change for change, _ in pair] for pair in found], dtype=torch.float64),
-        torch.stack([torch.stack([effect for _, effect in pair]) for pair in found]),
+        torch.tensor([[change for change, _ in steps] for steps in found], dtype=torch.float64),
+        torch.stack([torch.stack([effect for _, effect in steps]) for steps in found]),
     )
+
+
+def _guess(
+    seen: Callable[[Direction, float], tuple[float, Tensor]], pilots: list[Direction], step: float
+) -> tuple[float, float]:
+    """How the change grows with a step: ``rate * alpha ** bend``."""
+    low, high = (
+        sum(seen(direction, alpha)[0] for direction in pilots) / len(pilots)
+        for alpha in (step / 2, 2 * step)
+    )
+    bend = math.log(max(high, 1e-12) / max(low, 1e-12)) / math.log(4)
+    bend = min(max(bend, 0.3), 1.5)
+    return math.sqrt(max(low * high, 1e-24)) / step**bend, bend
+
+
+def _step_for(change: float, rate: float, bend: float, step: float) -> float:
+    alpha = (change / max(rate, 1e-12)) ** (1 / bend)
+    return min(max(alpha, step / FAR), step * FAR)
 
 
 def _effect(

@@ -53,11 +53,15 @@ class Trial:
     def monotonicity(self, attribute: int) -> float:
         """Spearman's correlation of a score with alpha, averaged over pictures, without its sign.
 
-        A picture whose score stays as it is counts as 0.
+        Over the steps in the usable range, at least the mildest up and down. A picture whose score
+        stays as it is counts as 0.
         """
-        scores = pd.DataFrame(self.along[:, :, attribute].double().numpy()).rank()
-        with np.errstate(invalid="ignore"):
-            each = scores.corrwith(pd.Series(self.alphas).rank())
+        low, high = self.usable()
+        mildest = np.abs(self.alphas[self.alphas != 0]).min()
+        inside = (self.alphas >= min(low, -mildest)) & (self.alphas <= max(high, mildest))
+        scores = pd.DataFrame(self.along[inside, :, attribute].double().numpy()).rank()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            each = scores.corrwith(pd.Series(self.alphas[inside]).rank())
         return float(abs(each.fillna(0.0).mean()))
 
     def usable(self) -> tuple[float, float]:
