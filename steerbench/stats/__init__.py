@@ -26,6 +26,8 @@ no float64); a state is always on the CPU.
 >>> first.merge(second).mean
 tensor([3., 4.], dtype=torch.float64)
 
+The axes along which a matrix varies the most: `principal_components`.
+
 How sure one may be of a mean or a share: `bootstrap`, `wilson`.
 
 Units of a layer are columns: `rows` turns activations [N, C, H, W] into [N * H * W, C].
@@ -40,15 +42,18 @@ from steerbench.stats.intervals import bootstrap, wilson
 from steerbench.stats.moments import Covariance, Mean, MeanVar
 from steerbench.stats.order import Quantile, TopK
 from steerbench.stats.overlap import IoU
+from steerbench.stats.principal import Principal, principal_components
 
 __all__ = [
     "Covariance",
     "IoU",
     "Mean",
     "MeanVar",
+    "Principal",
     "Quantile",
     "TopK",
     "bootstrap",
+    "principal_components",
     "rows",
     "wilson",
 ]

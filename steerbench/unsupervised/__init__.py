@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from steerbench.unsupervised.ganspace import GANSpace
 from steerbench.unsupervised.jacobian import Jacobian
 from steerbench.unsupervised.random_directions import RandomDirections
 from steerbench.unsupervised.sefa import SeFa
 
-__all__ = ["FINDERS", "Jacobian", "RandomDirections", "SeFa"]
+__all__ = ["FINDERS", "GANSpace", "Jacobian", "RandomDirections", "SeFa"]
 
 FINDERS: dict[str, type[Any]] = {
+    "ganspace": GANSpace,
     "jacobian": Jacobian,
     "random_directions": RandomDirections,
     "sefa": SeFa,

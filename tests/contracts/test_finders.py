@@ -21,6 +21,7 @@ from tests.contracts.test_generators import EXAMPLES
 from tests.linear_generator import LinearGenerator
 
 QUICK: dict[str, dict[str, Any]] = {
+    "ganspace": {"n_samples": 500, "batch": 100},
     "jacobian": {"n_samples": 4},
 }
 """What each finder is given here, so that a fit takes little time."""
