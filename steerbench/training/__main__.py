@@ -138,6 +138,20 @@ def compare(
 
 
 @app.command()
+def compare_results(
+    runs: Annotated[Path, typer.Option(help="the folder of all runs")] = Path("runs/compare"),
+    held_out: Path = Path("runs/held-out-32"),
+    out: Path = Path("steerbench/assets/results"),
+    images: Annotated[int, typer.Option(help="of runs that saw so many")] = 50_000,
+    seeds: Annotated[int, typer.Option(help="how many, from 0")] = 1,
+) -> None:
+    """Measure the runs of `compare`: quality beside disentanglement, the table of chapter 12."""
+    from steerbench.training.compare_results import measure
+
+    typer.echo(measure(runs, held_out, out, images=images, seeds=range(seeds)).T.to_string())
+
+
+@app.command()
 def export(
     checkpoint: Path = Path("runs/generator-64/latest.safetensors"),
     out: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
