@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Direction": "types",
     "Dissection": "supervised",
+    "EigenBasis": "unsupervised",
     "GANSpace": "unsupervised",
     "Jacobian": "unsupervised",
     "LabelledDirection": "supervised",

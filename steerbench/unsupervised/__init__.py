@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from steerbench.unsupervised.eigengan_basis import EigenBasis
 from steerbench.unsupervised.ganspace import GANSpace
 from steerbench.unsupervised.jacobian import Jacobian
 from steerbench.unsupervised.random_directions import RandomDirections
 from steerbench.unsupervised.sefa import SeFa
 
-__all__ = ["FINDERS", "GANSpace", "Jacobian", "RandomDirections", "SeFa"]
+__all__ = ["FINDERS", "EigenBasis", "GANSpace", "Jacobian", "RandomDirections", "SeFa"]
 
 FINDERS: dict[str, type[Any]] = {
     "ganspace": GANSpace,

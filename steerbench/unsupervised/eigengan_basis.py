@@ -24,9 +24,7 @@ from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.shared import make_direction
 
-REFERENCE = (
-    'He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021), arXiv 2104.12476'
-)
+REFERENCE = 'He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021), arXiv 2104.12476'
 MOST = 1024
 """Coordinates beyond which parts of a code are features of a layer rather than a basis."""
 
