@@ -155,7 +155,8 @@ def disentanglement(
     generator: BaseGenerator, factors: Sequence[str], amounts: Amounts = Amounts()
 ) -> dict[str, float]:
     """DCI of z, of z turned at random, and of w, with intervals over sets of pictures."""
-    judge, found = oracle(JUDGE).only(list(factors)), {}
+    judge = oracle(JUDGE).only(list(factors))
+    found: dict[str, float] = {}
     turn = sphere(_size(generator), _size(generator), orthonormal=True)
     samples = [_codes(generator, judge, part, amounts.pictures) for part in range(amounts.sets)]
     spaces: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
@@ -170,9 +171,9 @@ def disentanglement(
             values = np.array([getattr(score, what) for score in scores])
             half = T_95[len(values)] * values.std(ddof=1) / math.sqrt(len(values))
             key = f"{space}_{what}"
-            found |= {key: values.mean(), f"{key}_low": values.mean() - half}
-            found[f"{key}_high"] = values.mean() + half
-    return {key: float(value) for key, value in found.items()}
+            ends = {"": 0.0, "_low": -half, "_high": half}
+            found |= {f"{key}{end}": float(values.mean() + away) for end, away in ends.items()}
+    return found
 
 
 def _size(generator: BaseGenerator) -> int:
