@@ -111,6 +111,31 @@ def load(path: _PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser remembers, ``INDEX.FIELD`` to tensor, for a checkpoint."""
+    states = optimiser.state_dict()["state"].items()
+    return {
+        f"{index}.{field}": torch.as_tensor(value)
+        for index, state in states
+        for field, value in state.items()
+    }
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Let an optimiser remember what :func:`optimiser_tensors` gave; its rates stay."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, field = key.split(".", 1)
+        state.setdefault(int(index), {})[field] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, named without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 def read_header(path: _PathLike) -> dict[str, Any]:
     """Read only the header of a file, however large its tensors.
 

@@ -6,7 +6,7 @@ Reference: Loshchilov, Hutter, "SGDR" (2017, arXiv 1608.03983) for the cosine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench.errors import SteerbenchError
+from steerbench.store import optimiser_tensors, restore_optimiser, under
 from steerbench.training import pictures as cache
 from steerbench.worlds import world
 
@@ -94,26 +95,15 @@ def check_held_out(folder: Path) -> None:
         )
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser remembers, ``INDEX.FIELD`` to tensor, for a checkpoint."""
-    states = optimiser.state_dict()["state"].items()
-    return {
-        f"{index}.{field}": torch.as_tensor(value)
-        for index, state in states
-        for field, value in state.items()
-    }
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Let an optimiser remember what :func:`optimiser_tensors` gave; its rates stay."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, field = key.split(".", 1)
-        state.setdefault(int(index), {})[field] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": state, "param_groups": groups})
-
-
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, named without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+__all__ = [
+    "HELD_OUT_LEAST",
+    "Watermark",
+    "check_held_out",
+    "cosine",
+    "epochs",
+    "optimiser_tensors",
+    "restore_optimiser",
+    "soften",
+    "under",
+    "watermark",
+]

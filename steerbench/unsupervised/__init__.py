@@ -10,15 +10,28 @@ from typing import Any
 
 from steerbench.unsupervised.eigengan_basis import EigenBasis
 from steerbench.unsupervised.ganspace import GANSpace
+from steerbench.unsupervised.hessian_penalty import HessianPenalty
 from steerbench.unsupervised.jacobian import Jacobian
+from steerbench.unsupervised.latent_discovery import LatentDiscovery
 from steerbench.unsupervised.random_directions import RandomDirections
 from steerbench.unsupervised.sefa import SeFa
 
-__all__ = ["FINDERS", "EigenBasis", "GANSpace", "Jacobian", "RandomDirections", "SeFa"]
+__all__ = [
+    "FINDERS",
+    "EigenBasis",
+    "GANSpace",
+    "HessianPenalty",
+    "Jacobian",
+    "LatentDiscovery",
+    "RandomDirections",
+    "SeFa",
+]
 
 FINDERS: dict[str, type[Any]] = {
     "ganspace": GANSpace,
+    "hessian_penalty": HessianPenalty,
     "jacobian": Jacobian,
+    "latent_discovery": LatentDiscovery,
     "random_directions": RandomDirections,
     "sefa": SeFa,
 }

@@ -11,19 +11,42 @@ so that the unbiased variance over k draws of v costs 2k + 1 evaluations, and it
 whatever made G. G gives many numbers (pixels, activations of several layers); their penalties are
 reduced by their largest one.
 
+As a regulariser it shapes a generator while that learns. On a frozen generator it shapes the
+directions instead (:class:`HessianPenalty`): of orthonormal a_i, those are looked for along which
+one can walk without disturbing the others,
+
+    min_A  E_z  penalty of  w -> G(z + sum_i w_i a_i)   at w = 0
+
+A direction that does nothing disturbs nothing, so that they are sought among those that matter:
+A turns in the span of the strongest singular vectors of the Jacobian, and begins with these. (The
+paper turns a basis of the whole space, and has a person sort out what does nothing.)
+
 Reference: Peebles, Peebles, Zhu, Efros, Torralba, "The Hessian Penalty: A Weak Prior for
 Unsupervised Disentanglement" (2020, arXiv 2008.10599).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, overload
 
+import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steerbench.errors import ShapeError, SteerbenchError, unknown
+from steerbench.types import Direction, Generator, Latent
+from steerbench.unsupervised.jacobian import Jacobian, products
+from steerbench.unsupervised.shared import (
+    RunFile,
+    check_count,
+    make_direction,
+    say_rows,
+    signed,
+)
+from steerbench.unsupervised.shifts import Shifts
+from steerbench.unsupervised.steps import SEEDS_APART, draw_source, take_steps
 
 REFERENCE = (
     'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '
@@ -166,3 +189,194 @@ def _reduction(reduction: Reduction) -> Callable[[Tensor], Tensor]:
     if reduction not in REDUCTIONS:
         raise SteerbenchError(unknown("reduction", reduction, REDUCTIONS))
     return REDUCTIONS[reduction]
+
+
+class HessianPenalty:
+    """Orthonormal directions that interfere little with one another, of a generator as it is.
+
+    Args:
+        n_directions: How many to keep, those that change the picture most.
+        space: Where steps are taken; w where there is one, else z, by default.
+        layers: The rows of the layer-wise latent that a step changes.
+        output: A layer whose activations are looked at; the picture by default.
+        n_learned: How many directions are learned together, at least ``n_directions``; as many as
+            the space has where it has fewer.
+        n_steps: Of the optimiser (Adam).
+        batch: Codes a step.
+        k: Random vectors a step, at least two.
+        epsilon: The step of the finite differences, in standard deviations of the prior.
+        reduction: Over the numbers of a picture, ``"max"`` or ``"mean"``.
+        learning_rate: Of the rotation.
+        n_samples: How many codes give the singular vectors, and how many fresh ones measure.
+        seed: Of codes and vectors.
+
+    Attributes:
+        directions_: The directions, the strongest first.
+        effects_: ``[n_directions]`` float64: how far the picture moves for a step of length one,
+            as in :class:`~steerbench.unsupervised.jacobian.Jacobian`.
+        penalty_before_: Of the singular vectors, on fresh codes.
+        penalty_: Of the directions learned, on the same codes with the same random vectors.
+        history_: A table, one row a step: ``step`` and ``penalty``.
+    """
+
+    reference = REFERENCE
+    directions_: list[Direction]
+    effects_: Tensor
+    penalty_before_: float
+    penalty_: float
+    history_: pd.DataFrame
+
+    def __init__(
+        self,
+        n_directions: int = 10,
+        space: str | None = None,
+        layers: str | int | Iterable[int] | None = "all",
+        output: str | None = None,
+        n_learned: int = 20,
+        n_steps: int = 200,
+        batch: int = 4,
+        k: int = 2,
+        epsilon: float = 0.1,
+        reduction: str = "max",
+        learning_rate: float = 0.01,
+        n_samples: int = 8,
+        seed: int = 0,
+    ) -> None:
+        self.n_directions = n_directions
+        self.space = space
+        self.layers = layers
+        self.output = output
+        self.n_learned = n_learned
+        self.n_steps = n_steps
+        self.batch = batch
+        self.k = k
+        self.epsilon = epsilon
+        self.reduction = reduction
+        self.learning_rate = learning_rate
+        self.n_samples = n_samples
+        self.seed = seed
+
+    def fit(
+        self,
+        generator: Generator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> HessianPenalty:
+        """Find the directions of a generator; interrupted, it leaves this object as it was.
+
+        Args:
+            generator: Any that can be differentiated.
+            state: A file from which to go on and into which to write how far the run is.
+            save_every: Seconds between two writings of the file.
+
+        Raises:
+            SpaceError, LayerError: There is no such space, row or layer.
+            SteerbenchError: The options make no sense, or the file belongs to another run.
+        """
+        shifts = Shifts(generator, self.space, self.layers, self.output)
+        check_count(self.n_directions, shifts.size, shifts.space, generator)
+        if self.n_steps < 1 or self.batch < 1 or self.n_samples < 1:
+            raise SteerbenchError(
+                f"n_steps={self.n_steps}, batch={self.batch} and n_samples={self.n_samples} were "
+                "given; all of them must be at least 1."
+            )
+        file = RunFile(state, self, generator, save_every)
+        start = file.read().get("module.start")
+        turned = _Turned(self._start(shifts) if start is None else start)
+        optimiser = torch.optim.Adam(turned.parameters(), lr=self.learning_rate)
+
+        def step(index: int) -> list[float]:
+            codes = shifts.sample(self.batch, self.seed + index * self.batch)
+            penalty = self._penalty(shifts, codes, turned(), index)
+            optimiser.zero_grad(set_to_none=True)
+            penalty.backward()
+            optimiser.step()
+            return [float(penalty.detach())]
+
+        names, title = ["penalty"], "Hessian Penalty"
+        history = take_steps(turned, optimiser, step, self.n_steps, file, names=names, title=title)
+        return self._keep(shifts, turned, history)
+
+    def _start(self, shifts: Shifts) -> Tensor:
+        """The strongest singular vectors in rows, ``[n_learned, size]``."""
+        count = min(max(self.n_learned, self.n_directions), shifts.size)
+        basis = Jacobian(
+            count, self.space, self.layers, self.output, self.n_samples, seed=self.seed
+        ).fit(shifts.generator)
+        return torch.stack([direction.vector.flatten() for direction in basis.directions_])
+
+    def _penalty(self, shifts: Shifts, codes: Latent, basis: Tensor, index: int) -> Tensor:
+        std = shifts.generator.spaces[shifts.space].std
+        scale = 1.0 if std is None else float(std.square().mean().sqrt())
+
+        def moved(weights: Tensor) -> Tensor:
+            return shifts(codes, scale * weights @ basis)
+
+        return hessian_penalty(
+            moved,
+            codes.data.new_zeros(len(codes), len(basis), dtype=basis.dtype),
+            k=self.k,
+            epsilon=self.epsilon,
+            reduction=self.reduction,
+            generator=draw_source(self.seed, index),
+        )
+
+    @torch.no_grad()
+    def _keep(self, shifts: Shifts, turned: _Turned, history: pd.DataFrame) -> HessianPenalty:
+        codes = shifts.sample(self.n_samples, self.seed + SEEDS_APART)
+        basis = turned()
+        before, after = (
+            float(self._penalty(shifts, codes, rows, SEEDS_APART))
+            for rows in (turned.get_buffer("start"), basis)
+        )
+        effects = _effects(shifts, codes, basis)
+        strongest = effects.argsort(descending=True, stable=True)[: self.n_directions].cpu()
+        directions = [
+            make_direction(
+                self,
+                "Hessian Penalty",
+                shifts.generator,
+                shifts.space,
+                vector,
+                name=f"Hessian Penalty {rank + 1}{say_rows(shifts.rows)}",
+                layers=shifts.rows,
+                scores={"effect": float(effects[strongest[rank]]), "rank": rank},
+            )
+            for rank, vector in enumerate(signed(basis.cpu()[strongest]))
+        ]
+        self.__dict__.update(
+            directions_=directions,
+            effects_=effects[strongest],
+            penalty_before_=before,
+            penalty_=after,
+            history_=history,
+        )
+        return self
+
+
+class _Turned(nn.Module):
+    """An orthonormal basis that can turn within its span: exp(S) times the start, S skew."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("start", start.double())
+        self.generators = nn.Parameter(torch.zeros(len(start), len(start), dtype=torch.float64))
+
+    def forward(self) -> Tensor:
+        """The basis in rows, ``[n, size]`` float64."""
+        skew = self.generators.triu(1)
+        return torch.linalg.matrix_exp(skew - skew.T) @ self.get_buffer("start")
+
+
+def _effects(shifts: Shifts, codes: Latent, basis: Tensor) -> Tensor:
+    """How far the picture moves for a step of length one along each vector, ``[n]`` float64."""
+    total = torch.zeros(len(basis), dtype=torch.float64)
+    for index in range(len(codes)):
+        code = codes[index]
+
+        def moved(steps: Tensor, code: Latent = code) -> Tensor:
+            return shifts(Latent.cat([code] * len(steps)), steps)
+
+        pictures = products(moved, basis.to(codes.data)).flatten(1).double()
+        total += pictures.square().sum(1).cpu() / len(codes)
+    return total.sqrt()

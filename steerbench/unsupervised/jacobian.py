@@ -257,11 +257,7 @@ class _Search:
         code = self.codes[index]
 
         def moved(steps: Tensor) -> Tensor:
-            label = None if code.label is None else code.label.repeat_interleave(len(steps), 0)
-            copies = code.data.repeat_interleave(len(steps), dim=0)
-            return self.shifts(
-                Latent(code.space, copies, code.generator, None, label, code.rows), steps
-            )
+            return self.shifts(Latent.cat([code] * len(steps)), steps)
 
         return moved
 

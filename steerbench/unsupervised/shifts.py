@@ -66,7 +66,7 @@ class Shifts:
 
     def __call__(self, codes: Latent, steps: Tensor) -> Tensor:
         """Pictures or activations ``[N, C, H, W]`` of codes moved by steps ``[N, size]``."""
-        steps = steps.to(codes.data.dtype).reshape(-1, *self.generator.spaces[self.space].shape)
+        steps = steps.to(codes.data).reshape(-1, *self.generator.spaces[self.space].shape)
         if self.rows is None or self.space.endswith("+"):
             moved = codes.with_data(codes.data + self._limited(steps))
         else:

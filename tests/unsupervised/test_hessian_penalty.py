@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import steerbench as sb
 from steerbench.unsupervised.hessian_penalty import hessian_penalty, random_signs
+from tests.linear_generator import LinearGenerator
 
 
 def test_one_output_and_several_agree() -> None:
@@ -73,3 +75,46 @@ def test_what_cannot_be_estimated_is_refused() -> None:
         hessian_penalty(lambda z: z, z, epsilon=0.0)
     with pytest.raises(sb.errors.SteerbenchError, match="reduction"):
         hessian_penalty(lambda z: z, z, reduction="maximum")
+
+
+class Squares(nn.Module):
+    """Each pixel is a line and a square along directions of its own: these alone do not interfere.
+
+    The lines are mixed, so that the strongest steps (singular vectors) are others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        source = torch.Generator().manual_seed(0)
+        self.own = torch.linalg.qr(torch.randn(3, 3, generator=source))[0]
+        mixed = torch.linalg.qr(torch.randn(3, 3, generator=source))[0]
+        self.lines = torch.diag(torch.tensor([6.0, 4.0, 3.0])) @ mixed
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        pixels = z @ self.lines.T + (z @ self.own.T) ** 2
+        return pixels[:, :, None, None].expand(-1, -1, 4, 4)
+
+
+def test_the_finder_turns_to_directions_that_do_not_interfere() -> None:
+    module = Squares()
+    generator = sb.wrap(module, latent_shape=(3,))
+    finder = sb.HessianPenalty(n_directions=3, n_steps=150, learning_rate=0.03, batch=2)
+    finder.fit(generator)
+    before = sb.Jacobian(n_directions=3, n_samples=8).fit(generator)
+
+    def nearest(directions: list[sb.Direction]) -> torch.Tensor:
+        found = torch.stack([direction.vector for direction in directions]).float()
+        return (found @ module.own.T).abs().amax(1)
+
+    assert nearest(before.directions_).min() < 0.95
+    assert nearest(finder.directions_).min() > 0.99
+    assert finder.penalty_ < 0.05 * finder.penalty_before_
+    assert (finder.effects_.diff() <= 0).all()
+
+
+def test_where_nothing_interferes_the_strongest_directions_stay() -> None:
+    generator = LinearGenerator()
+    finder = sb.HessianPenalty(n_directions=3, n_steps=3, n_samples=2).fit(generator)
+    strongest = sb.Jacobian(n_directions=3, n_samples=2).fit(generator)
+    for one, two in zip(finder.directions_, strongest.directions_):
+        assert abs(one.cosine(two)) > 1 - 1e-6
