@@ -22,6 +22,7 @@ from steerbench import store
 from steerbench.errors import (
     CapabilityError,
     LayerError,
+    ShapeError,
     SteerbenchError,
     unknown,
 )
@@ -58,6 +59,7 @@ class State:
         image: The picture so far, where an architecture sums one up.
         shortcut: The other path of a residual block, until it is added.
         noise: The noise mode.
+        maps: Noise of one's own by layer name, instead of what the mode gives.
     """
 
     index: int
@@ -66,6 +68,11 @@ class State:
     image: Tensor | None = None
     noise: str = "const"
     shortcut: Tensor | None = None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def noise_of(self, layer: str) -> str | Tensor:
+        """The noise of a layer: its map where there is one, or the mode."""
+        return self.maps.get(layer, self.noise)
 
     def resume(self, inputs: tuple[Tensor, ...]) -> State:
         """The same place in the walk with other inputs for the layers to come."""
@@ -133,37 +140,58 @@ class BaseGenerator(LatentSpaces):
         latent: Latent,
         *,
         edits: Sequence[Edit] = (),
-        noise: str = "const",
+        noise: str | Mapping[str, Tensor] = "const",
         truncation: float | None = None,
         precision: str = "exact",
     ) -> Tensor:
         """Pictures ``[N, C, H, W]`` float32, nominally in [-1, 1], not clamped.
 
-        Differentiable when the latent requires a gradient.
+        Differentiable when the latent, or noise that was given, requires a gradient.
 
         Args:
             latent: Codes in any space that leads to the picture.
             edits: Moves of the latent and changes of units, applied in order.
-            noise: ``"const"``, ``"none"`` or ``"random"``; ignored where there is no noise.
+            noise: ``"const"``, ``"none"`` or ``"random"``; ignored where there is no noise. Or maps
+                of one's own for some of the layers of :meth:`noise_maps`, ``[H, W]`` for all
+                pictures or ``[N, 1, H, W]``; the other layers keep their constant noise.
             truncation: Codes are taken as they are; this selects batch statistics where an
                 architecture keeps several (BigGAN).
             precision: ``"exact"`` for float32, ``"fast"`` for what convolutions are quickest in on
                 this machine, see `steerbench.generators.precision`.
         """
-        _choice("noise", noise, NOISE_MODES)
+        mode, maps = ("const", noise) if isinstance(noise, Mapping) else (noise, {})
+        _choice("noise", mode, NOISE_MODES)
         _choice("precision", precision, PRECISIONS)
         moved, unit_edits = self.prepare(latent, edits)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and moved.data.requires_grad):
+        self._check_maps(maps, len(moved))
+        wanted = moved.data.requires_grad or any(part.requires_grad for part in maps.values())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
             dtype = fast_dtype(self.device.type) if precision == "fast" else None
-            size = len(moved) if unit_edits else self._piece(moved)
-            images = [
-                self.run(self.start(moved[i : i + size], noise, dtype), edits=unit_edits).image
-                for i in range(0, len(moved), size)
-            ]
+            size = len(moved) if unit_edits or maps else self._piece(moved)
+            images = []
+            for i in range(0, len(moved), size):
+                start = self.start(moved[i : i + size], mode, dtype)
+                images.append(self.run(replace(start, maps=maps), edits=unit_edits).image)
         pictures = [image for image in images if image is not None]
         if len(pictures) < len(images):
             raise SteerbenchError(f"Generator {self.name!r} gave no picture.")
         return pictures[0] if len(pictures) == 1 else torch.cat(pictures)
+
+    def noise_maps(self) -> dict[str, Tensor]:
+        """The constant noise ``[H, W]`` by layer name; empty where a generator has none."""
+        return {}
+
+    def _check_maps(self, maps: Mapping[str, Tensor], n: int) -> None:
+        known = self.noise_maps() if maps else {}
+        for name, given in maps.items():
+            if name not in known:
+                raise LayerError(unknown("layer with noise", name, known))
+            size = tuple(known[name].shape)
+            if tuple(given.shape) not in (size, (1, 1, *size), (n, 1, *size)):
+                raise ShapeError(
+                    f"Noise {list(given.shape)} was given for layer {name!r} and {n} pictures. "
+                    f"Give {list(size)}, or {[n, 1, *size]}."
+                )
 
     def _piece(self, latent: Latent) -> int:
         """How many pictures to make at a time: a large batch on a CPU is quicker in pieces."""

@@ -244,7 +244,7 @@ class BigGAN(BaseGenerator):
         latent: Latent,
         *,
         edits: Sequence[Edit] = (),
-        noise: str = "const",
+        noise: str | Mapping[str, Tensor] = "const",
         truncation: float | None = None,
         precision: str = "exact",
     ) -> Tensor:

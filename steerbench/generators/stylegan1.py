@@ -93,7 +93,9 @@ class StyleGAN1(StyleBased):
     def layer(self, state: State) -> Tensor:
         module, style = self.sites[state.index].module, state.inputs[state.index]
         if isinstance(module, StyledLayer):
-            activation: Tensor = module(state.x, style, state.noise)
+            activation: Tensor = module(
+                state.x, style, state.noise_of(self.sites[state.index].name)
+            )
             return activation
         # Pictures are summed up in full precision: there is little of them, and it is seen.
         weight, bias = module.get_parameter("weight"), module.get_parameter("bias")
@@ -109,6 +111,10 @@ class StyleGAN1(StyleBased):
         image = state.x if state.image is None else state.image
         image = enlarge(image, self.resolution)
         return (torch.tanh(image) if self.network.tanh else image).contiguous()
+
+    def noise_maps(self) -> dict[str, Tensor]:
+        parts = ((site.name, site.module) for site in self.sites)
+        return {name: m.noise_const for name, m in parts if isinstance(m, StyledLayer)}
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
         """The affine weights that w meets, ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""

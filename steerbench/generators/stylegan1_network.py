@@ -74,7 +74,7 @@ class StyledLayer(nn.Module):
             self.register_buffer("blur", low_pass(taps))
         self.kept = Kept()
 
-    def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
         """x ``[N, in, h, w]`` (of the first layer ``[N, ...]``) and style ``[N, 2 out]``."""
         if hasattr(self, "const") and x.dtype.itemsize == 2:
             # Little work, and a constant far from zero would lose what the style enlarges.
@@ -113,8 +113,10 @@ class StyledLayer(nn.Module):
         kernel = spread_out(self.weight) if self.up else self.weight
         return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
 
-    def noise(self, mode: str, like: Tensor) -> Tensor | None:
+    def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
         """The noise ``[H, W]`` or ``[N, 1, H, W]``, the same for all channels, or none."""
+        if isinstance(mode, Tensor):
+            return mode.to(like.dtype)
         if mode == "none":
             return None
         if mode == "const":

@@ -112,7 +112,7 @@ class StyleGAN2(StyleBased):
     def layer(self, state: State) -> Tensor:
         module, style = self.sites[state.index].module, state.inputs[state.index]
         if isinstance(module, SynthesisLayer):
-            return module(state.x, style, state.noise)
+            return module(state.x, style, state.noise_of(self.sites[state.index].name))
         if isinstance(module, Shortcut):
             return state.x if state.shortcut is None else state.x + state.shortcut
         return module(state.x, style)
@@ -130,6 +130,10 @@ class StyleGAN2(StyleBased):
     def finish(self, state: State) -> Tensor:
         image = state.x if state.image is None else state.image
         return image.contiguous()
+
+    def noise_maps(self) -> dict[str, Tensor]:
+        parts = ((site.name, site.module) for site in self.sites)
+        return {name: m.noise_const for name, m in parts if isinstance(m, SynthesisLayer)}
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
         """The affine weights that w meets, ``[outputs, w_dim]``.

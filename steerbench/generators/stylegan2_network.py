@@ -85,7 +85,7 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("resample_filter", resampling_filter())
         self.kept = Kept()
 
-    def forward(self, x: Tensor, style: Tensor, noise: str = "const") -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
         """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
         # The rectifier is homogeneous: its gain moves inside it, where it costs nothing.
         gain = ROOT2 * self.gain
@@ -128,8 +128,10 @@ class SynthesisLayer(nn.Module):
         blur = (4 * self.resample_filter).flip(0, 1).to(x.dtype).expand(x.shape[1], 1, 4, 4)
         return F.conv2d(x, blur, bias, padding=1, groups=x.shape[1])
 
-    def noise(self, mode: str, like: Tensor) -> Tensor | None:
+    def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
         """The noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
+        if isinstance(mode, Tensor):
+            return mode * self.noise_strength
         if mode == "none":
             return None
         if mode == "const":

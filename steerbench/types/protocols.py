@@ -55,7 +55,7 @@ class Generator(Protocol):
         latent: Latent,
         *,
         edits: Sequence[Edit] = (),
-        noise: str = "const",
+        noise: str | Mapping[str, Tensor] = "const",
         truncation: float | None = None,
         precision: str = "exact",
     ) -> Tensor: ...
