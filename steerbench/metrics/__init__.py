@@ -1,4 +1,4 @@
-"""Metrics: how close two sets of pictures are, what a space tells apart, and what an edit did."""
+"""Metrics: how close sets of pictures are, or two of them; what spaces tell apart, edits do."""
 
 from steerbench.metrics.comparison import Comparison, compare, principal_angles
 from steerbench.metrics.disentanglement import DCI, dci, dci_scores, mig, sap
@@ -11,6 +11,7 @@ from steerbench.metrics.distribution import (
     precision_recall,
 )
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
+from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.metrics.scorecard import Scorecard, scorecard
 
 __all__ = [
@@ -27,10 +28,13 @@ __all__ = [
     "inside_manifold",
     "kernel_distance",
     "mig",
+    "mse",
     "names_table",
     "precision_recall",
     "principal_angles",
+    "psnr",
     "sap",
     "scorecard",
+    "ssim",
     "suggest_names",
 ]
