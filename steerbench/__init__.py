@@ -39,6 +39,7 @@ _HOMES = {
     "compare": "metrics",
     "film": "film",
     "inspect": "inspection",
+    "invert": "inversion",
     "load": "generators",
     "predictor": "predictors",
     "read_published_direction": "generators",

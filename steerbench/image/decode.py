@@ -47,13 +47,15 @@ _UPRIGHT = {
 }
 
 
-def decode(source: Any) -> np.ndarray:
+def decode(source: Any, *, still: bool = False, side: int | None = None) -> np.ndarray:
     """One picture as uint8 RGB [H, W, 3].
 
     Args:
         source: a path, the bytes of a file, a Pillow image, an array [H, W] or [H, W, 1 to 4]
             (floats in [0, 1]), or what an ipywidgets FileUpload gives (its value, or one of its
             dictionaries).
+        still: refuse an animation instead of taking its first frame.
+        side: refuse a picture with a longer side than this, in pixels, before decoding it.
 
     Raises:
         NotFoundError: there is no such file.
@@ -62,17 +64,21 @@ def decode(source: Any) -> np.ndarray:
         ShapeError: an array has another shape.
     """
     if isinstance(source, np.ndarray):
-        return _flatten(_from_array(source))
+        image = _from_array(source)
+        _check_kind(image, "an array", still, side)
+        return _flatten(image)
     if isinstance(source, Image.Image):
-        return _from_pillow(source, "the Pillow image")
+        return _from_pillow(source, "the Pillow image", still, side)
     if isinstance(source, (str, os.PathLike)):
-        return _from_bytes(_read_file(Path(source)), f"{os.fspath(source)!r}")
+        name = f"{os.fspath(source)!r}"
+        return _from_bytes(_read_file(Path(source)), name, still, side)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _from_bytes(bytes(source), f"a file of {len(source)} bytes")
+        return _from_bytes(bytes(source), f"a file of {len(source)} bytes", still, side)
     if isinstance(source, Mapping) and "content" in source:
-        return _from_bytes(bytes(source["content"]), f"the upload {source.get('name')!r}")
+        name = f"the upload {source.get('name')!r}"
+        return _from_bytes(bytes(source["content"]), name, still, side)
     if isinstance(source, Sequence) and len(source) == 1:
-        return decode(source[0])
+        return decode(source[0], still=still, side=side)
     raise ImageError(
         f"Got a {type(source).__name__}, expected one picture: a path, the bytes of a file, a "
         "Pillow image, an array [H, W, C] or an upload."
@@ -93,14 +99,14 @@ def _read_file(path: Path) -> bytes:
         ) from error
 
 
-def _from_bytes(data: bytes, name: str) -> np.ndarray:
+def _from_bytes(data: bytes, name: str, still: bool, side: int | None) -> np.ndarray:
     if not data:
         raise ImageError(f"Got {name}, which is empty; a picture was expected. Fetch it again.")
     Image.init()
     formats = [kind for kind in FORMATS if kind in Image.OPEN]
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
-            return _from_pillow(image, name)
+            return _from_pillow(image, name, still, side)
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error)) from error
     except ImageError:
@@ -114,11 +120,30 @@ def _from_bytes(data: bytes, name: str) -> np.ndarray:
         raise _damaged(name, error) from error
 
 
-def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+def _check_kind(image: Image.Image, name: str, still: bool, side: int | None) -> None:
+    """Refuse animations and strips where they are not wanted."""
+    if side is not None and max(image.size) > side:
+        raise ImageError(
+            f"Got {name}, which is {image.width} x {image.height} pixels; a side may have {side}. "
+            "Cut out the part that is meant."
+        )
+    # A phone's MPO is one photograph that carries smaller copies of itself.
+    frames = getattr(image, "n_frames", 1) if still and image.format != "MPO" else 1
+    if frames > 1:
+        raise ImageError(
+            f"Got {name}, an animation of {frames} pictures; one was expected. Save the one that "
+            "is meant, as PNG."
+        )
+
+
+def _from_pillow(
+    image: Image.Image, name: str, still: bool = False, side: int | None = None
+) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
         raise _too_large(name, f"{image.width} x {image.height} pixels")
     if image.width * image.height == 0:
         raise ImageError(f"Got {name}, which has no pixels ({image.width} x {image.height}).")
+    _check_kind(image, name, still, side)
     try:
         image.load()
         upright = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))

@@ -1,0 +1,42 @@
+"""Inversion: from a picture to the code that draws it.
+
+Every inverter is called as ``inverter(generator, images)`` and gives an :class:`Inversion`:
+
+============  =====================================================================================
+name          what
+============  =====================================================================================
+``optimise``  downhill from several starts, :mod:`.optimize`
+``encode``    the guess of an encoder alone, :mod:`.encoders`
+``hybrid``    the guess, refined by few steps
+``project``   NVIDIA's projector, :mod:`.projector`
+============  =====================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from steerbench.inversion.encoders import EMBEDDED, Encoder, encoder
+from steerbench.inversion.optimize import Inversion, Likeness, OutOfDomainWarning, invert
+from steerbench.inversion.projector import moments_of_w, project
+
+__all__ = [
+    "EMBEDDED",
+    "INVERTERS",
+    "Encoder",
+    "Inversion",
+    "Likeness",
+    "OutOfDomainWarning",
+    "encoder",
+    "invert",
+    "moments_of_w",
+    "project",
+]
+
+INVERTERS: dict[str, Callable[..., Inversion]] = {
+    "optimise": invert,
+    "encode": partial(invert, starts="encoder", steps=0),
+    "hybrid": partial(invert, starts="encoder", steps=100),
+    "project": project,
+}
