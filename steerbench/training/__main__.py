@@ -251,6 +251,21 @@ def segmenter_quality(
 
 
 @app.command()
+def encoder(
+    data: Path = Path("runs/pictures-64"),
+    out: Path = Path("steerbench/assets/rooms-encoder.safetensors"),
+    work: Path = Path("runs/encoder"),
+    steps: int = 3500,
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option(help="go on from WORK/latest.safetensors")] = False,
+) -> None:
+    """Train the encoder that guesses the default generator's codes of a picture."""
+    from steerbench.training.encoder import Settings, run
+
+    typer.echo(f"{run(Settings(steps=steps, seed=seed), data, out, work, resume)} -> {out}")
+
+
+@app.command()
 def quality(
     generator: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
     n: int = 10_000,
