@@ -32,6 +32,7 @@ _HOMES = {
     "Renderer": "renderer",
     "SeFa": "unsupervised",
     "Space": "types",
+    "StyleSpace": "unsupervised",
     "UnitEdit": "types",
     "UnitEffects": "supervised",
     "UnitSearch": "supervised",

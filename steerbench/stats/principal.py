@@ -10,8 +10,6 @@ misses is taken out exactly in the end::
 
     sum (x - m)(x - m)^T = sum (x - e)(x - e)^T - N (m - e)(m - e)^T
 
-Of the [D, D] products only those on and above the diagonal are computed, in strips.
-
 >>> data = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
 >>> found = principal_components(data * torch.tensor([1.0, 5.0, 2.0]) + 100, n=2)
 >>> found.components.abs().argmax(dim=1)
@@ -24,10 +22,12 @@ Reference: Jolliffe, "Principal Component Analysis" (2002).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from steerbench.errors import ShapeError, SteerbenchError
@@ -35,8 +35,6 @@ from steerbench.stats.running import float64
 
 BLOCK = 2**21
 """How many numbers are multiplied at a time: 8 MiB of float32."""
-STRIP = 128
-"""How many columns of a product are computed at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +96,44 @@ def of_covariance(mean: Tensor, covariance: Tensor, n: int) -> Principal:
 
 def scatter_of(data: Tensor) -> tuple[Tensor, Tensor]:
     """The mean ``[D]`` and the sum of squared deviations ``[D, D]`` of data ``[N, D]``, float64."""
-    rows = max(1, BLOCK // data.shape[1])
-    estimate = data[:rows].mean(0)
-    total = torch.zeros(data.shape[1], dtype=torch.float64, device=data.device)
-    products = torch.zeros(*2 * data.shape[1:], dtype=torch.float64, device=data.device)
-    buffer = data.new_empty(min(rows, len(data)), data.shape[1])
-    for block in data.split(rows):
+    estimate = data[: _block(data)].mean(0)
+    if data.numel() <= 4 * BLOCK:
+        sums = [_sums(data, estimate)]
+    else:
+        workers = torch.get_num_threads()
+        parts = data.split(-(-len(data) // workers))
+        # Threads of ours, each with a product of its own: those of a BLAS wait for one another,
+        # which takes longer than the product where other work runs on the machine.
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+            sums = [*pool.map(lambda part: _sums(part, estimate), parts)]
+    total, products = (torch.stack(each).sum(0) for each in zip(*sums))
+    missed = total / len(data)
+    return estimate.double() + missed, products.sub_(len(data) * torch.outer(missed, missed))
+
+
+def _sums(data: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum ``[D]`` and the sum of products ``[D, D]`` of rows, from an estimate of the mean."""
+    width = data.shape[1]
+    total = torch.zeros(width, dtype=torch.float64, device=data.device)
+    products = torch.zeros(width, width, dtype=torch.float64, device=data.device)
+    buffer = torch.empty_like(data[: _block(data)])
+    for block in data.split(_block(data)):
         moved = torch.sub(block, estimate, out=buffer[: len(block)])
         total += moved.sum(0)
-        for start in range(0, data.shape[1], STRIP):
-            strip = moved[:, start : start + STRIP]
-            products[start : start + STRIP, start:] += strip.T @ moved[:, start:]
-    missed = total / len(data)
-    products = torch.triu(products) + torch.triu(products, 1).T
-    return estimate.double() + missed, products.sub_(len(data) * torch.outer(missed, missed))
+        products += _product(moved)
+    return total, products
+
+
+def _product(rows: Tensor) -> Tensor:
+    """``rows.T @ rows``; NumPy notices that it is symmetric and computes half of it."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    array = rows.numpy()
+    return torch.from_numpy(array.T @ array)
+
+
+def _block(data: Tensor) -> int:
+    return max(1, BLOCK // data.shape[1])
 
 
 def _of_pairs(data: Tensor, n: int) -> Principal:

@@ -15,6 +15,7 @@ from steerbench.unsupervised.jacobian import Jacobian
 from steerbench.unsupervised.latent_discovery import LatentDiscovery
 from steerbench.unsupervised.random_directions import RandomDirections
 from steerbench.unsupervised.sefa import SeFa
+from steerbench.unsupervised.stylespace import StyleSpace
 
 __all__ = [
     "FINDERS",
@@ -25,6 +26,7 @@ __all__ = [
     "LatentDiscovery",
     "RandomDirections",
     "SeFa",
+    "StyleSpace",
 ]
 
 FINDERS: dict[str, type[Any]] = {
@@ -34,4 +36,5 @@ FINDERS: dict[str, type[Any]] = {
     "latent_discovery": LatentDiscovery,
     "random_directions": RandomDirections,
     "sefa": SeFa,
+    "stylespace": StyleSpace,
 }

@@ -6,6 +6,8 @@ principal angle between the two spans of 80 axes. Spectra of w fall off like thi
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +42,8 @@ def truth(codes: np.ndarray) -> np.ndarray:
 
 def peak(call: Callable[[], object]) -> float:
     """The memory that a call takes beyond what was taken before, in megabytes."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     call()

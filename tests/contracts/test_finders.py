@@ -25,6 +25,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "hessian_penalty": {"n_learned": 4, "n_steps": 4, "n_samples": 2},
     "jacobian": {"n_samples": 4},
     "latent_discovery": {"n_steps": 4, "batch": 4, "n_samples": 8},
+    "stylespace": {"n_samples": 6, "size": 2, "batch": 2},
 }
 """What each finder is given here, so that a fit takes little time."""
 CLOSE: dict[str, float] = {}
