@@ -1,4 +1,4 @@
-"""Metrics: how close sets of pictures are, or two of them; what spaces tell apart, edits do."""
+"""Metrics: how close two sets of pictures are, what a space tells apart, and what an edit did."""
 
 from steerbench.metrics.comparison import Comparison, compare, principal_angles
 from steerbench.metrics.disentanglement import DCI, dci, dci_scores, mig, sap
@@ -11,14 +11,19 @@ from steerbench.metrics.distribution import (
     precision_recall,
 )
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
+from steerbench.metrics.path_length import PathLength, path_length, slerp
 from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.metrics.scorecard import Scorecard, scorecard
+from steerbench.metrics.separability import Separability, separability
+from steerbench.metrics.spaces import space_metrics
 
 __all__ = [
     "DCI",
     "Comparison",
     "Overlap",
+    "PathLength",
     "Scorecard",
+    "Separability",
     "Suggestion",
     "compare",
     "dci",
@@ -30,11 +35,15 @@ __all__ = [
     "mig",
     "mse",
     "names_table",
+    "path_length",
     "precision_recall",
     "principal_angles",
     "psnr",
     "sap",
     "scorecard",
+    "separability",
+    "slerp",
+    "space_metrics",
     "ssim",
     "suggest_names",
 ]

@@ -217,6 +217,19 @@ def units(
 
 
 @app.command()
+def spaces(
+    out: Path = Path("steerbench/assets/results/14-spaces.csv"),
+    n: Annotated[int, typer.Option(help="pictures of each generator")] = 3000,
+    judge: Annotated[str, typer.Option(help="reads the pictures")] = "rooms-attributes-2",
+    seed: int = 0,
+) -> None:
+    """Measure how disentangled the spaces of the generators are: the table of chapter 14."""
+    from steerbench.training.space_results import measure
+
+    measure(out, n=n, judge=judge, seed=seed)
+
+
+@app.command()
 def watermarked(
     start: Annotated[str, typer.Argument(help="a generator or its file")] = "rooms",
     out: Path = Path("steerbench/assets/rooms-watermarked.safetensors"),

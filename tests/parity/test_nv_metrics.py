@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from steerbench.metrics import frechet_distance, kernel_distance, precision_recall
+from steerbench.metrics import frechet_distance, kernel_distance, precision_recall, slerp
 from steerbench.stats import Covariance
 
 
@@ -45,3 +45,8 @@ def test_precision_and_recall(recorded):
     # The recorded numbers come from features rounded to half precision.
     assert ours.generated_in_real == pytest.approx(float(recorded["precision_k3"]), abs=0.01)
     assert ours.real_in_generated == pytest.approx(float(recorded["recall_k3"]), abs=0.01)
+
+
+def test_slerp(recorded):
+    a, b, t = (torch.from_numpy(recorded[f"slerp/{name}"]) for name in ("z0", "z1", "t"))
+    assert np.allclose(slerp(a, b, t), recorded["slerp/out"], atol=1e-5)
