@@ -30,6 +30,7 @@ from steerbench.generators.latent_spaces import LatentSpaces, Prior
 from steerbench.generators.precision import fast_dtype
 from steerbench.types import (
     Edit,
+    FirstFeatures,
     Latent,
     Layer,
     Move,
@@ -293,6 +294,16 @@ class BaseGenerator(LatentSpaces):
         """
         raise CapabilityError(
             f"{self.name!r} has no first affine layer that is known for space {space!r}."
+        )
+
+    def first_features(self) -> FirstFeatures:
+        """The affine map from a code to the first features that have places.
+
+        Raises:
+            CapabilityError: There is none, or it is not known.
+        """
+        raise CapabilityError(
+            f"{self.name!r} has no first affine layer that is known to spread a code over places."
         )
 
     def discriminator(self, images: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,7 +52,17 @@ from steerbench.generators.biggan_network import (
     Dense,
     Norm,
 )
-from steerbench.types import Direction, Edit, Latent, Layer, Move, Space, apply_move, parse_layers
+from steerbench.types import (
+    Direction,
+    Edit,
+    FirstFeatures,
+    Latent,
+    Layer,
+    Move,
+    Space,
+    apply_move,
+    parse_layers,
+)
 
 CUT = 2.0
 """Where the normal distribution is cut when codes are truncated."""
@@ -286,6 +296,21 @@ class BigGAN(BaseGenerator):
                 weight = torch.cat([whole, c], dim=1)
             weights.append(weight[:, :width])
         return torch.cat(weights).detach()
+
+    def first_features(self) -> FirstFeatures:
+        """The dense layer; where it reads a part of the code, the other columns are zero."""
+        network = self.network
+        dense = cast(Dense, network.layers[0])
+        weight, bias = dense.linear.weight.detach(), dense.linear.bias.detach()
+        read = min(network.chunk, weight.shape[1])
+        whole = weight.new_zeros(len(weight), network.z_dim)
+        whole[:, :read] = weight[:, :read]
+        if weight.shape[1] > read:
+            classes = weight.new_full((1, self.classes), 1 / self.classes)
+            bias = bias + weight[:, read:] @ network.embedded(classes)[0].detach()
+        return FirstFeatures(
+            "z", whole.unflatten(0, dense.shape), bias.detach().unflatten(0, dense.shape)
+        )
 
     # Files.
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator, State
-from steerbench.types import Latent, Layer, Space
+from steerbench.types import FirstFeatures, Latent, Layer, Space
 
 
 class DCGANNetwork(nn.Module):
@@ -97,6 +97,22 @@ class DCGAN(BaseGenerator):
             )
         return self.network.main[0].get_parameter("weight").detach().flatten(1).T
 
+    def first_features(self) -> FirstFeatures:
+        """The first convolution and the normalisation after it, as one affine map."""
+        parts = list(self.network.main)
+        weight = parts[0].get_parameter("weight").detach().permute(1, 2, 3, 0)
+        bias = weight.new_zeros(weight.shape[:3])
+        if len(parts) == 1:
+            return FirstFeatures("z", weight, bias)
+        norm = parts[1]
+        if not isinstance(norm, nn.BatchNorm2d) or norm.running_var is None:
+            raise CapabilityError(
+                f"{self.name!r} normalises every batch by itself, so that no affine map is known "
+                "from one code to its first features. Use it with its kept statistics."
+            )
+        gain, offset = normalisation(norm)
+        return FirstFeatures("z", gain[..., None] * weight, bias + offset)
+
     def with_batch_statistics(self) -> DCGAN:
         """The same generator, normalising each batch by itself, as in training."""
         network = copy.deepcopy(self.network)
@@ -126,6 +142,14 @@ class DCGAN(BaseGenerator):
         return cls(network, name=name)
 
 
+def normalisation(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The gain and the offset, ``[C, 1, 1]``, of a batch normalisation with kept statistics."""
+    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+    gain = (variance + norm.eps).rsqrt() * (norm.weight.detach() if norm.affine else 1.0)
+    offset = -mean * gain + (norm.bias.detach() if norm.affine else 0.0)
+    return gain[:, None, None], offset[:, None, None]
+
+
 def _layers(network: DCGANNetwork) -> list[Layer]:
     kinds, layers = ("conv", "norm", "relu"), []
     for index in range(len(network.main)):
@@ -144,4 +168,4 @@ def _layers(network: DCGANNetwork) -> list[Layer]:
     return layers
 
 
-__all__ = ["DCGAN", "DCGANNetwork"]
+__all__ = ["DCGAN", "DCGANNetwork", "normalisation"]

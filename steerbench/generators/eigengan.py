@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.generators.base import BaseGenerator, State
-from steerbench.types import Latent, Layer, Space
+from steerbench.types import FirstFeatures, Latent, Layer, Space
 
 SLOPE = 0.2
 
@@ -131,6 +131,16 @@ class EigenGAN(BaseGenerator):
 
     def finish(self, state: State) -> Tensor:
         return state.x.to(self.network.fc.weight.dtype).tanh()
+
+    def first_features(self) -> FirstFeatures:
+        """What eps becomes; the blocks' coordinates come later, and their columns are zero."""
+        dense, size = self.network.fc, self.spaces["z"].shape[0]
+        weight = dense.weight.new_zeros(len(dense.weight), size)
+        weight[:, : self.network.noise] = dense.weight.detach()
+        shape = (-1, 4, 4)
+        return FirstFeatures(
+            "z", weight.unflatten(0, shape), dense.bias.detach().unflatten(0, shape)
+        )
 
     # Files.
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator, State
 from steerbench.generators.progressive import blend, check_level, enlarge, shares
-from steerbench.types import Latent, Layer, Space
+from steerbench.types import FirstFeatures, Latent, Layer, Space
 
 SLOPE = 0.2
 
@@ -203,6 +203,17 @@ class PGGAN(BaseGenerator):
                 f"not {layers!r}."
             )
         return self.network.get_parameter("b4.dense.weight")[:, : self.network.z_dim].detach()
+
+    def first_features(self) -> FirstFeatures:
+        """The dense layer, on normalised codes; its rectifier comes after."""
+        network = self.network
+        z, c = network.z_dim, network.c_dim
+        weight, bias = (network.get_parameter(f"b4.dense.{p}").detach() for p in ("weight", "bias"))
+        if c:  # equal shares of all classes; the code and they are normalised together
+            scale = math.sqrt((z + c) / (z + 1 / c))
+            bias = bias + scale * weight[:, z:].mean(dim=1)
+            weight = scale * weight[:, :z]
+        return FirstFeatures("z", weight.unflatten(0, (-1, 4, 4)), bias.unflatten(0, (-1, 4, 4)))
 
     # Files.
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator
-from steerbench.types import Latent, Space
+from steerbench.types import FirstFeatures, Latent, Space
 
 SLOPE_TO_P = 5.0
 
@@ -44,6 +44,12 @@ class StyleBased(BaseGenerator):
     def styled_rows(self, rows: Tensor) -> Tensor:
         """w+ ``[N, rows, w_dim]`` to the styles of all layers, joined: ``[N, S]``."""
         raise CapabilityError(f"Generator {self.name!r} has no styles.")
+
+    def first_features(self) -> FirstFeatures:
+        raise CapabilityError(
+            f"{self.name!r} begins with features that are the same for every code; a code only "
+            "sets styles, which are the same at every place. No code moves these features."
+        )
 
     @property
     def mean_code(self) -> Tensor:

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from steerbench import hooks
 from steerbench.errors import CapabilityError, ShapeError, SteerbenchError
 from steerbench.generators.base import BaseGenerator, Prior, Run, State
-from steerbench.types import Latent, Layer, Space, UnitEdit, apply_unit_edits
+from steerbench.generators.dcgan import normalisation
+from steerbench.types import (
+    FirstFeatures,
+    Latent,
+    Layer,
+    Space,
+    UnitEdit,
+    apply_unit_edits,
+)
 
 
 class WrappedGenerator(BaseGenerator):
@@ -97,6 +105,86 @@ class WrappedGenerator(BaseGenerator):
                 f"not {layers!r}."
             )
         return self._first
+
+    def first_features(self) -> FirstFeatures:
+        """The layer that z goes into, where what it gives is laid out over places.
+
+        A batch normalisation that reads it straight away is part of it.
+        """
+        probe = self.module_input()
+        walked = _walk(self.module, probe) if self._first is not None else []
+        first = next((i for i, step in enumerate(walked) if isinstance(step[0], KINDS)), None)
+        if first is None:
+            return super().first_features()
+        part, _, given = walked[first]
+        laid_out = next(
+            (x for step in walked[first:] for x in step[1:] if x.ndim == 4 and _same(x, given)),
+            None,
+        )
+        rows = _laid_out_weights(part)
+        if laid_out is None or laid_out.shape[2:].numel() == 1 or len(rows) != laid_out.numel():
+            return super().first_features()
+        weight = rows.unflatten(0, laid_out.shape[1:])
+        bias = weight.new_zeros(weight.shape[:3])
+        own = getattr(part, "bias", None)
+        if own is not None:
+            per_channel = isinstance(part, nn.Conv2d | nn.ConvTranspose2d)
+            bias = bias + (own[:, None, None] if per_channel else own.reshape(bias.shape)).detach()
+        for norm, before, _ in walked[first + 1 :]:
+            if isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None:
+                if _same(before, given) and before.ndim == 4:
+                    gain, offset = normalisation(norm)
+                    weight, bias = gain[..., None] * weight, gain * bias + offset
+                break
+        return FirstFeatures("z", weight, bias)
+
+    def module_input(self) -> Tensor:
+        """A random code, as the module wants it."""
+        source = torch.Generator().manual_seed(0)
+        reference = next(self.module.parameters(), torch.zeros(()))
+        return torch.randn(1, *self.latent_shape, generator=source).to(reference)
+
+
+KINDS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+def _walk(module: nn.Module, probe: Tensor) -> list[tuple[nn.Module, Tensor, Tensor]]:
+    """Every part without parts, in the order in which they run, with a copy of what came in and
+    went out."""
+    walked: list[tuple[nn.Module, Tensor, Tensor]] = []
+
+    def note(part: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            walked.append((part, came[part], output.detach().clone()))
+
+    def arrive(part: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor):
+            came[part] = inputs[0].detach().clone()
+
+    came: dict[nn.Module, Tensor] = {}
+    leaves = [part for part in module.modules() if not list(part.children())]
+    handles = [leaf.register_forward_pre_hook(arrive) for leaf in leaves]
+    handles += [leaf.register_forward_hook(note) for leaf in leaves]
+    try:
+        with torch.no_grad():
+            module(probe)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return walked
+
+
+def _same(one: Tensor, two: Tensor) -> bool:
+    """Whether the same numbers stand in the same order."""
+    return one.numel() == two.numel() and torch.equal(one.flatten(), two.flatten())
+
+
+def _laid_out_weights(part: nn.Module) -> Tensor:
+    """The weights of a layer that reads one place, outputs in the order in which it gives them."""
+    weight = part.get_parameter("weight").detach()
+    if isinstance(part, nn.ConvTranspose2d):
+        return weight.flatten(1).T
+    return weight.flatten(1)
 
 
 def wrap(

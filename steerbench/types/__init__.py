@@ -9,11 +9,12 @@ from steerbench.types.edits import Edit, Move, UnitEdit, apply_move, apply_unit_
 from steerbench.types.latent import Latent
 from steerbench.types.protocols import Generator, Predictor
 from steerbench.types.recipe import Recipe
-from steerbench.types.spaces import Layer, Space, parse_layers
+from steerbench.types.spaces import FirstFeatures, Layer, Space, parse_layers
 
 __all__ = [
     "Direction",
     "Edit",
+    "FirstFeatures",
     "Generator",
     "Latent",
     "Layer",

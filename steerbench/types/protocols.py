@@ -9,7 +9,7 @@ from torch import Tensor
 
 from steerbench.types.edits import Edit
 from steerbench.types.latent import Latent
-from steerbench.types.spaces import Layer, Space
+from steerbench.types.spaces import FirstFeatures, Layer, Space
 
 
 @runtime_checkable
@@ -17,8 +17,8 @@ class Generator(Protocol):
     """Anything that turns codes into pictures, layer by layer.
 
     Pictures are ``[N, C, H, W]`` float32, nominally in [-1, 1] and never clamped here. Optional
-    capabilities (``affine``, ``discriminator``, ``encode``, ``log_prob``) raise CapabilityError
-    with the reason where they are absent.
+    capabilities (``affine``, ``first_features``, ``discriminator``, ``encode``, ``log_prob``) raise
+    CapabilityError with the reason where they are absent.
     """
 
     name: str
@@ -65,6 +65,8 @@ class Generator(Protocol):
     def prior_std(self, space: str, vector: Tensor) -> float: ...
 
     def affine(self, space: str, layers: Any = "all") -> Tensor: ...
+
+    def first_features(self) -> FirstFeatures: ...
 
 
 @runtime_checkable

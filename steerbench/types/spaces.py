@@ -75,6 +75,25 @@ class Layer:
     aliases: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class FirstFeatures:
+    """The affine map by which a code becomes a generator's first features: ``W z + b``.
+
+    What follows treats every place alike until the next convolution, so that a change of these
+    features in space is, at a coarse grain, that change of the picture.
+
+    Attributes:
+        space: The space of the code. A code that the generator normalises first is meant as
+            normalised, and a class as no class in particular.
+        weight: W, ``[C, H, W, size]``.
+        bias: b, ``[C, H, W]``.
+    """
+
+    space: str
+    weight: Tensor
+    bias: Tensor
+
+
 def parse_layers(spec: str | int | Iterable[int] | None, count: int) -> tuple[int, ...] | None:
     """Rows of a layer-wise latent, from the ways in which people write them.
 

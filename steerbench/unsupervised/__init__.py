@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from steerbench.unsupervised.closed_form import ClosedForm
 from steerbench.unsupervised.eigengan_basis import EigenBasis
 from steerbench.unsupervised.ganspace import GANSpace
 from steerbench.unsupervised.hessian_penalty import HessianPenalty
@@ -19,6 +20,7 @@ from steerbench.unsupervised.stylespace import StyleSpace
 
 __all__ = [
     "FINDERS",
+    "ClosedForm",
     "EigenBasis",
     "GANSpace",
     "HessianPenalty",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 FINDERS: dict[str, type[Any]] = {
+    "closed_form": ClosedForm,
     "ganspace": GANSpace,
     "hessian_penalty": HessianPenalty,
     "jacobian": Jacobian,

@@ -1,0 +1,323 @@
+"""Closed-form steering: zoom, shift and principal directions from the first layer alone.
+
+Many generators begin with an affine layer, whose outputs W z + b are laid out over 4x4 places. A
+change of the picture in space is, at a coarse grain, one of these features. Let the matrix P do it
+to the features, and the diagonal D leave out places whose content nobody knows (what moves in from
+outside). The step that does it to all codes at once, in the mean, is a least-squares problem::
+
+    min_q  E_z | D ( W (z + q) + b  -  P (W z + b) ) |^2        q = (W' D^2 W)^-1 W' D^2 (P - I) b
+
+Steps that may depend on the code do it better, and come to rest where no further zoom or shift is
+possible (:meth:`Prescription.walk`)::
+
+    z_{n+1} = M z_n + q                                          M = (W' D^2 W)^-1 W' D^2 P W
+
+Only these are left where b is the same at every place, as in DCGAN: then q is zero.
+
+Without a wish of one's own, the steps that change the features the most are the right singular
+vectors of W: the principal directions. Where features do not depend on the code, as in style-based
+generators, those of the weights that the code meets take their place; nothing can be prescribed
+there but *brightness*, which belongs to no place: its step is the mean gradient of the picture's
+mean, of first order and without a search, in any generator.
+
+Walks that end where codes are likely stay on the sphere, see :mod:`.circles`.
+
+>>> import steerbench as sb
+>>> G = sb.load("rooms-pggan")
+>>> closed = ClosedForm(n_directions=2).fit(G)
+>>> closed.directions_[0].name
+'principal 1'
+>>> zoom = prescribe(G, "zoom")
+>>> len(zoom.walk(G.sample(1), steps=3))
+4
+
+Reference: Spingarn, Banner, Michaeli, "GAN 'Steerability' without optimization" (2021,
+arXiv 2012.05328).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from steerbench import __version__
+from steerbench.errors import CapabilityError, SteerbenchError, unknown
+from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance
+from steerbench.unsupervised.shared import (
+    check_count,
+    make_direction,
+    natural_space,
+    rows_of,
+    say_rows,
+    signed,
+    size_of,
+)
+from steerbench.unsupervised.shifts import Shifts
+
+REFERENCE = (
+    "Spingarn, Banner, Michaeli, \"GAN 'Steerability' without optimization\", arXiv 2012.05328"
+)
+
+PLACES = ("zoom", "shift x", "shift y")
+PRESCRIBED = (*PLACES, "brightness")
+AMOUNTS = {"zoom": 1.25, "shift x": 1.0, "shift y": 1.0, "brightness": 0.1}
+
+
+class ClosedForm:
+    """Principal directions of the weights that a code first meets.
+
+    Args:
+        n_directions: How many to keep, the strongest first.
+        layers: The rows of the layer-wise latent whose weights are read and which the directions
+            then change, in style-based generators.
+
+    Attributes:
+        directions_: The directions found.
+        singular_values_: ``[n_directions]`` float64, falling.
+        weakest_: The direction that changes the features the least: what small circles turn about
+            (:func:`steerbench.unsupervised.circles.small_circle`).
+    """
+
+    reference = REFERENCE
+    directions_: list[Direction]
+    singular_values_: Tensor
+    weakest_: Direction
+
+    def __init__(
+        self, n_directions: int = 10, layers: str | int | Iterable[int] | None = "all"
+    ) -> None:
+        self.n_directions = n_directions
+        self.layers = layers
+
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Why it cannot work on a generator, or none: no weights are known that a code meets."""
+        try:
+            _first_weights(generator, "all")
+        except CapabilityError as error:
+            return str(error)
+        return None
+
+    def fit(self, generator: Generator) -> ClosedForm:
+        """Find the directions of a generator.
+
+        Raises:
+            CapabilityError: No weights are known that a code meets.
+            LayerError: A layer does not exist.
+            SteerbenchError: More directions were asked for than the space has dimensions.
+        """
+        space, weights, rows = _first_weights(generator, self.layers)
+        check_count(self.n_directions, size_of(generator, space), space, generator)
+        _, values, vectors = torch.linalg.svd(weights.double().cpu(), full_matrices=True)
+        vectors = signed(vectors)
+        values = F.pad(values, (0, len(vectors) - len(values)))
+        found = [
+            make_direction(
+                self,
+                "closed form",
+                generator,
+                space,
+                vectors[index],
+                name=f"{name}{say_rows(rows)}",
+                layers=rows,
+                scores={"singular value": float(values[index]), "rank": index},
+            )
+            for index, name in (
+                *((i, f"principal {i + 1}") for i in range(self.n_directions)),
+                (len(vectors) - 1, "weakest"),
+            )
+        ]
+        self.__dict__.update(
+            directions_=found[:-1],
+            weakest_=found[-1],
+            singular_values_=values[: self.n_directions],
+        )
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Prescription:
+    """A change that was asked for, as steps in the latent space.
+
+    Attributes:
+        direction: The one step that does it to all codes in the mean; ``alpha = 1`` is one standard
+            deviation of the prior along it. None where the mean features are the same at every
+            place, so that nothing can be done to them.
+        length: How far along it the amount asked for is; 0 without a direction.
+        explained: Which share of the mean change of the features the step makes, from 0 to 1; NaN
+            where there is no step, or it was not found from features.
+        matrix: M, ``[size, size]`` float64; the identity where steps do not depend on the code.
+        offset: q, ``[size]`` float64.
+    """
+
+    direction: Direction | None
+    length: float
+    explained: float
+    matrix: Tensor
+    offset: Tensor
+
+    def walk(self, latent: Latent, steps: int) -> list[Latent]:
+        """Codes after 0, 1, ... ``steps`` times the amount asked for, by ``z = M z + q``.
+
+        Args:
+            latent: Codes in the direction's space.
+            steps: How many.
+        """
+        frames = [latent]
+        for _ in range(steps):
+            data = frames[-1].data.double()
+            moved = data @ self.matrix.to(data).T + self.offset.to(data)
+            frames.append(latent.with_data(moved.to(latent.data.dtype)))
+        return frames
+
+
+def prescribe(
+    generator: Generator, what: str, amount: float | None = None, n_samples: int = 16
+) -> Prescription:
+    """The step that zooms, shifts or brightens, in closed form.
+
+    Args:
+        generator: One that begins with an affine layer; any for brightness.
+        what: ``"zoom"``, ``"shift x"`` (to the right), ``"shift y"`` (down) or ``"brightness"``.
+        amount: The factor of a zoom (1.25), places of the 4x4 grid of a shift (1), or the mean of
+            the picture in [-1, 1] (0.1); a negative one is the other way.
+        n_samples: Over how many codes the gradient of brightness is averaged.
+
+    Raises:
+        CapabilityError: The generator's first features do not depend on the code, or are not known.
+        SteerbenchError: There is no such change, or it cannot be of that amount.
+    """
+    if what not in PRESCRIBED:
+        raise SteerbenchError(unknown("change", what, PRESCRIBED))
+    amount = AMOUNTS[what] if amount is None else float(amount)
+    if amount == 0 or (what == "zoom" and amount < 0):
+        raise SteerbenchError(
+            f"An amount of {amount} was asked for of {what!r}. Give a factor above 0 for a zoom, "
+            "and something else than 0."
+        )
+    if what == "brightness":
+        return _brightness(generator, amount, n_samples)
+    features = generator.first_features()
+    matrix, offset, explained = _least_squares(features, what, amount)
+    options = {"what": what, "amount": amount}
+    return _prescription(generator, features.space, what, options, matrix, offset, explained)
+
+
+def spatial(what: str, amount: float, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A change in space as a matrix over places, and the places whose content it knows.
+
+    Returns:
+        P ``[places, places]`` float64 and D ``[places]``, 1 or 0; places row by row.
+
+    >>> P, known = spatial("shift x", 1, 1, 4)
+    >>> P @ torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    tensor([0., 1., 2., 3.], dtype=torch.float64)
+    >>> known
+    tensor([0., 1., 1., 1.], dtype=torch.float64)
+    """
+    turn = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    if what == "zoom":
+        turn = turn / amount
+    elif what == "shift x":
+        turn[0, 2] = -2 * amount / width
+    else:
+        turn[1, 2] = -2 * amount / height
+    places = height * width
+    grid = F.affine_grid(turn[None], [1, 1, height, width], align_corners=False)
+    basis = torch.eye(places, dtype=torch.float64).reshape(1, places, height, width)
+    moved = F.grid_sample(basis, grid, align_corners=False)[0].flatten(1).T
+    moved = moved.round(decimals=12)
+    return moved, (moved.sum(1) > 1 - 1e-6).double()
+
+
+def _least_squares(
+    features: FirstFeatures, what: str, amount: float
+) -> tuple[Tensor, Tensor, float]:
+    """M, q, and the share of the wanted mean change that q makes."""
+    weight, bias = features.weight.double().cpu(), features.bias.double().cpu()
+    _, height, width, size = weight.shape
+    change, known = spatial(what, amount, height, width)
+    if not known.any():
+        raise SteerbenchError(
+            f"An amount of {amount} was asked for of {what!r}, which leaves nothing of the "
+            f"{height}x{width} features in place. Ask for less."
+        )
+    flat, offset = weight.flatten(1, 2), bias.flatten(1)  # [C, places, size], [C, places]
+    weighted = (known[:, None] * flat).flatten(0, 1)
+    wanted = known * (offset @ change.T - offset)
+    moved = (known[:, None] * torch.einsum("pq,cqd->cpd", change, flat)).flatten(0, 1)
+    inverse = torch.linalg.pinv(weighted, rtol=1e-10)
+    step = inverse @ wanted.flatten()
+    left = (weighted @ step - wanted.flatten()).square().sum()
+    asked = wanted.square().sum()
+    explained = float(1 - left / asked) if float(asked) > 1e-20 else float("nan")
+    step = torch.zeros_like(step) if explained != explained else step
+    # What the first layer does not read stays as it is.
+    unread = torch.eye(size, dtype=torch.float64) - inverse @ weighted
+    return inverse @ moved + unread, step, explained
+
+
+def _brightness(generator: Generator, amount: float, n_samples: int) -> Prescription:
+    """The step that raises the mean of pictures the quickest, and as far as it should."""
+    shifts = Shifts(generator)
+    codes = shifts.sample(n_samples, seed=0)
+    steps = torch.zeros(n_samples, shifts.size).to(codes.data).requires_grad_()
+    means = shifts(codes, steps).flatten(1).mean(1)
+    (gradients,) = torch.autograd.grad(means.sum(), steps)
+    slope = gradients.double().mean(0).cpu()
+    if not float(slope.norm()) > 0:
+        raise SteerbenchError(f"No step changes how bright {generator.name!r} draws.")
+    offset = amount * slope / slope.square().sum()
+    options = {"what": "brightness", "amount": amount, "n_samples": n_samples}
+    identity = torch.eye(len(slope), dtype=torch.float64)
+    return _prescription(
+        generator, shifts.space, "brightness", options, identity, offset, float("nan")
+    )
+
+
+def _prescription(
+    generator: Generator,
+    space: str,
+    what: str,
+    options: dict[str, Any],
+    matrix: Tensor,
+    offset: Tensor,
+    explained: float,
+) -> Prescription:
+    length = float(offset.norm())
+    if length == 0:
+        return Prescription(None, 0.0, explained, matrix, offset)
+    vector = (offset / length).reshape(generator.spaces[space].shape)
+    provenance = Provenance(
+        method="closed form",
+        hyperparameters=options,
+        generator=generator.name,
+        fingerprint=generator.fingerprint,
+        n_samples=options.get("n_samples"),
+        scores={"length": length} | ({"explained": explained} if explained == explained else {}),
+        reference=REFERENCE,
+        version=__version__,
+    )
+    scale = generator.prior_std(space, vector)
+    direction = Direction(
+        what, space, vector, scale, generator=generator.fingerprint, provenance=provenance
+    )
+    return Prescription(direction, length / scale, explained, matrix, offset)
+
+
+def _first_weights(
+    generator: Generator, layers: str | int | Iterable[int] | None
+) -> tuple[str, Tensor, tuple[int, ...] | None]:
+    """The space, the weights ``[outputs, size]`` that its codes meet first, and the rows read."""
+    try:
+        features = generator.first_features()
+    except CapabilityError:
+        space = natural_space(generator)
+        rows = rows_of(generator, space, layers)
+        return space, generator.affine(space, "all" if rows is None else rows), rows
+    return features.space, features.weight.flatten(0, 2), None
