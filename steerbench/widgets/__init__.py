@@ -11,6 +11,7 @@ mistake is printed: it stands in the component, in red. The pieces that componen
 reads). `Flipbook` leafs through pictures that were drawn before. `UnitHeatmaps` shows what every
 unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` makes a direction of a
 person's yes and no, and `BoundaryGrid` compares directions on the same pictures.
+`Scorecard` is a table of directions whose rows open sliders.
 """
 
 from steerbench.widgets.boundary_grid import BoundaryGrid
@@ -21,6 +22,7 @@ from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
+from steerbench.widgets.scorecard_table import Scorecard
 from steerbench.widgets.scores import Scores
 from steerbench.widgets.unit_heatmaps import UnitHeatmaps
 from steerbench.widgets.unit_painter import UnitPainter
@@ -34,6 +36,7 @@ __all__ = [
     "Notice",
     "Picture",
     "SaveRow",
+    "Scorecard",
     "Scores",
     "UnitHeatmaps",
     "UnitPainter",

@@ -19,7 +19,7 @@ later changes into one.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,6 +90,7 @@ class LatentSliders(ipywidgets.VBox):
         self.renderer = Renderer(generator)
         self.notice = Notice()
         self._base: tuple[tuple[int, float], Latent] | None = None
+        self._calls: list[Callable[[], None]] = []
         self._controls = Controls(generator, self._found, alpha_range)
         self._picture = Picture(size)
         self._scores = None if predictor is None else Scores(predictor)
@@ -163,6 +164,10 @@ class LatentSliders(ipywidgets.VBox):
         """One step forward again."""
         self._show(self.history.redo())
 
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Call whenever anything was moved, renamed, undone or set, after the picture is drawn."""
+        self._calls.append(call)
+
     # The tree, built once.
 
     def _columns(self, size: int) -> ipywidgets.HBox:
@@ -218,6 +223,8 @@ class LatentSliders(ipywidgets.VBox):
         with self.notice.guard(), self.renderer.lock:
             self._draw()
         self.history.rest()
+        for call in self._calls:
+            call()
 
     def _draw(self) -> None:
         """Draw the present setting, and the original where it is another one.

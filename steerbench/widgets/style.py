@@ -81,6 +81,34 @@ CSS = """
 .sb-scores th { color: var(--sb-faint); font-weight: normal; }
 .sb-scores th, .sb-scores td { padding: 1px 6px; text-align: right; line-height: 18px; }
 .sb-scores td:first-child, .sb-scores th:first-child { text-align: left; }
+.sb-card { overflow: auto hidden; max-width: 1060px; }
+.sb-card-body { gap: 0; max-height: 420px; overflow: hidden auto; min-width: 1000px; }
+.sb-card-head { min-width: 1000px; border-bottom: 1px solid var(--sb-line); overflow: visible; }
+.sb-card-head, .sb-card-row .widget-html-content {
+  display: grid; gap: 0 10px; align-items: center;
+}
+.sb-card-head { grid-template-columns: 160px 130px 130px 110px 150px 70px 88px 56px 62px 62px; }
+.sb-card-row .widget-html-content {
+  grid-template-columns: 130px 130px 110px 150px 70px 88px 56px 62px 62px;
+  line-height: 28px; font-variant-numeric: tabular-nums; white-space: nowrap;
+}
+.sb-card-row .widget-html-content span { overflow: hidden; text-overflow: ellipsis; }
+.sb-card-row small, .sb-card-head button { color: var(--sb-faint); }
+.sb-panel .sb-card button {
+  background: none; box-shadow: none; text-align: left; padding: 0 4px; height: 28px; min-width: 0;
+}
+.sb-panel .sb-card-head button { font-size: 12px; width: 100%; }
+.sb-card-row {
+  position: relative; gap: 10px; overflow: visible; flex: 0 0 28px; border-radius: 4px;
+}
+.sb-card-row:hover { background: var(--jp-layout-color2, #eee); }
+.sb-card-row.sb-chosen { background: color-mix(in srgb, var(--sb-accent) 16%, transparent); }
+.sb-panel .sb-card-row button { width: 160px; flex: 0 0 160px; color: var(--sb-text); }
+.sb-card-row button::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
+.sb-card-row .widget-html { margin: 0; pointer-events: none; }
+.sb-bar { display: inline-block; width: 56px; height: 8px; margin-right: 6px; border-radius: 4px;
+  overflow: hidden; background: var(--sb-line); }
+.sb-bar b { display: block; height: 100%; background: var(--sb-accent); }
 """
 
 
