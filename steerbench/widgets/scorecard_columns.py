@@ -94,6 +94,18 @@ COLUMNS = {
         lambda row, _: row["share"],
         _share,
     ),
+    "p_effect": Column(
+        "p effect",
+        "The share of random directions of equal picture change that move something as much",
+        _low("p_effect"),
+        _p("p_effect"),
+    ),
+    "p_share": Column(
+        "p share",
+        "The share of random directions of equal picture change whose share is as large",
+        _low("p_share"),
+        _p("p_share"),
+    ),
     "leakage": Column(
         "Next",
         "The attribute moved next, and its effect over the first",
@@ -101,7 +113,7 @@ COLUMNS = {
         lambda row: f"{_text(row['next'])} <small>{row['leakage']:.0%}</small>",
     ),
     "monotonicity": Column(
-        "Monotone",
+        "Steady",
         "Rank correlation of the score with alpha; 1 where every step counts",
         lambda row, _: row["monotonicity"],
         lambda row: f"{row['monotonicity']:.2f}",
@@ -117,18 +129,6 @@ COLUMNS = {
         "The share of pixels that changed by a tenth of their range; the fewest first",
         lambda row, _: -row["changed"],
         lambda row: f"{row['changed']:.0%}",
-    ),
-    "p_effect": Column(
-        "p effect",
-        "The share of random directions of equal picture change that move something as much",
-        _low("p_effect"),
-        _p("p_effect"),
-    ),
-    "p_share": Column(
-        "p share",
-        "The share of random directions of equal picture change whose share is as large",
-        _low("p_share"),
-        _p("p_share"),
     ),
 }
 """The columns, by what `Scorecard.sort` calls them."""

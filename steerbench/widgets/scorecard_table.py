@@ -208,7 +208,8 @@ class Scorecard(ipywidgets.VBox):
         return title
 
     def _row(self, place: int) -> ipywidgets.HBox:
-        name = ipywidgets.Button(description=self._names[place], tooltip="Open the sliders")
+        called = self._names[place]
+        name = ipywidgets.Button(description=called, tooltip=f"Open the sliders of {called}")
         name.on_click(lambda _: self._select(place))
         line = ipywidgets.HBox([name, ipywidgets.HTML(cells(self.card.table.iloc[place]))])
         line.add_class("sb-card-row")
@@ -269,7 +270,9 @@ class Scorecard(ipywidgets.VBox):
         while name in others:
             number += 1
             name = f"{wanted} ({number})"
-        self._names[place] = self._rows[place].children[0].description = name
+        self._names[place] = name
+        label = self._rows[place].children[0]
+        label.description, label.tooltip = name, f"Open the sliders of {name}"
 
     # From names to files.
 

@@ -81,32 +81,34 @@ CSS = """
 .sb-scores th { color: var(--sb-faint); font-weight: normal; }
 .sb-scores th, .sb-scores td { padding: 1px 6px; text-align: right; line-height: 18px; }
 .sb-scores td:first-child, .sb-scores th:first-child { text-align: left; }
-.sb-card { overflow: auto hidden; max-width: 1060px; }
-.sb-card-body { gap: 0; max-height: 420px; overflow: hidden auto; min-width: 1000px; }
-.sb-card-head { min-width: 1000px; border-bottom: 1px solid var(--sb-line); overflow: visible; }
+.sb-card { overflow: auto hidden; max-width: 860px; margin-bottom: 8px; }
+.sb-card-body { gap: 0; max-height: 420px; overflow: hidden auto; min-width: 816px; }
+.sb-card-head { min-width: 816px; border-bottom: 1px solid var(--sb-line); overflow: visible; }
 .sb-card-head, .sb-card-row .widget-html-content {
-  display: grid; gap: 0 10px; align-items: center;
+  display: grid; gap: 0 6px; align-items: center;
 }
-.sb-card-head { grid-template-columns: 160px 130px 130px 110px 150px 70px 88px 56px 62px 62px; }
+.sb-card-head { grid-template-columns: 108px 100px 104px 86px 46px 46px 112px 54px 68px 38px; }
 .sb-card-row .widget-html-content {
-  grid-template-columns: 130px 130px 110px 150px 70px 88px 56px 62px 62px;
-  line-height: 28px; font-variant-numeric: tabular-nums; white-space: nowrap;
+  grid-template-columns: 100px 104px 86px 46px 46px 112px 54px 68px 38px;
+  line-height: 28px; font-size: 12px; font-variant-numeric: tabular-nums; white-space: nowrap;
 }
 .sb-card-row .widget-html-content span { overflow: hidden; text-overflow: ellipsis; }
 .sb-card-row small, .sb-card-head button { color: var(--sb-faint); }
 .sb-panel .sb-card button {
-  background: none; box-shadow: none; text-align: left; padding: 0 4px; height: 28px; min-width: 0;
+  background: none; box-shadow: none; text-align: left; padding: 0 2px; height: 28px; min-width: 0;
 }
-.sb-panel .sb-card-head button { font-size: 12px; width: 100%; }
+.sb-panel .sb-card-head button { font-size: 11px; padding: 0 2px; width: 100%; }
 .sb-card-row {
-  position: relative; gap: 10px; overflow: visible; flex: 0 0 28px; border-radius: 4px;
+  position: relative; gap: 6px; overflow: visible; flex: 0 0 28px; border-radius: 4px;
 }
 .sb-card-row:hover { background: var(--jp-layout-color2, #eee); }
 .sb-card-row.sb-chosen { background: color-mix(in srgb, var(--sb-accent) 16%, transparent); }
-.sb-panel .sb-card-row button { width: 160px; flex: 0 0 160px; color: var(--sb-text); }
+.sb-panel .sb-card-row button {
+  position: static; width: 108px; flex: 0 0 108px; color: var(--sb-text);
+}
 .sb-card-row button::after { content: ""; position: absolute; inset: 0; cursor: pointer; }
 .sb-card-row .widget-html { margin: 0; pointer-events: none; }
-.sb-bar { display: inline-block; width: 56px; height: 8px; margin-right: 6px; border-radius: 4px;
+.sb-bar { display: inline-block; width: 46px; height: 8px; margin-right: 6px; border-radius: 4px;
   overflow: hidden; background: var(--sb-line); }
 .sb-bar b { display: block; height: 100%; background: var(--sb-accent); }
 """

@@ -12,6 +12,7 @@ from steerbench.metrics import (
     density_coverage,
     distribution,
     frechet_distance,
+    inside_manifold,
     kernel_distance,
     precision_recall,
 )
@@ -130,3 +131,17 @@ def test_nan_is_refused(distance, value):
 def test_neighbours_that_do_not_exist_are_refused(k):
     with pytest.raises(ShapeError):
         precision_recall(torch.zeros(8, 4), torch.zeros(8, 4), k=k)
+
+
+def test_precision_counts_the_points_inside_the_manifold():
+    real, points = torch.randn(80, 5).double(), 1.2 * torch.randn(60, 5).double()
+    inside = inside_manifold(real, points, k=3)
+    assert float(inside.double().mean()) == precision_recall(real, points, k=3).generated_in_real
+    assert bool((inside_manifold(real, points, keep=0.5) <= inside).all())
+
+
+def test_the_ball_of_an_outlier_can_be_left_out():
+    real = torch.cat([torch.linspace(0, 1, 20), torch.tensor([100.0])])[:, None]
+    far = torch.tensor([[60.0]])
+    assert inside_manifold(real, far, k=1).tolist() == [True]
+    assert inside_manifold(real, far, k=1, keep=0.5).tolist() == [False]

@@ -161,8 +161,8 @@ def test_the_range_ends_where_pictures_leave_the_distribution():
     read = sb.predictor(lambda x: x.mean((1, 2, 3))[:, None], names=["grey"])
     strong, idle = (sb.Direction(name, "z", v) for name, v in (("a", [1.0, 0]), ("b", [0, 1.0])))
     table = sb.scorecard([strong, idle], generator, read, n=64, null=0, few=64).table
-    assert 3 < table.loc["a", "usable_high"] < 5
-    assert -5 < table.loc["a", "usable_low"] < -3
+    assert 1 < table.loc["a", "usable_high"] < 5
+    assert -5 < table.loc["a", "usable_low"] < -1
     assert table.loc["b", ["usable_low", "usable_high"]].tolist() == [-6, 6]
     assert table.loc["a", "monotonicity"] > 0.8
     assert table.loc["b", ["monotonicity", "effect", "share", "changed"]].tolist() == [0, 0, 0, 0]
@@ -314,7 +314,7 @@ def test_names_that_occur_twice_are_numbered():
 
 
 @pytest.mark.parametrize(
-    "options", [{"n": 2}, {"step": 0.0}, {"null": -1}, {"few": 1}, {"power": 0}, {"alphas": [0]}]
+    "options", [{"n": 1}, {"step": 0.0}, {"null": -1}, {"few": 1}, {"power": 0}, {"alphas": [0]}]
 )
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(SteerbenchError, match=next(iter(options))):

@@ -21,7 +21,8 @@ as of an energy, so that many attributes that stir by chance do not add up to mu
 where every step of the usable range raises (or lowers) it in every picture.
 
 **Usable range**: up to which alpha at least half as many pictures as without an edit lie inside
-the manifold of unedited pictures (balls to the third neighbour, precision of Kynkäänniemi et al.).
+the manifold of unedited pictures: balls to the third neighbour, the smaller half of them, as in the
+realism score of Kynkäänniemi et al. Pictures that all become the same typical one stay inside.
 Without features but with a discriminator: until its mean logit fell by two standard deviations.
 
 **Layout**: the mean distance of features to the unedited picture, in units of the distance between
@@ -211,7 +212,7 @@ def _checked(
             f"A scorecard needs a list of Directions, {what} was given. Pass the directions_ of a "
             "fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
-    least = {"n": 4, "step": 1e-6, "null": 0, "few": 2, "power": 0.5}
+    least = {"n": 2, "step": 1e-6, "null": 0, "few": 2, "power": 0.5}
     for name, value in numbers.items():
         if not least[name] <= value < 1e9:
             raise SteerbenchError(f"{name}={value}; give a number from {least[name]:g} on.")

@@ -16,6 +16,8 @@ from steerbench.types import Direction, Generator, Latent
 
 REFERENCES = 256
 """Unedited pictures whose manifold the edited ones are to stay in."""
+SMALL = 0.5
+"""The part of the manifold's balls that count, the smallest; an outlier's holds what broke too."""
 BROKEN = 0.5
 """The part of the unedited pictures' precision at which a range ends."""
 CHANGED = 0.1
@@ -147,7 +149,7 @@ def keeper(look: Looker, generator: Generator, before: Look, seed: int) -> Keeps
     reference = look(generator.sample(REFERENCES, seed=seed)).features
 
     def inside(features: Tensor) -> float:
-        return float(inside_manifold(reference, features).double().mean())
+        return float(inside_manifold(reference, features, keep=SMALL).double().mean())
 
     base = max(inside(before.features), 1 / len(before.features))
     return lambda seen: inside(seen.features) / base
