@@ -10,6 +10,7 @@ from steerbench.metrics.distribution import (
     kernel_distance,
     precision_recall,
 )
+from steerbench.metrics.features import extracted, inception
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
 from steerbench.metrics.path_length import PathLength, path_length, slerp
 from steerbench.metrics.reconstruction import mse, psnr, ssim
@@ -29,7 +30,9 @@ __all__ = [
     "dci",
     "dci_scores",
     "density_coverage",
+    "extracted",
     "frechet_distance",
+    "inception",
     "inside_manifold",
     "kernel_distance",
     "mig",

@@ -1,8 +1,8 @@
 """How close two sets of pictures are, by their features.
 
 Every function takes features ``[N, D]``, from whatever extractor fits the pictures: the oracle's
-``features`` for the embedded worlds, a CLIP's or an Inception network's elsewhere (torchmetrics
-has the latter with its published weights).
+``features`` for the embedded worlds, a CLIP's or an Inception network's elsewhere
+(`steerbench.metrics.features` takes any, and the Inception weights of a file).
 
 **Fréchet distance** between the Gaussians with the two sets' means and covariances::
 
