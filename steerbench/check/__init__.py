@@ -30,6 +30,7 @@ from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
 from steerbench.check.dissection import overlap, removes
 from steerbench.check.entanglement import projected, without
 from steerbench.check.labelling import few_labels, interval
+from steerbench.check.latent_spaces import disentanglement, whitened
 from steerbench.check.leaderboard import recovers, squared_effect
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
@@ -45,6 +46,7 @@ __all__ = [
     "brings",
     "counterfactual",
     "covers",
+    "disentanglement",
     "eigenvectors",
     "exercise",
     "few_labels",
@@ -62,6 +64,7 @@ __all__ = [
     "steers",
     "warmer",
     "warmth",
+    "whitened",
     "without",
     "wrapped",
 ]
@@ -85,6 +88,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "08.2": steers,
     "10.1": squared_effect,
     "10.2": recovers,
+    "14.1": whitened,
+    "14.2": disentanglement,
 }
 
 
