@@ -266,6 +266,7 @@ def segmenter_quality(
 @app.command()
 def encoder(
     data: Path = Path("runs/pictures-64"),
+    held_out: Path = Path("runs/held-out-64"),
     out: Path = Path("steerbench/assets/rooms-encoder.safetensors"),
     work: Path = Path("runs/encoder"),
     steps: int = 3500,
@@ -275,7 +276,21 @@ def encoder(
     """Train the encoder that guesses the default generator's codes of a picture."""
     from steerbench.training.encoder import Settings, run
 
-    typer.echo(f"{run(Settings(steps=steps, seed=seed), data, out, work, resume)} -> {out}")
+    settings = Settings(steps=steps, seed=seed)
+    typer.echo(f"{run(settings, data, held_out, out, work, resume)} -> {out}")
+
+
+@app.command()
+def inversion(
+    study: Annotated[str, typer.Argument(help="spaces, starts or all")] = "all",
+    out: Path = Path("steerbench/assets/results"),
+    n: Annotated[int, typer.Option(help="pictures of each kind")] = 12,
+    steps: Annotated[int, typer.Option(help="of a search, for the spaces")] = 120,
+) -> None:
+    """Measure reconstructions by space and by start: the tables of chapter 15."""
+    from steerbench.training.inversion_results import measure
+
+    measure(out, study, n, steps)
 
 
 @app.command()

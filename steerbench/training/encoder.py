@@ -23,6 +23,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,10 +33,15 @@ from tqdm.auto import tqdm
 from steerbench import store
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion.encoders import Encoder, EncoderNetwork, save
+from steerbench.inversion.optimize import JUDGE, apart
 from steerbench.inversion.perceptual import difference, seen_by
+from steerbench.metrics import mse, psnr, ssim
 from steerbench.predictors import oracle
+from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
+from steerbench.training.cards import card
 from steerbench.training.shared import (
+    check_held_out,
     cosine,
     epochs,
     optimiser_tensors,
@@ -45,6 +51,8 @@ from steerbench.training.shared import (
 
 SAVE_EVERY = 250
 """Steps between two checkpoints, about a minute."""
+JUDGED, GENERATED_SEED = 256, 600_000
+"""How many pictures of each kind judge it, and the first seed of the generated ones."""
 
 
 @dataclass
@@ -187,18 +195,82 @@ class Trainer:
         self.step_count, self.seconds = header["step"], header["seconds"]
 
 
-def _known(moment: Tensor | None) -> Tensor:
-    return torch.empty(0) if moment is None else moment
+@torch.no_grad()
+def judged(encoder: Encoder, generator: BaseGenerator, held_out: Path) -> list[dict[str, Any]]:
+    """How like the picture is what the generator draws from the guess: a row a set and space."""
+    sets = {
+        "held-out renders": cache.Pictures(held_out, limit=JUDGED).images(np.arange(JUDGED)),
+        "generated": generator.render(generator.sample(JUDGED, seed=GENERATED_SEED)),
+    }
+    look, rows = seen_by(JUDGE), []
+    for name, shown in sets.items():
+        for space in ("w", "w+"):
+            again = generator.render(encoder.encode(shown, space))
+            measures = {"MSE": mse(again, shown), "PSNR": psnr(again, shown)}
+            measures |= {"SSIM": ssim(again, shown), "perceptual": apart(look, again, shown)}
+            means = {key: round(float(value.mean()), 4) for key, value in measures.items()}
+            rows.append({"pictures": name, "space": space} | means)
+    return rows
 
 
-def run(settings: Settings, data: Path, out: Path, work: Path, resume: bool) -> Encoder:
-    """Train an encoder on a cache and write it as an asset; checkpoints go to ``work``."""
+def run(
+    settings: Settings, data: Path, held_out: Path, out: Path, work: Path, resume: bool
+) -> Encoder:
+    """Train an encoder on a cache, judge it, write it as an asset and the card beside it.
+
+    Resuming a run that has ended trains nothing and judges again. Checkpoints go to ``work``.
+    """
     for folder in (out.parent, work):
         folder.mkdir(parents=True, exist_ok=True)
+    check_held_out(held_out)
     pictures, checkpoint = cache.Pictures(data), work / "latest.safetensors"
     trainer = Trainer(pictures, settings)
     if resume:
         trainer.restore(checkpoint)
     encoder = trainer.train(checkpoint)
-    save(encoder, out, training={"settings": asdict(settings), "seconds": trainer.seconds})
+    rows = judged(encoder, trainer.generator, held_out)
+    training = {
+        "data": f"{len(pictures):,} renders of the world rooms, seeds from {cache.TRAIN_SEED}, and "
+        "as many generated pictures as renders were shown",
+        "settings": asdict(settings),
+        "seconds": round(trainer.seconds),
+    }
+    save(encoder, out, training=training, scores=rows, licence="MIT")
+    write_text_atomic(out.with_suffix(".md"), encoder_card(encoder, settings, training, rows))
     return encoder
+
+
+def encoder_card(
+    encoder: Encoder, settings: Settings, training: dict[str, Any], rows: list[dict[str, Any]]
+) -> str:
+    """The card of an encoder, in Markdown."""
+    weights = sum(part.numel() for part in encoder.network.state_dict().values())
+    return card(
+        {
+            "title": "rooms-encoder",
+            "summary": f"Guesses the code, in w+ or w, of a picture of `{settings.generator}`: "
+            '`steerbench.inversion.encoder("rooms-encoder")`, and the start `"encoder"` of '
+            "`sb.invert`.",
+            "facts": {
+                "architecture": f"convolutional network, widths {list(encoder.network.widths)}, "
+                f"{weights:,} weights at half precision; its convolutions began as those of "
+                f"`{settings.oracle}`",
+                "data": training["data"],
+                "training": f"{settings.steps:,} steps of {settings.batch} pictures, "
+                f"{training['seconds'] / 60:.0f} minutes of one CPU core",
+                "seed": settings.seed,
+                "generator": f"`{encoder.generator}`",
+                "licence": "MIT",
+            },
+            "tables": {f"Reconstruction: means over {JUDGED} pictures each": rows},
+            "notes": [
+                f"The perceptual distance is measured by the layers of `{JUDGE}`, which took no "
+                f"part; those of `{settings.oracle}` were part of the loss. The codes are those "
+                "of one generator, whose fingerprint is above.",
+            ],
+        }
+    )
+
+
+def _known(moment: Tensor | None) -> Tensor:
+    return torch.empty(0) if moment is None else moment

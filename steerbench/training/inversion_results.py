@@ -1,0 +1,130 @@
+"""The measurements of the chapter on inversion that take minutes: tables in ``assets/results/``.
+
+===================  ==============================================================================
+file                 what
+===================  ==============================================================================
+``15-spaces.csv``    reconstruction by space, of held-out renders and of the model's own samples
+``15-starts.csv``    the starts compared in w and w+ on the renders, after few steps and many; a row
+                     with no steps is the start itself: of ``encoder`` the encoder's own answer, of
+                     more steps the hybrid
+===================  ==============================================================================
+
+The layers of ``rooms-attributes`` guide the search, those of ``rooms-attributes-2`` measure the
+perceptual distance. Intervals are bootstraps over the pictures, which are the same in every row.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from steerbench.errors import SteerbenchError, unknown
+from steerbench.generators import BaseGenerator, load
+from steerbench.inversion import Inversion, OutOfDomainWarning, invert
+from steerbench.stats import bootstrap
+from steerbench.training.pictures import HELD_OUT_SEED
+from steerbench.worlds import world
+
+SPACES = ("z", "w", "w+", "s", "p", "p+")
+OWN_SEED = 500_000
+MEASURES = ("mse", "psnr", "ssim", "perceptual")
+CHECKED = (0, 20, 60, 120)
+"""After how many steps the starts are compared."""
+
+
+def rendered(generator: BaseGenerator, n: int) -> Tensor:
+    """Held-out renders of the world."""
+    size = generator.resolution
+    return world("rooms").sample(n, seed=HELD_OUT_SEED, resolution=size).images
+
+
+def drawn(generator: BaseGenerator, n: int) -> Tensor:
+    """The model's own samples, of seeds that nothing else uses."""
+    return generator.render(generator.sample(n, seed=OWN_SEED))
+
+
+SETS: dict[str, Callable[[BaseGenerator, int], Tensor]] = {
+    "renders": rendered,
+    "own samples": drawn,
+}
+
+
+def spaces(out: Path, n: int, steps: int) -> None:
+    """Reconstruction by space, the best of all starts."""
+    generator, rows = load("rooms"), []
+    for name, pictures in SETS.items():
+        for space in SPACES:
+            found = _inverted(generator, pictures(generator, n), space, steps)
+            rows.append({"pictures": name, "space": space, "n": n} | _summary(found))
+            _write(rows, out / "15-spaces.csv")
+
+
+def starts(out: Path, n: int, steps: int) -> None:
+    """What each start is worth, before any step and after more and more."""
+    generator, rows = load("rooms"), []
+    wanted = rendered(generator, n)
+    for space in ("w", "w+"):
+        for start in ("mean", "nearest", "encoder"):
+            for count in CHECKED:
+                found = _inverted(generator, wanted, space, count, start)
+                row = {"space": space, "start": start, "steps": count, "n": n}
+                rows.append(row | _summary(found))
+                _write(rows, out / "15-starts.csv")
+
+
+STUDIES: dict[str, Callable[[Path, int, int], None]] = {"spaces": spaces, "starts": starts}
+
+
+def measure(out: Path, study: str, n: int, steps: int) -> None:
+    """Run one study, or ``"all"``, and write its table to a folder.
+
+    Raises:
+        SteerbenchError: There is no such study.
+    """
+    if study not in ("all", *STUDIES):
+        raise SteerbenchError(unknown("study", study, ["all", *STUDIES]))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, work in STUDIES.items():
+        if study in ("all", name):
+            work(out, n, steps)
+
+
+def _inverted(
+    generator: BaseGenerator,
+    wanted: Tensor,
+    space: str,
+    steps: int,
+    start: str | None = None,
+) -> Inversion:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutOfDomainWarning)
+        return invert(
+            generator,
+            wanted,
+            space=space,
+            steps=steps,
+            starts=start,
+            patience=None,
+            precision="fast",
+            batch=16,
+        )
+
+
+def _summary(found: Inversion) -> dict[str, float]:
+    """Means with their intervals, and seconds a picture."""
+    values = torch.tensor(found.report[list(MEASURES)].to_numpy(), dtype=torch.float64)
+    low, high = bootstrap(values)
+    row: dict[str, float] = {}
+    for index, name in enumerate(MEASURES):
+        row[name] = float(values[:, index].mean())
+        row |= {f"{name}_low": float(low[index]), f"{name}_high": float(high[index])}
+    return row | {"seconds": found.seconds / len(found)}
+
+
+def _write(rows: Iterable[Mapping[str, object]], path: Path) -> None:
+    pd.DataFrame(list(rows)).round(5).to_csv(path, index=False)
