@@ -49,7 +49,7 @@ def test_a_clicked_row_opens_sliders_that_change_pixels(lab: Page, artifact) -> 
     box = rows(root).nth(1).bounding_box()
     lab.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2)  # not on the name
     panel = opened(lab)
-    expect(rows(root).nth(1)).to_have_class(re.compile("sb-chosen"))
+    expect(rows(root).nth(1)).to_have_class(re.compile("sb-chosen"), timeout=60_000)
     before = panel.pixels()
     panel.drag(0, 80)
     assert panel.value(0) > 0
@@ -63,9 +63,9 @@ def test_a_name_changed_over_the_slider_stands_in_the_table(lab: Page, artifact)
     name.fill("my light")
     name.press("Enter")
     root = lab.locator(".sb-panel").first
-    expect(rows(root).nth(1).get_by_role("button")).to_have_text("my light")
+    expect(rows(root).nth(1).get_by_role("button")).to_have_text("my light", timeout=60_000)
     root.get_by_role("button").filter(has_text=re.compile(r"^\s*Save$")).click()
-    expect(root.get_by_role("status").first).to_contain_text("my light.safetensors")
+    expect(root.get_by_role("status").first).to_contain_text("my light.safetensors", timeout=60_000)
     artifact(lab, "scorecard-table-renamed")
 
 
@@ -74,7 +74,7 @@ def test_the_keyboard_sorts_and_opens(lab: Page) -> None:
     share = root.locator(".sb-card-head button", has_text=re.compile("^Share"))
     share.focus()
     lab.keyboard.press("Enter")
-    expect(share).to_contain_text("▾")
+    expect(share).to_contain_text("▾", timeout=60_000)
     said = [
         text.split("%")[0] for text in rows(root).locator("span:nth-child(3)").all_inner_texts()
     ]
@@ -83,7 +83,8 @@ def test_the_keyboard_sorts_and_opens(lab: Page) -> None:
     called = first.inner_text()
     first.focus()
     lab.keyboard.press("Enter")
-    expect(opened(lab).rows.nth(0).locator("input[type=text]").first).to_have_value(called)
+    over_the_slider = lab.locator(".sb-panel .sb-panel .sb-name input")
+    expect(over_the_slider).to_have_value(called, timeout=60_000)
 
 
 def test_the_table_is_there_under_voila(page: Page, workplace: Path, artifact) -> None:

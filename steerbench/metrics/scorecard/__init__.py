@@ -79,7 +79,7 @@ def scorecard(
     *,
     alphas: Sequence[float] = (1.0, 2.0, 3.0, 6.0),
     null: int = 99,
-    few: int = 10,
+    few: int = 8,
     power: float = 2.0,
     kind: str = "prior",
     batch: int = 32,
