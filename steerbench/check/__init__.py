@@ -29,6 +29,7 @@ from steerbench.check.boundaries import brings, counterfactual
 from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
 from steerbench.check.dissection import overlap, removes
 from steerbench.check.entanglement import projected, without
+from steerbench.check.ganspace import principal_axes
 from steerbench.check.labelling import few_labels, interval
 from steerbench.check.latent_spaces import disentanglement, whitened
 from steerbench.check.leaderboard import recovers, squared_effect
@@ -56,6 +57,7 @@ __all__ = [
     "optimal_discriminator",
     "orthonormal",
     "overlap",
+    "principal_axes",
     "projected",
     "read_from_shapes",
     "recovers",
@@ -86,6 +88,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "06.2": interval,
     "08.1": eigenvectors,
     "08.2": steers,
+    "09.1": principal_axes,
+    "09.2": steers,
     "10.1": squared_effect,
     "10.2": recovers,
     "14.1": whitened,

@@ -24,10 +24,11 @@ def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
         vectors: The answer, a tensor or an array.
         tolerance: How far an inner product may be off.
     """
-    return _orthonormal(vectors, tolerance)
+    return orthonormal_columns(vectors, tolerance)
 
 
-def _orthonormal(vectors: Any, tolerance: float) -> Verdict:
+def orthonormal_columns(vectors: Any, tolerance: float) -> Verdict:
+    """:func:`orthonormal` without a word."""
     columns = matrix_of(vectors)
     if columns is None:
         return Verdict(False, np.nan, "Give finite numbers of shape [dim, k], one vector a column.")
@@ -67,7 +68,7 @@ def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict
     if columns is not None and columns.shape[0] != matrix.shape[1]:
         given, dim = list(columns.shape), matrix.shape[1]
         return Verdict(False, np.nan, f"Vectors of shape {given} were given; give [{dim}, k].")
-    verdict = _orthonormal(vectors, tolerance)
+    verdict = orthonormal_columns(vectors, tolerance)
     if columns is None or not verdict:
         return verdict
     return _strongest(columns, matrix, tolerance)
