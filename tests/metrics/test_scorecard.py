@@ -343,3 +343,23 @@ def test_a_predictor_that_gives_nan_is_named():
 
     with pytest.raises(PredictorError, match="NaN"):
         sb.scorecard([direction("a", 1.0)], linear(), Broken(), n=8)
+
+
+def test_an_interrupt_leaves_nothing_behind():
+    calls = []
+
+    def read(images):
+        calls.append(len(images))
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return first_pixels(images)
+
+    stopping = sb.predictor(read, names=["a", "b", "c", "d"])
+    generator = linear()
+    with pytest.raises(KeyboardInterrupt):
+        sb.scorecard(randoms(2), generator, stopping, n=8, null=9)
+    assert torch.is_grad_enabled()
+    again, fresh = (
+        sb.scorecard(randoms(2), g, pixels(), n=8, null=9) for g in (generator, linear())
+    )
+    pd.testing.assert_frame_equal(again.table, fresh.table)
