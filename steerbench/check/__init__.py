@@ -27,6 +27,7 @@ from typing import Any
 
 from steerbench.check.boundaries import brings, counterfactual
 from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
+from steerbench.check.discovery import penalty, strongest_step
 from steerbench.check.dissection import overlap, removes
 from steerbench.check.entanglement import projected, without
 from steerbench.check.ganspace import principal_axes
@@ -57,6 +58,7 @@ __all__ = [
     "optimal_discriminator",
     "orthonormal",
     "overlap",
+    "penalty",
     "principal_axes",
     "projected",
     "read_from_shapes",
@@ -64,6 +66,7 @@ __all__ = [
     "removes",
     "squared_effect",
     "steers",
+    "strongest_step",
     "warmer",
     "warmth",
     "whitened",
@@ -92,6 +95,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "09.2": steers,
     "10.1": squared_effect,
     "10.2": recovers,
+    "11.1": penalty,
+    "11.2": strongest_step,
     "14.1": whitened,
     "14.2": disentanglement,
 }
