@@ -219,7 +219,7 @@ def units(
 @app.command()
 def spaces(
     out: Path = Path("steerbench/assets/results/14-spaces.csv"),
-    n: Annotated[int, typer.Option(help="pictures of each generator")] = 3000,
+    n: Annotated[int, typer.Option(help="pictures of each generator")] = 2000,
     judge: Annotated[str, typer.Option(help="reads the pictures")] = "rooms-attributes-2",
     seed: int = 0,
 ) -> None:

@@ -22,12 +22,12 @@ from steerbench.predictors import oracle
 
 STUDIED = {"rooms": ("z", "w", "s", "p", "pn"), "rooms-dcgan": ("z",), "rooms-pggan": ("z",)}
 """Generators and their spaces."""
-PATHS = 100
+PATHS = 50
 """Pairs of codes in each of the four sets, for path lengths."""
 
 
 def measure(
-    out: Path, *, n: int = 3000, judge: str = "rooms-attributes-2", seed: int = 0
+    out: Path, *, n: int = 2000, judge: str = "rooms-attributes-2", seed: int = 0
 ) -> pd.DataFrame:
     """Measure all of them and write the table."""
     out.parent.mkdir(parents=True, exist_ok=True)
