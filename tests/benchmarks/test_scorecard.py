@@ -11,6 +11,7 @@ import steerbench as sb
 from tests.benchmarks.timing import processor, threads
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("precision", ["exact", "fast"])
 def test_ten_directions_of_the_default_generator(precision: str) -> None:
     generator, predictor = sb.load("rooms"), sb.predictor("rooms-attributes")
