@@ -1,0 +1,110 @@
+"""Direction variation: does a direction change something by which natural pictures differ?
+
+A direction may be recognised by a flaw that it adds. The score of latent discovery's authors asks
+whether what tells its two ends apart also tells pictures apart that were never edited:
+
+1. train a classifier to tell ``G(z + alpha n)`` from ``G(z - alpha n)``;
+2. let it label natural pictures, some as the one end and some as the other;
+3. train a second classifier, from scratch, on these pictures and labels alone;
+4. the score is its accuracy on the edited pictures: 1 where the direction varies as natural
+   pictures do, 1/2 where it does something that they know nothing of.
+
+>>> import steerbench as sb
+>>> G = sb.load("rooms")
+>>> first = sb.SeFa(n_directions=1).fit(G).directions_[0]
+>>> 0 <= direction_variation(first, G, n=8, n_steps=2) <= 1
+True
+
+Reference: Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent
+Space" (2020, arXiv 2002.03754).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from steerbench.errors import SteerbenchError
+from steerbench.types import Direction, Generator, Latent, Move
+from steerbench.unsupervised.steps import SEEDS_APART, built, draw_source
+
+SIDE = 32
+BATCH = 32
+LEARNING_RATE = 1e-3
+
+
+def direction_variation(
+    direction: Direction,
+    generator: Generator,
+    images: Tensor | None = None,
+    *,
+    alpha: float = 2.0,
+    n: int = 128,
+    n_steps: int = 100,
+    precision: str = "fast",
+    seed: int = 0,
+) -> float:
+    """The score of one direction, between 0 and 1.
+
+    Args:
+        direction: Of the generator.
+        generator: Draws the edited pictures, and the natural ones where none are given.
+        images: Natural pictures ``[N, C, H, W]`` in [-1, 1]; ``2 n`` unedited samples by default.
+        alpha: How far the ends are from the middle, in standard deviations of the prior.
+        n: How many codes are moved, to both ends.
+        n_steps: Of each classifier (Adam, 32 pictures a step).
+        precision: Of pictures, ``"exact"`` or ``"fast"``.
+        seed: Of codes and classifiers.
+
+    Raises:
+        SteerbenchError: Too few codes or steps, or no way to go.
+    """
+    if n < 2 or n_steps < 1 or not alpha:
+        raise SteerbenchError(
+            f"n={n}, n_steps={n_steps} and alpha={alpha} were given. Take at least two codes and "
+            "one step, and an alpha that is not 0."
+        )
+    codes = generator.sample(n, seed=seed, space=direction.space)
+    ends = [_small(generator, codes, sign * alpha * direction, precision) for sign in (1, -1)]
+    edited, labels = torch.cat(ends), torch.arange(2, device=ends[0].device).repeat_interleave(n)
+    if images is None:
+        fresh = generator.sample(2 * n, seed=seed + SEEDS_APART)
+        images = generator.render(fresh, precision=precision)
+    natural = _shrunk(images.to(edited))
+    first = _learned(edited, labels, n_steps, seed)
+    second = _learned(natural, _answers(first, natural), n_steps, seed + 1)
+    return float((_answers(second, edited) == labels).double().mean())
+
+
+def _small(generator: Generator, codes: Latent, move: Move, precision: str) -> Tensor:
+    return _shrunk(generator.render(codes, edits=[move], precision=precision))
+
+
+def _shrunk(images: Tensor) -> Tensor:
+    return F.interpolate(images.detach().float(), size=(SIDE, SIDE), mode="area")
+
+
+def _learned(images: Tensor, labels: Tensor, n_steps: int, seed: int) -> nn.Module:
+    """A classifier of two classes, trained on pictures and labels."""
+    network = built(seed, lambda: _classifier(images.shape[1])).to(images.device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    for step in range(n_steps):
+        rows = torch.randint(len(images), (BATCH,), generator=draw_source(seed, step))
+        loss = F.cross_entropy(network(images[rows]), labels[rows])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+    return network
+
+
+@torch.no_grad()
+def _answers(network: nn.Module, images: Tensor) -> Tensor:
+    return torch.cat([network.eval()(part).argmax(1) for part in images.split(256)])
+
+
+def _classifier(channels: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((channels, 16), (16, 32), (32, 64)):
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, 2))
