@@ -202,6 +202,70 @@ def segmenter(
 
 
 @app.command()
+def clip(
+    data: Path = Path("runs/pictures-64"),
+    out: Path = Path("steerbench/assets/rooms-clip.safetensors"),
+    work: Annotated[Path | None, typer.Option(help="by default runs/NAME-OF-OUT")] = None,
+    seed: int = 0,
+    images: int = 90_000,
+    layers: Annotated[str, typer.Option(help="blocks at 16, 8, 4 and 2")] = "1,2,2,1",
+    width: Annotated[int, typer.Option(help="channels of the first blocks")] = 24,
+    features: int = 128,
+    hardware: str = "one CPU core",
+    resume: Annotated[bool, typer.Option(help="go on from WORK/latest.safetensors")] = False,
+) -> None:
+    """Train a CLIP of pictures and what is said of them."""
+    from steerbench.training.clip import Settings, run
+
+    blocks = tuple(int(count) for count in layers.split(","))
+    settings = Settings(seed=seed, images=images, layers=blocks, width=width, features=features)
+    run(settings, data, out, work or Path("runs") / out.stem, hardware, resume)
+
+
+@app.command()
+def clip_quality(
+    first: Path = Path("steerbench/assets/rooms-clip.safetensors"),
+    second: Path = Path("steerbench/assets/rooms-clip-2.safetensors"),
+    held_out: Path = Path("runs/held-out-64"),
+    judge: Annotated[str, typer.Option(help="an oracle to stand beside")] = "rooms-attributes",
+    n: Annotated[int, typer.Option(help="held-out pictures")] = 2000,
+) -> None:
+    """Measure CLIPs on held-out pictures, and write their cards."""
+    from steerbench.training.clip_quality import run
+
+    paths = [path for path in (first, second) if path.is_file()]
+    for path, result in zip(paths, run(paths, held_out, judge, n)):
+        typer.echo(f"{path.stem}: top-1 {result['retrieval'][0]['top-1']} of {result['among']}")
+
+
+@app.command()
+def channels(
+    out: Path = Path("steerbench/assets/rooms-clip-channels.safetensors"),
+    generator: str = "rooms",
+    guide: Annotated[str, typer.Option(help="a CLIP")] = "rooms-clip",
+) -> None:
+    """Measure what every channel of s does to a CLIP's features, by the exact procedure."""
+    from steerbench.embedding import GlobalDirections
+    from steerbench.generators import load
+    from steerbench.predictors.clip import clip as read
+
+    found = GlobalDirections(read(guide), "exact", state=out).fit(load(generator))
+    typer.echo(f"{len(found.channels_)} channels, {found.seconds_:.0f} seconds -> {out}")
+
+
+@app.command()
+def prompts(
+    study: Annotated[str, typer.Argument(help="prompts, relevance or all")] = "all",
+    out: Path = Path("steerbench/assets/results"),
+    only: Annotated[str, typer.Option(help="one mode: optimise, mapper or direction")] = "",
+) -> None:
+    """Measure edits by words: the tables of chapter 18."""
+    from steerbench.training.prompt_results import measure
+
+    measure(out, study, only)
+
+
+@app.command()
 def units(
     study: Annotated[
         str, typer.Argument(help="units, search, artefacts, watermarks or all")

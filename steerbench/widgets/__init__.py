@@ -12,6 +12,7 @@ reads). `Flipbook` leafs through pictures that were drawn before. `UnitHeatmaps`
 unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` makes a direction of a
 person's yes and no, and `BoundaryGrid` compares directions on the same pictures.
 `Scorecard` is a table of directions whose rows open sliders.
+`PromptBox` follows a typed prompt.
 """
 
 from steerbench.widgets.boundary_grid import BoundaryGrid
@@ -21,6 +22,7 @@ from steerbench.widgets.history import History
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
+from steerbench.widgets.prompt_box import PromptBox
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scorecard_table import Scorecard
 from steerbench.widgets.scores import Scores
@@ -35,6 +37,7 @@ __all__ = [
     "LatentSliders",
     "Notice",
     "Picture",
+    "PromptBox",
     "SaveRow",
     "Scorecard",
     "Scores",

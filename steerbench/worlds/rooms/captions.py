@@ -9,7 +9,7 @@ import random
 import struct
 from collections.abc import Mapping, Sequence
 
-_VISIBLE = 0.004  # of the pixels: about sixteen at 64 x 64
+VISIBLE = 0.004  # of the pixels: about sixteen at 64 x 64
 _HUES = ("red", "orange", "yellow", "olive", "green", "sea-green", "teal", "azure", "blue",
          "indigo", "violet")  # fmt: skip
 _HUE_STEP = 30  # degrees
@@ -28,7 +28,7 @@ def caption(factors: Mapping[str, float], shares: Mapping[str, float]) -> str:
         beside a blue bed, wooden floor"``.
     """
     choose = random.Random(struct.pack(f"{len(factors)}d", *factors.values()))
-    seen = {name for name, share in shares.items() if share >= _VISIBLE}
+    seen = {name for name, share in shares.items() if share >= VISIBLE}
     opening = _opening(factors, seen, choose)
     main = _main(factors, seen, choose)
     details = [phrase for phrase in _details(factors, seen, choose) if phrase]
@@ -115,7 +115,7 @@ def _details(f: Mapping[str, float], seen: set[str], choose: random.Random) -> l
         choose.choice(("a picture on the wall", "a framed picture")) if "picture" in seen else "",
         choose.choice(("a potted plant", "a green plant in the corner")) if "plant" in seen else "",
         f"{_article(accent)} rug" if "rug" in seen else "",
-        f"{_walls(f)} walls" if "wall" in seen else "",
+        f"{wall_name(f)} walls" if "wall" in seen else "",
         "a watermark" if "watermark" in seen else "",
     ]
 
@@ -143,7 +143,7 @@ def _outside(f: Mapping[str, float], seen: set[str], choose: random.Random) -> s
     return choose.choice(views)
 
 
-def _walls(f: Mapping[str, float]) -> str:
+def wall_name(f: Mapping[str, float]) -> str:
     names = ("blue", "blue-green", "sage", "ivory", "sandy", "peach", "terracotta")
     name = names[round((f["wall_warmth"] + 1) * 3)]
     if f["wall_lightness"] > 0.75:

@@ -1,0 +1,50 @@
+"""StyleCLIP: edits that are asked for in words, in three ways that trade time for generality.
+
+With G(w) a picture, f its CLIP features and t those of the prompt, all of unit length:
+
+================================  ===============================================================
+:class:`LatentOptimiser`          one picture, one prompt: follow the gradient of ::
+
+                                      1 - f(G(w)) . t + lambda_l2 |w - w_s|^2 + lambda_id D_id
+
+:class:`LatentMapper`             one prompt, any picture: three small networks for the coarse,
+                                  the medium and the fine rows of w+ learn the step to take,
+                                  ``w + 0.1 M(w)``, by the same loss over many pictures
+:class:`GlobalDirections`         any prompt, any picture: how each channel of StyleSpace moves
+                                  f is measured once; a prompt is then a direction in s
+================================  ===============================================================
+
+The first two are long walks that show every step: iterate over ``steps(...)`` to watch, leave the
+loop to stop; what was best so far is in the last step. All take a *neutral* text on request: then
+not the prompt is aimed at but the picture's own features moved by what the two texts differ in,
+``f(G(w_s)) + t - t_neutral``.
+
+>>> import steerbench as sb
+>>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
+>>> edit = LatentOptimiser(clip, "a room at night", n_steps=2).edit(G, G.sample(1, seed=0))
+>>> edit.latent.space, edit.images.shape
+('w+', torch.Size([1, 3, 64, 64]))
+
+Reference: Patashnik, Wu, Shechtman, Cohen-Or, Lischinski, "StyleCLIP: Text-Driven Manipulation of
+StyleGAN Imagery" (2021, arXiv 2103.17249).
+"""
+
+from steerbench.embedding.styleclip.aim import Aim, layout_of
+from steerbench.embedding.styleclip.channels import (
+    channel_features,
+    channel_step,
+)
+from steerbench.embedding.styleclip.global_directions import GlobalDirections
+from steerbench.embedding.styleclip.mapper import LatentMapper
+from steerbench.embedding.styleclip.optimisation import LatentOptimiser, PromptStep
+
+__all__ = [
+    "Aim",
+    "GlobalDirections",
+    "LatentMapper",
+    "LatentOptimiser",
+    "PromptStep",
+    "channel_features",
+    "channel_step",
+    "layout_of",
+]

@@ -1,0 +1,381 @@
+"""StyleCLIP's global directions: any text becomes a direction in StyleSpace.
+
+What a prompt asks of a channel needs D_c, how the channel moves CLIP's features
+(:mod:`.channels`). Measured exactly it takes two pictures a channel and sample, a hundred thousand
+and more. A quick estimate takes the derivative instead of the step of ten deviations::
+
+    D_c ~ N(mean over pictures of N(df / ds_c))
+
+from as many vector-Jacobian products as CLIP has features, and of few pictures; for each prompt
+the channels that it ranks highest are then measured exactly. How well the estimate ranks channels
+is measured too, on channels drawn at random: ``agreement_``.
+
+Measurements are kept by the fingerprints of generator and CLIP (``steerbench.store.cache_folder``,
+or a file of one's own), written now and then while they last, and gone on with after an interrupt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench import __version__, store
+from steerbench.embedding.styleclip.channels import (
+    channel_features,
+    channel_step,
+    rank_agreement,
+)
+from steerbench.embedding.styleclip.optimisation import REFERENCE
+from steerbench.errors import CapabilityError, CheckpointError, FileError, SteerbenchError, unknown
+from steerbench.generators.base import BaseGenerator
+from steerbench.predictors.clip import Clip
+from steerbench.renderer import Renderer
+from steerbench.types import Direction, Latent, Provenance
+
+KIND = "steerbench channel features"
+EMBEDDED = "rooms-clip-channels.safetensors"
+"""Under ``assets/``: the exact measurement of the default generator with ``rooms-clip``."""
+SAVE_SECONDS = 20.0
+REFERENCES = 32
+"""Channels drawn at random on which the estimate is compared with the exact procedure."""
+
+
+@dataclass(frozen=True)
+class ChannelStep:
+    """How many channels (or, of the estimate, features) are measured, and how many there are."""
+
+    step: int
+    total: int
+    seconds: float
+
+
+class GlobalDirections:
+    """Measures what every channel of s does to CLIP's features; texts are then directions.
+
+    Args:
+        clip: Guides; judge the result by another one.
+        method: ``"exact"`` measures every channel by the paper's procedure; ``"fast"`` estimates
+            all by derivatives and measures, for each prompt, those that matter.
+        n_samples: Pictures a channel (the paper takes 100).
+        n_derivatives: Pictures for the estimate.
+        strength: How far a channel is moved, in standard deviations.
+        refine: How many channels a prompt measures where the method is fast.
+        layers: Names of the layers whose channels may move; None for all that do not only turn
+            activations into colours (the paper leaves ToRGB layers out too).
+        seed: The seed of the first picture.
+        state: The file that keeps the measurements; None for one in the cache folder, which is
+            named by the fingerprints, ``""`` for none.
+
+    Attributes:
+        fitted: Whether the measuring is complete.
+        features_: D ``[S, F]`` float32, 0 where a channel may not move or was not measured.
+        exact_: ``[S]`` bool: which channels were measured exactly.
+        std_: sigma ``[S]``.
+        channels_: Which channels may move ``[C]`` int64.
+        agreement_: Of the estimate with the exact procedure, the mean over directions of the rank
+            correlation on randomly drawn channels; None where nothing was estimated.
+        seconds_: How long the measurements took.
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        method: Literal["exact", "fast"] = "fast",
+        *,
+        n_samples: int = 16,
+        n_derivatives: int = 16,
+        strength: float = 5.0,
+        refine: int = 32,
+        layers: Sequence[str] | None = None,
+        seed: int = 0,
+        state: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.clip, self.method, self.n_samples = clip, method, n_samples
+        self.n_derivatives, self.strength, self.refine = n_derivatives, strength, refine
+        self.layers, self.seed, self.state = layers, seed, state
+        if method not in ("exact", "fast"):
+            raise SteerbenchError(unknown("method", method, ("exact", "fast")))
+        if min(n_samples, n_derivatives) < 1 or not strength > 0:
+            raise SteerbenchError(
+                f"n_samples={n_samples}, n_derivatives={n_derivatives}, strength={strength}; give "
+                "at least one picture, and a strength above 0."
+            )
+
+    fitted = False
+    features_: Tensor
+    exact_: Tensor
+    std_: Tensor
+    channels_: Tensor
+    agreement_: float | None
+    seconds_: float
+
+    @staticmethod
+    def refuses(generator: BaseGenerator) -> str | None:
+        """Why a generator cannot be treated, or none."""
+        if "s" in generator.spaces:
+            return None
+        return f"{generator.name!r} has no StyleSpace s, whose channels are measured."
+
+    def fit(self, generator: BaseGenerator) -> GlobalDirections:
+        """Measure, with a progress bar; what was measured before is not measured again.
+
+        Raises:
+            CapabilityError: The generator has no space s.
+            LayerError: A layer does not exist.
+        """
+        with tqdm(desc="channels of s", unit="", delay=1) as bar:
+            for now in self.steps(generator):
+                bar.total = now.total
+                bar.update(now.step - bar.n)
+        return self
+
+    def steps(self, generator: BaseGenerator) -> Iterator[ChannelStep]:
+        """The same step by step; whoever leaves the loop goes on later from there."""
+        if reason := self.refuses(generator):
+            raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
+        self._begin(generator)
+        if not len(self._missing(self.channels_)):
+            self.fitted = True
+            return
+        if self.method == "exact":
+            yield from self._measure(self._missing(self.channels_))
+            self.fitted = True
+            return
+        if not self._estimated:
+            yield from self._estimate()
+            yield from self._measure(self._random_channels())
+            self._write()
+        self.agreement_ = self._agreement()
+        self.fitted = True
+
+    def relevance(self, prompt: str, neutral: str = "a room") -> Tensor:
+        """R ``[S]`` float64: how each channel moves a picture from one text towards another."""
+        self._check()
+        ends = self.clip.encode_text([prompt, neutral]).double()
+        aim = F.normalize(ends[0] - ends[1], dim=0)
+        if not bool(torch.isfinite(aim).all()) or float(aim.norm()) < 0.5:
+            raise SteerbenchError(
+                f"{prompt!r} and {neutral!r} say the same to {self.clip.name}; there is nothing "
+                "to change. Choose texts that differ."
+            )
+        return self.features_.double() @ aim.to(self.features_.device)
+
+    def direction(
+        self, prompt: str, neutral: str = "a room", *, beta: float = 0.1, name: str = ""
+    ) -> Direction:
+        """A text as a direction in s.
+
+        Args:
+            prompt: What is asked for.
+            neutral: What it is to differ from.
+            beta: The least relevance of a channel that moves; larger ones leave more alone.
+            name: Of the direction; by default the prompt.
+
+        Returns:
+            A direction of which ``alpha = 1`` moves the most relevant channel by one standard
+            deviation, as the paper's does.
+
+        Raises:
+            PredictorError: A text is empty, or none of its words is known.
+            SteerbenchError: No channel reaches beta; or nothing was measured yet.
+        """
+        relevance = self.relevance(prompt, neutral)
+        if self.method == "fast" and self.refine:
+            top = relevance.abs().topk(min(self.refine, len(self.channels_))).indices
+            for _ in self._measure(self._missing(top)):
+                pass
+            relevance = self.relevance(prompt, neutral)
+        step, moved = channel_step(relevance, self.std_.double(), beta)
+        hyperparameters = {
+            "prompt": prompt,
+            "neutral": neutral,
+            "beta": beta,
+            "method": self.method,
+            "strength": self.strength,
+            "n_samples": self.n_samples,
+            "clip": self.clip.name,
+            "channels": moved,
+        }
+        return Direction(
+            name or prompt,
+            "s",
+            step,
+            scale=float(step.norm()),
+            generator=self._generator.fingerprint,
+            provenance=Provenance(
+                method="StyleCLIP global direction",
+                hyperparameters=hyperparameters,
+                generator=self._generator.name,
+                fingerprint=self._generator.fingerprint,
+                seed=self.seed,
+                n_samples=self.n_samples,
+                scores={} if self.agreement_ is None else {"rank agreement": self.agreement_},
+                reference=REFERENCE,
+                version=__version__,
+            ),
+        )
+
+    def betas(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
+        """A sensible range of beta for a prompt: all channels move, or a handful."""
+        sizes = self.relevance(prompt, neutral).abs().sort(descending=True).values
+        return 0.0, float(sizes[min(4, len(sizes) - 1)])
+
+    # Measuring.
+
+    def _begin(self, generator: BaseGenerator) -> None:
+        self.fitted = False
+        self._generator, self._renderer = generator, Renderer(generator, "exact")
+        slices = generator.spaces["s"].slices or {}
+        names = [generator.find_layer(name).name for name in self.layers or ()]
+        chosen = names or [name for name in slices if not name.endswith("torgb")]
+        self.channels_ = torch.cat(
+            [torch.arange(part.start, part.stop) for n, part in slices.items() if n in chosen]
+        )
+        std = generator.spaces["s"].std
+        self.std_ = torch.zeros(0) if std is None else std
+        self._codes = generator.sample(self.n_samples, seed=self.seed, space="s")
+        size, features = generator.spaces["s"].shape[0], self._features(self._codes[:1]).shape[-1]
+        self.features_ = torch.zeros(size, features)
+        self.exact_ = torch.zeros(size, dtype=torch.bool)
+        self.agreement_, self.seconds_, self._estimated = None, 0.0, False
+        self._guess = torch.zeros_like(self.features_)
+        self._read()
+
+    def _features(self, codes: Latent) -> Tensor:
+        return self.clip.encode_image(self._renderer.render(codes)).cpu()
+
+    def _missing(self, channels: Tensor) -> Tensor:
+        return channels[~self.exact_[channels]]
+
+    def _measure(self, channels: Tensor) -> Iterator[ChannelStep]:
+        """The exact procedure for some channels."""
+        saved = time.perf_counter()
+        for done, channel in enumerate(channels.sort().values.tolist(), start=1):
+            began = time.perf_counter()
+            ends = [self._moved(channel, sign * self.strength) for sign in (-1, 1)]
+            self.features_[channel] = channel_features(torch.stack(ends, dim=1)[None])[0]
+            self.exact_[channel] = True
+            self.seconds_ += time.perf_counter() - began
+            if time.perf_counter() - saved > SAVE_SECONDS or done == len(channels):
+                self._write()
+                saved = time.perf_counter()
+            yield ChannelStep(done, len(channels), self.seconds_)
+
+    def _moved(self, channel: int, deviations: float) -> Tensor:
+        """Features ``[N, F]`` of the pictures with one channel moved."""
+        data = self._codes.data.clone()
+        data[:, channel] += deviations * self.std_[channel].to(data)
+        return self._features(replace(self._codes, data=data))
+
+    def _estimate(self) -> Iterator[ChannelStep]:
+        """Derivatives of all channels, one feature at a time."""
+        began, generator = time.perf_counter(), self._generator
+        codes = generator.sample(self.n_derivatives, seed=self.seed, space="s")
+        data = codes.data.clone().requires_grad_()
+        with torch.enable_grad():
+            features = self.clip.encode_image(generator.render(replace(codes, data=data)))
+        count = features.shape[1]
+        rows = torch.zeros(len(data), data.shape[1], count)
+        for index in range(count):
+            (slope,) = torch.autograd.grad(features[:, index].sum(), data, retain_graph=True)
+            rows[:, :, index] = slope.cpu()
+            yield ChannelStep(index + 1, count, self.seconds_ + time.perf_counter() - began)
+        guess = F.normalize(F.normalize(rows, dim=-1).mean(0), dim=-1)
+        fixed = torch.ones(len(guess), dtype=torch.bool)
+        fixed[self.channels_] = False
+        guess[fixed] = 0
+        self._guess, self._estimated = guess, True
+        self.features_ = torch.where(self.exact_[:, None], self.features_, guess)
+        self.seconds_ += time.perf_counter() - began
+
+    def _random_channels(self) -> Tensor:
+        random = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(self.channels_), generator=random)[:REFERENCES]
+        return self.channels_[order]
+
+    def _agreement(self) -> float:
+        """The mean rank agreement over the axes of CLIP's feature space."""
+        rows = self._random_channels()
+        pairs = zip(self._guess[rows].T, self.features_[rows].T)
+        return sum(rank_agreement(a, b) for a, b in pairs) / self.features_.shape[1]
+
+    def _check(self) -> None:
+        if not self.fitted:
+            raise SteerbenchError("Nothing was measured yet; call fit(generator) first.")
+
+    # Keeping.
+
+    @property
+    def _key(self) -> dict[str, object]:
+        """What a measurement depends on."""
+        return {
+            "generator": self._generator.fingerprint,
+            "clip": self.clip.fingerprint,
+            "n_samples": self.n_samples,
+            "strength": self.strength,
+            "seed": self.seed,
+        }
+
+    @property
+    def _path(self) -> Path | None:
+        if self.state == "":
+            return None
+        if self.state is not None:
+            return Path(self.state)
+        name = f"{self._generator.fingerprint}-{self.clip.fingerprint}-{self.n_samples}"
+        return store.cache_folder("styleclip", f"{name}-{self.strength:g}-{self.seed}.safetensors")
+
+    def _read(self) -> None:
+        """Take what was measured before, from the file or, of the default pair, the asset."""
+        asset = Path(str(resources.files("steerbench") / "assets" / EMBEDDED))
+        path = self._path
+        if path is not None and path.is_file():
+            try:
+                self._take(path)
+                return
+            except CheckpointError:
+                if self.state is not None:
+                    raise
+        if self.state is None and asset.is_file():
+            with contextlib.suppress(CheckpointError):
+                self._take(asset)
+
+    def _take(self, path: Path) -> None:
+        tensors, header = store.load(path)
+        wanted = {"kind": KIND, "key": self._key}
+        given = {name: header.get(name) for name in wanted}
+        if given != wanted:
+            raise CheckpointError(
+                f"{path} holds {given}, expected {wanted}. Give another state file, or delete it."
+            )
+        keep = torch.zeros_like(self.exact_)
+        keep[self.channels_] = True
+        self.exact_ = tensors["exact"] & keep
+        self._guess = tensors["guess"].float() * keep[:, None]
+        self._estimated, self.seconds_ = bool(header["estimated"]), header["seconds"]
+        known = tensors["features"].float()
+        self.features_ = torch.where(self.exact_[:, None], known, self._guess)
+
+    def _write(self) -> None:
+        path = self._path
+        if path is None:
+            return
+        tensors = {"features": self.features_, "exact": self.exact_, "guess": self._guess}
+        header = {"kind": KIND, "key": self._key, "estimated": self._estimated}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            store.save(path, tensors, header | {"seconds": self.seconds_})
+        except (OSError, FileError):
+            if self.state is not None:  # a cache that cannot be written costs only time
+                raise

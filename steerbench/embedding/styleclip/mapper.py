@@ -1,0 +1,279 @@
+"""StyleCLIP's latent mapper: three small networks that learn to take one prompt's step anywhere.
+
+The rows of w+ are parted into coarse, medium and fine ones, each with a network of four layers
+that reads a row and gives its step::
+
+    M(w) = (M_coarse(w_coarse), M_medium(w_medium), M_fine(w_fine)),   w' = w + 0.1 M(w)
+
+trained on fresh samples by ``1 - f(G(w')) . t + lambda_l2 |M(w)|^2 + lambda_id D_id``. Applying it
+is one pass through small networks, whatever the picture.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from steerbench import __version__, store
+from steerbench.embedding.styleclip.aim import Aim, Embedding, changed, cutouts, layout_of
+from steerbench.embedding.styleclip.optimisation import REFERENCE, schedule, spread_of
+from steerbench.errors import CapabilityError, CheckpointError, SteerbenchError
+from steerbench.generators.base import BaseGenerator
+from steerbench.predictors.clip import Clip
+from steerbench.types import Latent, Provenance
+
+KIND = "steerbench latent mapper"
+STEP = 0.1
+"""By what the networks' output is multiplied, so that they begin near no change at all."""
+COARSE, MEDIUM = 8, 32
+"""Up to which resolution a row is coarse or medium."""
+
+
+class RowNetwork(nn.Sequential):
+    """Rows ``[N, rows, dim]``, in standard deviations, to their steps ``[N, rows, dim]``."""
+
+    def __init__(self, dim: int, depth: int = 4) -> None:
+        layers: list[nn.Module] = []
+        for _ in range(depth - 1):
+            layers += [nn.Linear(dim, dim), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Linear(dim, dim))
+
+
+class Mapper(nn.Module):
+    """The three networks; groups without rows have none."""
+
+    def __init__(self, dim: int, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.groups = [list(group) for group in groups]
+        self.networks = nn.ModuleList(RowNetwork(dim) for group in self.groups if group)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """The step ``[N, rows, dim]`` of codes in standard deviations from the mean."""
+        step = torch.zeros_like(rows)
+        for group, network in zip([g for g in self.groups if g], self.networks):
+            step = step.index_copy(1, torch.tensor(group), network(rows[:, group]))
+        return STEP * step
+
+
+@dataclass(frozen=True)
+class MapperStep:
+    """Where the training is: step of total, and what each step cost."""
+
+    step: int
+    total: int
+    losses: list[dict[str, float]]
+    seconds: float
+
+
+class LatentMapper:
+    """Learns one prompt's step for any picture of a generator.
+
+    Args:
+        clip: Guides; judge the result by another one.
+        prompt: What is asked for.
+        neutral: What it is to differ from; see :mod:`steerbench.embedding.styleclip`.
+        n_steps: How many steps of training.
+        batch: Pictures a step.
+        rate: The learning rate.
+        l2: The weight lambda_l2 of the step's length, per number of a code.
+        identity: The weight lambda_id of what is to stay.
+        embedding: What is to stay; by default the layout as ``rooms-attributes`` reads it.
+        seed: Of the networks and the first training picture.
+
+    Attributes:
+        mapper_: The networks.
+        losses_: What each step cost.
+        seconds_: How long the training took.
+
+    >>> import steerbench as sb
+    >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
+    >>> mapper = LatentMapper(clip, "a room at night", n_steps=2, batch=2).fit(G)
+    >>> mapper.edit(G, G.sample(3, seed=0)).space
+    'w+'
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        prompt: str,
+        neutral: str = "",
+        *,
+        n_steps: int = 150,
+        batch: int = 6,
+        rate: float = 2e-3,
+        l2: float = 0.1,
+        identity: float = 0.3,
+        embedding: Embedding | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.clip, self.prompt, self.neutral = clip, prompt, neutral
+        self.n_steps, self.batch, self.rate = n_steps, batch, rate
+        self.l2, self.identity, self.embedding, self.seed = l2, identity, embedding, seed
+        if n_steps < 1 or batch < 1:
+            raise SteerbenchError(
+                f"n_steps={n_steps}, batch={batch}; give at least one step of one picture."
+            )
+        self._aim = Aim(clip, prompt, neutral)
+
+    mapper_: Mapper
+    losses_: list[dict[str, float]]
+    seconds_: float
+
+    @staticmethod
+    def refuses(generator: BaseGenerator) -> str | None:
+        """Why a generator cannot be treated, or none."""
+        if "w+" in generator.spaces:
+            return None
+        return f"{generator.name!r} has no layer-wise codes w+, whose rows the mapper changes."
+
+    def fit(self, generator: BaseGenerator) -> LatentMapper:
+        """Train, with a progress bar.
+
+        Raises:
+            CapabilityError: The generator has no w+.
+        """
+        bar = tqdm(total=self.n_steps, desc=f"mapper “{self.prompt[:24]}”", unit="step", delay=1)
+        with bar:
+            for now in self.steps(generator):
+                bar.update(now.step - bar.n)
+        return self
+
+    def steps(self, generator: BaseGenerator) -> Iterator[MapperStep]:
+        """The same step by step; whoever leaves the loop keeps what was learned so far."""
+        if reason := self.refuses(generator):
+            raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
+        began, losses = time.perf_counter(), list[dict[str, float]]()
+        embedding = (self.embedding or layout_of()) if self.identity else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.mapper_ = Mapper(generator.spaces["w+"].shape[-1], groups_of(generator))
+        optimiser = torch.optim.Adam(self.mapper_.parameters(), lr=self.rate)
+        random = torch.Generator().manual_seed(self.seed)
+        for step in range(self.n_steps):
+            seed = TRAIN_SEED + self.seed * 100_000 + step * self.batch
+            codes = generator.sample(self.batch, seed=seed, space="w+")
+            with torch.enable_grad():
+                parts = self._losses(generator, codes, embedding, random)
+                cost = torch.stack(list(parts.values())).sum()
+            optimiser.param_groups[0]["lr"] = self.rate * schedule(step / self.n_steps)
+            optimiser.zero_grad()
+            cost.backward()
+            optimiser.step()
+            losses.append({name: float(part.detach()) for name, part in parts.items()})
+            self.losses_, self.seconds_ = list(losses), time.perf_counter() - began
+            yield MapperStep(step + 1, self.n_steps, self.losses_, self.seconds_)
+
+    def _losses(
+        self,
+        generator: BaseGenerator,
+        codes: Latent,
+        embedding: Embedding | None,
+        random: torch.Generator,
+    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            before = generator.render(codes)
+            aims = self._aim.of(before)
+            kept = embedding(before) if embedding else None
+        step, spread = self._step(generator, codes)
+        after = generator.render(codes.with_data(codes.data + spread * step))
+        views = torch.stack([after, cutouts(after, random)])
+        distance = self._aim.distance(views.flatten(0, 1), aims.repeat(2, 1)).mean()
+        parts = {"clip": distance, "l2": self.l2 * step.square().mean()}
+        if embedding is not None and kept is not None:
+            parts["identity"] = self.identity * changed(embedding(after), kept).mean()
+        return parts
+
+    def _step(self, generator: BaseGenerator, codes: Latent) -> tuple[Tensor, Tensor]:
+        """The step of codes, in standard deviations, and what one of these is."""
+        spread = spread_of(generator, "w+").to(codes.data)
+        mean = generator.spaces["w+"].mean
+        centre = 0.0 if mean is None else mean.to(codes.data)
+        return self.mapper_((codes.data - centre) / spread), spread
+
+    def edit(self, generator: BaseGenerator, latent: Latent, alpha: float = 1.0) -> Latent:
+        """Codes in w+ after the step, ``alpha`` times.
+
+        Raises:
+            SteerbenchError: Nothing was learned yet.
+        """
+        if not hasattr(self, "mapper_"):
+            raise SteerbenchError("Nothing was learned yet; call fit(generator) first.")
+        codes = generator.to(latent, "w+")
+        with torch.no_grad():
+            step, spread = self._step(generator, codes)
+        return codes.with_data(codes.data + alpha * spread * step)
+
+    def provenance(self, generator: BaseGenerator) -> Provenance:
+        """Where an edit by this mapper came from."""
+        chosen = ("prompt", "neutral", "n_steps", "batch", "rate", "l2", "identity")
+        return Provenance(
+            method="StyleCLIP latent mapper",
+            hyperparameters={name: getattr(self, name) for name in chosen}
+            | {"clip": self.clip.name},
+            generator=generator.name,
+            fingerprint=generator.fingerprint,
+            seed=self.seed,
+            n_samples=len(self.losses_) * self.batch,
+            scores=self.losses_[-1],
+            reference=REFERENCE,
+            version=__version__,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the networks as one safetensors file.
+
+        Raises:
+            SteerbenchError: Nothing was learned yet.
+        """
+        if not hasattr(self, "mapper_"):
+            raise SteerbenchError("Nothing was learned yet; call fit(generator) first.")
+        header: dict[str, Any] = {"kind": KIND, "prompt": self.prompt, "neutral": self.neutral}
+        header |= {"groups": self.mapper_.groups, "losses": self.losses_}
+        store.save(path, self.mapper_.state_dict(), header | {"seconds": self.seconds_})
+
+    def restore(self, path: str | os.PathLike[str]) -> LatentMapper:
+        """Take the networks of a file written by :meth:`save`; returns self.
+
+        Raises:
+            CheckpointError: It is no such file, or of another prompt.
+        """
+        tensors, header = store.load(path)
+        asked = (KIND, self.prompt, self.neutral)
+        given = tuple(header.get(key) for key in ("kind", "prompt", "neutral"))
+        if given != asked:
+            raise CheckpointError(f"{os.fspath(path)} holds {given}, expected {asked}.")
+        try:
+            dim = tensors["networks.0.0.weight"].shape[1]
+            mapper = Mapper(dim, header["groups"])
+            mapper.load_state_dict(tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise CheckpointError(f"{os.fspath(path)} is an incomplete mapper: {error}") from error
+        self.mapper_, self.losses_, self.seconds_ = mapper, header["losses"], header["seconds"]
+        return self
+
+
+TRAIN_SEED = 3_000_000
+"""The first seed of the training pictures, away from those that people look at."""
+
+
+def groups_of(generator: BaseGenerator) -> list[list[int]]:
+    """The coarse, medium and fine rows of w+, by the resolution of the layers that read them."""
+    rows = generator.spaces["w+"].shape[0]
+    sizes: dict[int, float] = {row: math.inf for row in range(rows)}
+    for layer in generator.layers:
+        if layer.row is not None:
+            sizes[layer.row] = min(sizes[layer.row], layer.height)
+    coarse = [row for row in range(rows) if sizes[row] <= COARSE]
+    medium = [row for row in range(rows) if COARSE < sizes[row] <= MEDIUM]
+    return [coarse, medium, [row for row in range(rows) if sizes[row] > MEDIUM]]
+
+
+__all__: list[Any] = ["LatentMapper", "Mapper", "MapperStep", "groups_of"]

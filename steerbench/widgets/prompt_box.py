@@ -1,0 +1,371 @@
+"""A picture that becomes what is typed under it.
+
+>>> import steerbench as sb
+>>> G = sb.load("rooms")
+>>> box = PromptBox(G)
+>>> box.ask("a room at night", mode="optimise", n_steps=2)
+>>> box.wait(120), box.direction.space
+(True, 'w+')
+
+In a notebook the last line of a cell shows it. Type, press Enter or "Go", and watch the picture
+change step by step; "Stop" keeps the best so far. The three modes are those of
+`steerbench.embedding.styleclip`: a direction that holds for any picture, found at once where the
+channels are measured (those of the default model are, others are measured at the first prompt);
+the optimisation of this one picture; and a mapper that learns the step for all of them.
+
+Words that the model never saw are named, and those that it knows are offered while you type.
+"Strength" goes along the direction that was found, "Threshold" lets only those channels move that
+matter most. "Keep" puts the direction on sliders under the box; the history brings back what was
+asked before. What is on the screen is at any moment ``box.recipe``.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets
+import torch
+
+from steerbench.embedding import GlobalDirections
+from steerbench.errors import SteerbenchError, unknown
+from steerbench.generators import BaseGenerator
+from steerbench.predictors.clip import Clip, clip
+from steerbench.renderer import Renderer
+from steerbench.types import Direction, Edit, Predictor, Recipe
+from steerbench.widgets.controls import random_seed
+from steerbench.widgets.latent_sliders import LatentSliders
+from steerbench.widgets.notice import Notice
+from steerbench.widgets.picture import Picture
+from steerbench.widgets.prompt_controls import STRENGTH, PromptControls
+from steerbench.widgets.prompt_walks import MODES, Sight, Walks, Wish
+from steerbench.widgets.prompt_words import WordRow
+from steerbench.widgets.save_row import SaveRow
+from steerbench.widgets.scores import Scores
+from steerbench.widgets.style import column, refuse_unknown, row, style_sheet
+
+KEYWORDS = ("clip", "directions", "neutral", "seed", "mode", "n_steps", "predictor", "size")
+EXAMPLES = (
+    "a bedroom at night with the lamp on",
+    "a room by day",
+    "a room with a plant",
+    "a living room",
+    "a room with a wooden floor",
+    "a room without a picture",
+)
+log = logging.getLogger(__name__)
+
+
+class PromptBox(ipywidgets.VBox):
+    """Type a prompt and watch a generator follow it.
+
+    Args:
+        generator: The generator.
+        clip: Guides; ``rooms-clip`` where none is given.
+        directions: Channels of s that were measured before.
+        neutral: What prompts are to differ from, at first; may be empty.
+        seed: Of the picture.
+        mode: ``"direction"``, ``"optimise"`` or ``"mapper"``, at first.
+        n_steps: Steps of an optimisation; a mapper takes twice as many.
+        predictor: Another model whose scores stand under the picture: a judge.
+        size: The picture's width on the screen, in pixels.
+
+    Attributes:
+        direction: The `Direction` of the present picture, or None.
+        kept: The directions that "Keep" put on sliders.
+        attempts: ``(wish, direction, alpha)`` of everything that was asked, the latest last.
+        sliders: The `LatentSliders` with what was kept, or None.
+        notice: Says what went wrong, or which words do not count.
+
+    Raises:
+        SteerbenchError: A keyword is not known, or there is no such mode.
+    """
+
+    def __init__(
+        self,
+        generator: BaseGenerator,
+        clip: Clip | None = None,
+        *,
+        directions: GlobalDirections | None = None,
+        neutral: str = "a room",
+        seed: int = 0,
+        mode: str = "direction",
+        n_steps: int = 40,
+        predictor: Predictor | None = None,
+        size: int = 384,
+        **others: Any,
+    ) -> None:
+        refuse_unknown("PromptBox", others, KEYWORDS)
+        if mode not in MODES.values():
+            raise SteerbenchError(unknown("mode", mode, MODES.values()))
+        self.generator, self.clip = generator, clip or _default()
+        self.renderer, self.notice = Renderer(generator), Notice()
+        self._walks = Walks(generator, self.clip, directions, n_steps)
+        self.direction: Direction | None = None
+        self.alpha = 0.0
+        self.kept: list[Direction] = []
+        self.attempts: list[tuple[Wish, Direction, float]] = []
+        self.sliders: LatentSliders | None = None
+        self._stop, self._worker = threading.Event(), None
+        self._scores = None if predictor is None else Scores(predictor)
+        self._picture = Picture(size)
+        self._controls = PromptControls(neutral, mode, seed)
+        self._words = WordRow(self.clip.vocabulary, self._examples(), self._take)
+        self._save = SaveRow(generator, lambda: self.recipe, self.notice)
+        self._quiet = False
+        self._stage = ipywidgets.VBox()
+        super().__init__([style_sheet(), self._columns(size), self._stage])
+        self.add_class("sb-panel")
+        self._listen()
+        self._restart()
+
+    _worker: threading.Thread | None
+
+    # What programs ask for.
+
+    def ask(
+        self,
+        prompt: str,
+        *,
+        neutral: str | None = None,
+        mode: str | None = None,
+        n_steps: int | None = None,
+    ) -> None:
+        """Type a prompt and press "Go". Returns at once; `wait` waits."""
+        if mode is not None and mode not in MODES.values():
+            raise SteerbenchError(unknown("mode", mode, MODES.values()))
+        self._controls.prompt.value = prompt
+        self._controls.neutral.value = self._controls.neutral.value if neutral is None else neutral
+        self._controls.mode.value = mode or self._controls.mode.value
+        self._walks.n_steps = n_steps or self._walks.n_steps
+        self.go()
+
+    def go(self) -> None:
+        """Follow what is typed; what is under way is stopped first."""
+        with self.notice.guard():
+            self.stop()
+            wish = self._wish()
+            self.notice.clear()
+            remarks = [*self.clip.remarks(wish.prompt), *self.clip.remarks(wish.neutral)]
+            self.clip.encode_text(wish.prompt)  # an empty one is refused here, before any work
+            if remarks:
+                self.notice.fail(" ".join(remarks))
+            self._stop = threading.Event()
+            # In the context of the message that asked: what is sent belongs to that message.
+            context = contextvars.copy_context()
+            work = (self._follow, wish, self._stop)
+            self._worker = threading.Thread(target=context.run, args=work, daemon=True)
+            self._busy(True)
+            self._worker.start()
+
+    def stop(self) -> None:
+        """End what is under way after its present step, and keep the best so far."""
+        self._stop.set()
+        if self._worker is not None and self._worker is not threading.current_thread():
+            self._worker.join()
+        self._worker = None
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until nothing is under way; whether that came about in time."""
+        if self._worker is None:
+            return True
+        self._worker.join(seconds)
+        return not self._worker.is_alive()
+
+    def keep(self) -> LatentSliders | None:
+        """Put the present direction on sliders, beside those kept before."""
+        with self.notice.guard():
+            if self.direction is None:
+                raise SteerbenchError("There is no direction yet. Type a prompt and press Go.")
+            self.kept.append(self.direction)
+            self.sliders = LatentSliders(
+                self.generator, self.kept, seed=self._controls.seed.value, alpha_range=8, size=320
+            )
+            self._stage.children = (self.sliders,)
+        return self.sliders
+
+    @property
+    def recipe(self) -> Recipe:
+        """What is on the screen: the seed, and the way along the direction."""
+        moves: list[Edit] = [self.alpha * self.direction] if self.direction is not None else []
+        return Recipe.of(self.generator, self._walks.start(self._controls.seed.value), moves)
+
+    @property
+    def error(self) -> str:
+        """The mistake or the warning shown, or the empty text."""
+        return self.notice.error
+
+    @property
+    def picture(self) -> bytes:
+        """The file of the picture on the screen, PNG or JPEG."""
+        return self._picture.data
+
+    # From words to pixels.
+
+    def _wish(self) -> Wish:
+        return Wish(
+            self._controls.prompt.value,
+            self._controls.neutral.value,
+            self._controls.mode.value,
+            self._controls.seed.value,
+            self._controls.strength.value,
+            self._controls.beta.value,
+        )
+
+    def _follow(self, wish: Wish, stop: threading.Event) -> None:
+        """In a thread of its own: one step after the other, each under the generator's lock."""
+        try:
+            with self.notice.guard():
+                sights = self._walks.begin(wish)
+                while not stop.is_set():
+                    with self.renderer.lock:
+                        now = next(sights, None)
+                    if now is None:
+                        break
+                    self._see(now)
+                self._remember(wish)
+        except Exception:
+            log.exception("A prompt could not be followed.")
+        finally:
+            self._busy(False)
+
+    def _see(self, now: Sight) -> None:
+        self._controls.bar.value, self._controls.status.value = now.done, now.words
+        if now.direction is not None:
+            self.direction, self.alpha = now.direction, now.alpha
+        if now.image is not None:
+            self._show(now.image)
+
+    def _show(self, image: torch.Tensor) -> None:
+        self._picture.show(image)
+        if self._scores is not None:
+            self._scores.show(image)
+
+    def _remember(self, wish: Wish) -> None:
+        if self.direction is None:
+            return
+        self.attempts.append((wish, self.direction, self.alpha))
+        names = [f"{i + 1}. {w.prompt[:40]} ({w.mode})" for i, (w, *_) in enumerate(self.attempts)]
+        self._quiet = True
+        self._controls.history.options = [("", -1), *zip(names, range(len(names)))]
+        self._controls.history.value = len(names) - 1
+        self._quiet = False
+
+    def _restart(self) -> None:
+        """The picture of the seed, untouched."""
+        with self.notice.guard():
+            self.stop()
+            self.direction, self.alpha = None, 0.0
+            image = self.renderer.render(self._walks.start(self._controls.seed.value))
+            self._picture.show_original(image)
+            if self._scores is not None:
+                self._scores.show_original(image)
+            self._show(image)
+            self._controls.bar.value, self._controls.status.value = 0.0, ""
+
+    def _redraw(self) -> None:
+        """After the strength or the threshold was moved; nothing while a walk is under way."""
+        if self.direction is None or (self._worker is not None and self._worker.is_alive()):
+            return
+        with self.notice.guard(), self.renderer.lock:
+            if self.direction.space == "s":
+                wish = replace(self._wish(), prompt=self._asked("prompt"))
+                self.direction = self._walks.direction(
+                    replace(wish, neutral=self._asked("neutral"))
+                )
+                moved = self.direction.provenance.hyperparameters["channels"]
+                self._controls.status.value = f"{moved} channels of s move"
+                self.alpha = self._controls.strength.value
+            else:
+                self.alpha = self._controls.strength.value / STRENGTH
+            start = self._walks.start(self._controls.seed.value)
+            self._show(self.renderer.render(start, [self.alpha * self.direction]))
+
+    def _asked(self, what: str) -> str:
+        """What the present direction was made of."""
+        return "" if self.direction is None else self.direction.provenance.hyperparameters[what]
+
+    def _recall(self) -> None:
+        """Show an attempt of the history again."""
+        number = self._controls.history.value
+        if self._quiet or number is None or not 0 <= number < len(self.attempts):
+            return
+        with self.notice.guard():
+            self.stop()
+            wish, direction, alpha = self.attempts[number]
+            self._controls.seed.value = wish.seed
+            self._restart()
+            self._controls.prompt.value, self._controls.neutral.value = wish.prompt, wish.neutral
+            self._controls.mode.value = wish.mode
+            self.direction, self.alpha = direction, alpha
+            start = self._walks.start(wish.seed)
+            self._show(self.renderer.render(start, [alpha * direction]))
+
+    # The tree, built once.
+
+    def _examples(self) -> Sequence[str]:
+        """Whole prompts of which the model knows every word."""
+        known = [text for text in EXAMPLES if not self.clip.unknown_words(text)]
+        return known if self.clip.vocabulary else ()
+
+    def _columns(self, size: int) -> ipywidgets.HBox:
+        has = self._controls
+        left = [self._picture, row(has.seed, has.random, has.compare)]
+        if self._scores is not None:
+            left.append(self._scores)
+        asked = [row(has.prompt, has.go, has.stop), self._words, has.neutral, has.mode]
+        watched = [has.strength, has.beta, has.bar, has.status, self.notice]
+        right = [*asked, *watched, row(has.history, has.keep), self._save]
+        columns = ipywidgets.HBox(
+            [
+                column(left, width=f"{size}px", max_width="100%"),
+                column(right, flex="1 1 380px", max_width="640px", min_width="0"),
+            ]
+        )
+        columns.add_class("sb-columns")
+        return columns
+
+    def _listen(self) -> None:
+        self._controls.prompt.on_msg(self._entered)
+        self._controls.prompt.observe(lambda change: self._typed(change["new"]), "value")
+        self._controls.go.on_click(lambda _: self.go())
+        self._controls.stop.on_click(lambda _: self.stop())
+        self._controls.keep.on_click(lambda _: self.keep())
+        self._controls.random.on_click(
+            lambda _: setattr(self._controls.seed, "value", random_seed())
+        )
+        self._controls.seed.observe(lambda _: self._restart(), "value")
+        self._controls.strength.observe(lambda _: self._redraw(), "value")
+        self._controls.beta.observe(lambda _: self._redraw(), "value")
+        self._controls.history.observe(lambda _: self._recall(), "value")
+
+    def _another(self) -> None:
+        self._controls.seed.value = random_seed()
+
+    def _entered(self, _: object, content: dict[str, Any], __: object) -> None:
+        if content.get("event") == "submit":
+            self.go()
+
+    def _typed(self, text: str) -> None:
+        self._words.follow(text)
+        finished = text[: text.rfind(" ") + 1]  # the last word may not be complete yet
+        unknown_words = self.clip.unknown_words(finished)
+        if unknown_words:
+            self.notice.fail(" ".join(self.clip.remarks(finished)))
+        else:
+            self.notice.clear()
+
+    def _take(self, text: str) -> None:
+        self._controls.prompt.value = text
+
+    def _busy(self, working: bool) -> None:
+        self._controls.stop.disabled = not working
+        self._controls.bar.bar_style = "info" if working else "success"
+
+
+def _default() -> Clip:
+    return clip("rooms-clip")

@@ -1,0 +1,114 @@
+"""The CLIP's training in miniature: what is said with which picture, checkpoints, the card."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from steerbench.errors import SteerbenchError
+from steerbench.predictors import clip as clips
+from steerbench.training import clip as training
+from steerbench.training import clip_quality as quality
+from steerbench.training import pictures as cache
+from steerbench.training.clip import Examples, Settings, Trainer, contrast, read, vocabulary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("pictures")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "SHARD", 32)
+        cache.render(folder, 32, resolution=64, first_seed=900_800_000)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def examples(folder: Path) -> Examples:
+    return Examples(folder)
+
+
+def settings(**changes: object) -> Settings:
+    tiny = {"layers": (1, 1, 1, 1), "width": 8, "features": 16, "text_width": 32}
+    tiny |= {"text_layers": 1, "images": 64, "batch": 8, "precision": "float32"}
+    return Settings(**(tiny | changes))  # type: ignore[arg-type]
+
+
+def test_the_loss_is_least_where_each_picture_has_its_own_text() -> None:
+    features = F.normalize(torch.randn(6, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    scale = torch.tensor(20.0)
+    right = contrast(features, features, scale)
+    assert right < contrast(features, features.flip(0), scale)
+    logits = scale * features @ features.T
+    own = torch.arange(6)
+    both = [F.cross_entropy(logits, own), F.cross_entropy(logits.T, own)]
+    assert torch.allclose(right, sum(both) / 2)
+
+
+def test_short_texts_are_read_as_open_clip_reads_them(examples: Examples) -> None:
+    clip = clips.small(settings().config, vocabulary(examples))
+    numbers = clip.tokenizer(["a room", "a bedroom at night with a lamp that is on", "lamp"])
+    want = clip.network.encode_text(numbers, normalize=True)
+    assert torch.allclose(read(clip.network, numbers), want, atol=1e-5)
+
+
+def test_mirrored_pictures_get_the_other_side_and_marked_ones_a_watermark(
+    examples: Examples,
+) -> None:
+    lamp = examples.classes.index("lamp")
+    shown = [i for i in range(32) if (examples.pictures.masks[0][i] == lamp).sum() > 20]
+    sides = {False: set(), True: set()}
+    for mirrored in sides:
+        choose = random.Random(0)
+        for _ in range(150):
+            text = examples.texts(shown[0], mirrored, False, choose)[1]
+            sides[mirrored] |= {word for word in ("left", "right") if word in text}
+    assert len(sides[False]) == len(sides[True]) == 1
+    assert sides[False] != sides[True]
+    choose = random.Random(0)
+    marked = " ".join(" ".join(examples.texts(0, False, True, choose)) for _ in range(60))
+    assert "a watermark" in marked
+    assert "without a watermark" not in marked
+
+
+def test_the_vocabulary_holds_what_is_said(examples: Examples) -> None:
+    words, choose = set(vocabulary(examples)), random.Random(3)
+    said = [text for i in range(32) for text in examples.texts(i, True, False, choose)]
+    unknown = [w for text in said for w in clips.split(text) if w not in words]
+    assert len(unknown) < 0.02 * sum(len(clips.split(text)) for text in said)
+    assert {"without", "bedroom", "night", "off"} <= words
+
+
+def test_a_resumed_run_ends_where_it_should_and_learns(folder, examples, tmp_path) -> None:
+    words = vocabulary(examples)
+    trainer = Trainer(examples, settings(images=160, learning_rate=5e-3), words)
+    choose = random.Random(0)
+    losses = [float(trainer.step(np.arange(8), choose)) for _ in range(14)]
+    assert losses[-1] < losses[0]
+    trainer.save(tmp_path / "latest.safetensors")
+    other = Trainer(examples, settings(images=160, learning_rate=5e-3), words)
+    other.restore(tmp_path / "latest.safetensors")
+    assert other.step_count == 14
+    mine, theirs = trainer.network.state_dict(), other.network.state_dict()
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    other.train()
+    assert other.step_count == 20
+    with pytest.raises(SteerbenchError, match="without --resume"):
+        Trainer(examples, settings(width=16), words).restore(tmp_path / "latest.safetensors")
+
+
+def test_a_run_writes_an_asset_that_the_card_can_be_made_of(folder, tmp_path, monkeypatch) -> None:
+    path = tmp_path / "tiny.safetensors"
+    training.run(settings(), folder, path, tmp_path / "work", "a test", resume=False)
+    monkeypatch.setattr(quality, "check_held_out", lambda _: None)
+    monkeypatch.setattr(quality, "AMONG", 16)
+    (result,) = quality.run([path], folder, "rooms-attributes", 32)
+    assert len(result["zero_shot"]) == len(training.OPPOSITES)
+    text = path.with_suffix(".md").read_text()
+    assert text.startswith("# tiny")
+    assert "caption finds picture" in text
+    assert clips.clip(str(path)).vocabulary
