@@ -35,6 +35,7 @@ from steerbench.check.labelling import few_labels, interval
 from steerbench.check.latent_spaces import disentanglement, whitened
 from steerbench.check.leaderboard import recovers, squared_effect
 from steerbench.check.progress import covers, frechet, optimal_discriminator
+from steerbench.check.prompts import channel_step, reads
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
 from steerbench.check.verdict import Verdict
@@ -46,6 +47,7 @@ __all__ = [
     "brighter",
     "brightness",
     "brings",
+    "channel_step",
     "counterfactual",
     "covers",
     "disentanglement",
@@ -62,6 +64,7 @@ __all__ = [
     "principal_axes",
     "projected",
     "read_from_shapes",
+    "reads",
     "recovers",
     "removes",
     "squared_effect",
@@ -99,6 +102,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "11.2": strongest_step,
     "14.1": whitened,
     "14.2": disentanglement,
+    "18.1": channel_step,
+    "18.2": reads,
 }
 
 

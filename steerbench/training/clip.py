@@ -11,6 +11,12 @@ for captions and for statements and averaged. A statement is true of many pictur
 does no harm, since what this loss learns is how much more often a text goes with a picture than
 chance has it, log p(x, t) / p(x) p(t), whether few or many share the text.
 
+A denial is a small word in a long sentence, and seldom decides between two pictures of a batch. So
+of pairs of opposite sentences, worded anew at each step, every picture also finds the true one,
+which is the same loss among two texts::
+
+    - log 1 / (1 + exp(-tau f . (g_true - g_false)))     over what the picture tells
+
 It will read generated pictures, which are a little softer and noisier than rendered ones, so a
 part of the pictures is blurred and all get some noise. Half are mirrored (what is said of left and
 right with them), and a tenth get a watermark.
@@ -22,6 +28,7 @@ Predictive Coding" (2018, arXiv 1807.03748) for the loss.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -50,7 +57,7 @@ from steerbench.training.shared import (
 )
 from steerbench.worlds import world
 from steerbench.worlds.rooms.captions import caption
-from steerbench.worlds.rooms.statements import OPPOSITES, statement
+from steerbench.worlds.rooms.statements import OPPOSITES, opposites, statement, told
 
 SAVE_EVERY = 100
 """Steps between two checkpoints, about a minute."""
@@ -117,8 +124,8 @@ class Examples:
 
     def texts(
         self, index: int, mirrored: bool, marked: bool, choose: random.Random
-    ) -> tuple[str, str]:
-        """A caption and a statement."""
+    ) -> tuple[str, str, list[float]]:
+        """A caption, a statement, and of each pair of opposites 1, 0, or NaN: not to be told."""
         factors, shares = self.truth(index)
         if mirrored:
             factors["side"] = 1 - factors["side"]
@@ -126,12 +133,15 @@ class Examples:
             shares["watermark"] = float(self.mark.ink.float().mean())
         # A caption words itself by the factors: one more number gives another wording.
         worded = caption(factors | {"wording": choose.random()}, shares)
-        return worded, statement(factors, shares, choose)
+        known = told(factors, shares)
+        truth = [float(known[name]) if name in known else math.nan for name in OPPOSITES]
+        return worded, statement(factors, shares, choose), truth
 
     def batch(
         self, indices: np.ndarray, settings: Settings, choose: random.Random
-    ) -> tuple[Tensor, list[str], list[str]]:
-        """Pictures ``[n, 3, H, W]`` as a generator might draw them, captions and statements."""
+    ) -> tuple[Tensor, list[list[str]], Tensor]:
+        """Pictures ``[n, 3, H, W]`` as a generator might draw them, their captions and statements,
+        and what of the opposites holds ``[n, len(OPPOSITES)]``."""
         images = self.pictures.images(indices)
         mirrored = torch.rand(len(indices)) < 0.5
         marked = torch.rand(len(indices)) < settings.watermarks
@@ -144,14 +154,15 @@ class Examples:
         images = soften(
             images, blur=settings.blur, noise=settings.noise, share=settings.softened
         ).clamp(-1, 1)
-        return images, [caption for caption, _ in said], [short for _, short in said]
+        captions, statements, truths = zip(*said)
+        return images, [list(captions), list(statements)], torch.tensor(truths)
 
 
 def vocabulary(examples: Examples) -> tuple[str, ...]:
     """The words of what is said of pictures, and of the opposites of their factors."""
     choose, words = random.Random(0), set()
     for index in range(min(VOCABULARY_FROM, len(examples))):
-        for text in examples.texts(index, False, index % 10 == 0, choose):
+        for text in examples.texts(index, False, index % 10 == 0, choose)[:2]:
             words.update(clips.split(text))
     for pair in OPPOSITES.values():
         words.update(word for text in pair for word in clips.split(text))
@@ -162,6 +173,20 @@ def contrast(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """The contrastive loss of features ``[N, features]`` of unit length, row by row pairs."""
     logits, own = scale * images @ texts.T, torch.arange(len(images))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def decide(images: Tensor, ends: Tensor, truths: Tensor, scale: Tensor) -> Tensor:
+    """How surely pictures find the true one of two opposite sentences: a cross-entropy.
+
+    Args:
+        images: Features ``[N, features]``.
+        ends: Features ``[2 K, features]``, the sentence for 1 and the one for 0 of each pair.
+        truths: ``[N, K]``: 1, 0, or NaN where the picture does not tell.
+        scale: tau.
+    """
+    logits = scale * images @ (ends[0::2] - ends[1::2]).T
+    tells = ~truths.isnan()
+    return F.binary_cross_entropy_with_logits(logits[tells], truths[tells])
 
 
 def read(network: Any, numbers: Tensor) -> Tensor:
@@ -204,17 +229,18 @@ class Trainer:
         rate = cosine(self.step_count / settings.steps, settings.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * rate
-        pictures, captions, statements = self.examples.batch(indices, settings, choose)
+        pictures, texts, truths = self.examples.batch(indices, settings, choose)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
             features = self.network.encode_image(pictures)
         images = F.normalize(features.float(), dim=-1)
         scale = self.network.logit_scale.exp().clamp(max=MAX_SCALE)
-        losses = [
-            contrast(images, read(self.network, self.clip.tokenizer(texts)), scale)
-            for texts in (captions, statements)
-        ]
-        loss = torch.stack(losses).mean()
+        ends = [text for name in OPPOSITES for text in opposites(name, choose)]
+        *read_texts, pairs = (
+            read(self.network, self.clip.tokenizer(lines)) for lines in (*texts, ends)
+        )
+        losses = [contrast(images, features, scale) for features in read_texts]
+        loss = torch.stack(losses).mean() + decide(images, pairs, truths, scale)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

@@ -183,7 +183,7 @@ class PromptBox(ipywidgets.VBox):
                 raise SteerbenchError("There is no direction yet. Type a prompt and press Go.")
             self.kept.append(self.direction)
             self.sliders = LatentSliders(
-                self.generator, self.kept, seed=self._controls.seed.value, alpha_range=8, size=320
+                self.generator, self.kept, seed=self._controls.seed.value, alpha_range=4, size=320
             )
             self._stage.children = (self.sliders,)
         return self.sliders

@@ -7,7 +7,7 @@ import ipywidgets
 from steerbench.widgets.prompt_walks import MODES
 from steerbench.widgets.style import button
 
-STRENGTH, BETA = 5.0, 0.1
+STRENGTH, BETA = 1.0, 0.2
 """How far to go along a direction at first, and which channels move at first."""
 
 
@@ -44,8 +44,8 @@ class PromptControls:
             style={"description_width": "auto"},
             layout={"flex": "1 1 0", "width": "auto", "min_width": "0"},
         )
-        self.strength = _slider("Strength", STRENGTH, -10.0, 10.0, 0.5)
-        self.beta = _slider("Threshold", BETA, 0.0, 0.4, 0.01)
+        self.strength = _slider("Strength", STRENGTH, -4.0, 4.0, 0.1)
+        self.beta = _slider("Threshold", BETA, 0.0, 0.8, 0.02)
         self.go = button("Go", "play", "Change the picture until it shows this")
         self.stop = button("Stop", "stop", "Keep the best so far")
         self.keep = button("Keep", "sliders", "The direction on sliders, beside those kept before")

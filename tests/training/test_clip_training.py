@@ -15,7 +15,7 @@ from steerbench.predictors import clip as clips
 from steerbench.training import clip as training
 from steerbench.training import clip_quality as quality
 from steerbench.training import pictures as cache
-from steerbench.training.clip import Examples, Settings, Trainer, contrast, read, vocabulary
+from steerbench.training.clip import Examples, Settings, Trainer, contrast, decide, read, vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,17 @@ def test_the_loss_is_least_where_each_picture_has_its_own_text() -> None:
     assert torch.allclose(right, sum(both) / 2)
 
 
+def test_of_two_opposites_the_true_one_is_found_where_the_picture_tells() -> None:
+    ends = torch.eye(4)
+    images = torch.stack([ends[0] + ends[3], ends[1] + ends[2]]) / 2**0.5
+    right = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    scale = torch.tensor(10.0)
+    assert decide(images, ends, right, scale) < 0.01
+    assert decide(images, ends, 1 - right, scale) > 5
+    hidden = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan]])
+    assert decide(images, ends, hidden, scale) < 0.01
+
+
 def test_short_texts_are_read_as_open_clip_reads_them(examples: Examples) -> None:
     clip = clips.small(settings().config, vocabulary(examples))
     numbers = clip.tokenizer(["a room", "a bedroom at night with a lamp that is on", "lamp"])
@@ -70,14 +81,14 @@ def test_mirrored_pictures_get_the_other_side_and_marked_ones_a_watermark(
     assert len(sides[False]) == len(sides[True]) == 1
     assert sides[False] != sides[True]
     choose = random.Random(0)
-    marked = " ".join(" ".join(examples.texts(0, False, True, choose)) for _ in range(60))
+    marked = " ".join(" ".join(examples.texts(0, False, True, choose)[:2]) for _ in range(60))
     assert "a watermark" in marked
     assert "without a watermark" not in marked
 
 
 def test_the_vocabulary_holds_what_is_said(examples: Examples) -> None:
     words, choose = set(vocabulary(examples)), random.Random(3)
-    said = [text for i in range(32) for text in examples.texts(i, True, False, choose)]
+    said = [text for i in range(32) for text in examples.texts(i, True, False, choose)[:2]]
     unknown = [w for text in said for w in clips.split(text) if w not in words]
     assert len(unknown) < 0.02 * sum(len(clips.split(text)) for text in said)
     assert {"without", "bedroom", "night", "off"} <= words

@@ -58,10 +58,10 @@ def test_the_strength_and_the_threshold_redraw(box, toy_generator) -> None:
     box.ask("red")
     box.wait(PATIENCE)
     strong, many = box.picture, box._controls.status.value
-    box._controls.strength.value = 1.0
+    box._controls.strength.value = 0.5
     assert box.picture != strong
-    assert box.alpha == 1.0
-    box._controls.beta.value = 0.4
+    assert box.alpha == 0.5
+    box._controls.beta.value = 0.6
     assert box._controls.status.value != many
     box._controls.strength.value = 0.0
     assert box.picture == box._picture.original_data

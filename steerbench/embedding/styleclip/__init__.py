@@ -16,8 +16,8 @@ With G(w) a picture, f its CLIP features and t those of the prompt, all of unit 
 
 The first two are long walks that show every step: iterate over ``steps(...)`` to watch, leave the
 loop to stop; what was best so far is in the last step. All take a *neutral* text on request: then
-not the prompt is aimed at but the picture's own features moved by what the two texts differ in,
-``f(G(w_s)) + t - t_neutral``.
+not the prompt is aimed at but the picture's own features, led away by what the two texts differ in,
+``f(G(w_s)) + 2 N(t - t_neutral)`` with ``N v = v / |v|``.
 
 >>> import steerbench as sb
 >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")

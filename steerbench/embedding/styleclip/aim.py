@@ -40,6 +40,8 @@ LAYOUT = (
     "furniture_offset",
 )
 """The readings that say what stands where."""
+PULL = 2.0
+"""How far a neutral text lets a picture be led from its own features, of length 1."""
 SMALLEST_CUTOUT = 0.75
 """The shortest side of a cutout, as a share of the picture's."""
 
@@ -71,7 +73,8 @@ class Aim:
         if self.difference is None:
             return self.text.to(start.device).expand(len(start), -1)
         features = self.clip.encode_image(start.detach())
-        return F.normalize(features + self.difference.to(features.device), dim=-1)
+        way = F.normalize(self.difference, dim=-1).to(features.device)
+        return F.normalize(features + PULL * way, dim=-1)
 
     def distance(self, images: Tensor, aims: Tensor) -> Tensor:
         """``1 - cosine`` for each picture, ``[N]``."""

@@ -172,7 +172,7 @@ class GlobalDirections:
         return self.features_.double() @ aim.to(self.features_.device)
 
     def direction(
-        self, prompt: str, neutral: str = "a room", *, beta: float = 0.1, name: str = ""
+        self, prompt: str, neutral: str = "a room", *, beta: float = 0.2, name: str = ""
     ) -> Direction:
         """A text as a direction in s.
 

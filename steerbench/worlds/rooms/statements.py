@@ -40,6 +40,43 @@ OPPOSITES: dict[str, tuple[str, str]] = {
 }
 """Binary factor to what is said of a room where it is 1, and where it is 0."""
 
+_WORDINGS: dict[str, tuple[tuple[str, str], ...]] = {
+    "night": (("at night", "by day"), ("after dark", "in daylight")),
+    "lamp_on": (
+        ("with the lamp on", "with the lamp off"),
+        ("with a lamp that is on", "with a lamp that is off"),
+        ("with a lit lamp", "with an unlit lamp"),
+        ("with a glowing lamp", "with a switched-off lamp"),
+    ),
+    "wood": (
+        ("with a wooden floor", "with a tiled floor"),
+        ("with a floor of planks", "with a floor of tiles"),
+        ("with wooden floorboards", "with floor tiles"),
+    ),
+    "side": (("with the lamp on the right", "with the lamp on the left"),),
+}
+_NOUNS = {
+    "lamp": ("a lamp",),
+    "window": ("a window",),
+    "curtains": ("curtains", "drapes"),
+    "trees": ("trees outside the window",),
+    "picture": ("a picture on the wall", "a framed picture", "a picture"),
+    "plant": ("a plant", "a potted plant"),
+    "rug": ("a rug",),
+    "watermark": ("a watermark",),
+}
+_SUBJECTS = (
+    "a room",
+    "a room",
+    "a bedroom",
+    "a living room",
+    "a dining room",
+    "a room at night",
+    "a room by day",
+    "a bedroom at night",
+    "a picture of a room",
+)
+_CLASS = {"curtains": "curtain", "trees": "tree"}
 _ROOMS = {"bedroom": "bedroom", "living_room": "living room", "dining_room": "dining room"}
 _THINGS = {
     "lamp": ("lamp", ("a lamp",)),
@@ -51,6 +88,55 @@ _THINGS = {
     "watermark": ("watermark", ("a watermark",)),
 }
 """Class of the mask to what is missing where it is not seen, and what is there where it is."""
+
+
+def told(factors: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, bool]:
+    """What a picture tells of the factors in :data:`OPPOSITES`; left out where it does not.
+
+    A thing is there where it is seen. Whether the lamp is lit, and on which side it stands, tells a
+    picture with a lamp in view, and whether there are trees, one with a view of the outside.
+    """
+    seen = _seen(shares)
+    found = {name: bool(factors[name]) for name in (*_ROOMS, "night")}
+    if "floor" in seen:
+        found["wood"] = bool(factors["wood"])
+    if "lamp" in seen:
+        found |= {"lamp_on": bool(factors["lamp_on"]), "side": bool(factors["side"])}
+    for name in _NOUNS:
+        thing = _CLASS.get(name, name)
+        if thing in seen or (not shares.get(thing) and (name != "trees" or "sky" in seen)):
+            found[name] = thing in seen
+    return found
+
+
+def opposites(name: str, choose: random.Random) -> tuple[str, str]:
+    """The two sentences of a factor of :data:`OPPOSITES`, in one of many wordings."""
+    if name in _ROOMS:
+        return OPPOSITES[name]
+    if name not in _WORDINGS:
+        noun = choose.choice(_NOUNS[name])
+        if choose.random() < 0.25:
+            bare = noun.removeprefix("a ")
+            return (
+                (f"there is {noun}", f"there is no {bare}")
+                if choose.random() < 0.5
+                else (
+                    noun,
+                    f"no {bare}",
+                )
+            )
+        ends = (f"with {noun}", f"without {noun}")
+    else:
+        ends = choose.choice(_WORDINGS[name])
+    subjects = _SUBJECTS[:5] if name == "night" else _SUBJECTS
+    subject = choose.choice(subjects)
+    return f"{subject} {ends[0]}", f"{subject} {ends[1]}"
+
+
+def _seen(shares: Mapping[str, float]) -> set[str]:
+    """The classes that cover enough of a picture to be spoken of."""
+    seen = {name for name, share in shares.items() if share >= VISIBLE}
+    return seen | {"window"} if seen & {"sky", "hill", "tree"} else seen
 
 
 def statement(
@@ -66,9 +152,7 @@ def statement(
     Returns:
         Such as ``"a bedroom at night with the lamp on"``, ``"no plant"`` or ``"a blue bed"``.
     """
-    seen = {name for name, share in shares.items() if share >= VISIBLE}
-    if seen & {"sky", "hill", "tree"}:
-        seen.add("window")
+    seen = _seen(shares)
     facts = _facts(factors, seen, choose)
     if choose.random() < 0.15:
         bare = choose.choice(facts).removeprefix("with ").replace("without", "no")
