@@ -9,9 +9,9 @@
 
 In a notebook the last line of a cell shows it. Type, press Enter or "Go", and watch the picture
 change step by step; "Stop" keeps the best so far. The three modes are those of
-`steerbench.embedding.styleclip`: a direction that holds for any picture, found at once where the
-channels are measured (those of the default model are, others are measured at the first prompt);
-the optimisation of this one picture; and a mapper that learns the step for all of them.
+`steerbench.embedding.styleclip`: the optimisation of this one picture; a direction that holds for
+any, found at once where the channels are measured (else they are at the first prompt, and kept);
+and a mapper that learns the step for all of them.
 
 Words that the model never saw are named, and those that it knows are offered while you type.
 "Strength" goes along the direction that was found, "Threshold" lets only those channels move that
@@ -91,9 +91,9 @@ class PromptBox(ipywidgets.VBox):
         clip: Clip | None = None,
         *,
         directions: GlobalDirections | None = None,
-        neutral: str = "a room",
+        neutral: str = "",
         seed: int = 0,
-        mode: str = "direction",
+        mode: str = "optimise",
         n_steps: int = 40,
         predictor: Predictor | None = None,
         size: int = 384,

@@ -21,16 +21,18 @@ class PromptControls:
     """
 
     def __init__(self, neutral: str, mode: str, seed: int) -> None:
-        wide = {"width": "auto", "flex": "1 1 auto"}
+        wide = {"width": "auto"}
+        beside = {"width": "auto", "flex": "1 1 0", "min_width": "0"}
         self.prompt = ipywidgets.Text(
             placeholder="what should the picture show?",
             tooltip="Type, then press Enter",
-            layout=wide,
+            layout=beside,
         )
         self.prompt.add_class("sb-prompt")
         self.neutral = ipywidgets.Text(
             value=neutral,
             description="Instead of",
+            placeholder="a neutral text; may stay empty",
             tooltip="What it is to differ from",
             layout=wide,
         )
@@ -52,7 +54,7 @@ class PromptControls:
         self.random = button("Random", "random", "Another picture")
         self.compare = button("Compare", "eye", "Press and hold to see the original")
         self.compare.add_class("sb-compare")
-        self.history = ipywidgets.Dropdown(options=[("", -1)], description="Asked", layout=wide)
+        self.history = ipywidgets.Dropdown(options=[("", -1)], description="Asked", layout=beside)
         self.bar = ipywidgets.FloatProgress(max=1.0, layout={"width": "auto", "height": "10px"})
         self.status = ipywidgets.Label()
         self.status.add_class("sb-status")

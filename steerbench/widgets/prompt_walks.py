@@ -14,8 +14,8 @@ from steerbench.predictors.clip import Clip
 from steerbench.types import Direction, Latent
 
 MODES = {
-    "direction: any picture, at once": "direction",
     "optimise: this picture": "optimise",
+    "direction: any picture": "direction",
     "mapper: learn the step": "mapper",
 }
 """What a person reads, and what it is called."""

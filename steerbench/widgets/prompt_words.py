@@ -2,7 +2,7 @@
 
 >>> known = ("a", "bedroom", "bed", "blue", "plant", "with")
 >>> completions("a b", known), completions("a bedroom with plnat", known)
-(['bed', 'bedroom', 'blue'], ['plant'])
+(['bed', 'blue', 'bedroom'], ['plant'])
 >>> replaced("a bedroom with plnat", "plant")
 'a bedroom with plant '
 """

@@ -18,7 +18,7 @@ import steerbench as sb
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PROMPT = "a bedroom at night with the lamp on"
-SEED = 3
+SEED = 6
 CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')",
     f"sb.widgets.PromptBox(G, seed={SEED}, n_steps=25,\n"
@@ -56,7 +56,7 @@ def test_a_typed_prompt_changes_the_picture_as_asked(lab: Panel, artifact) -> No
     before = lab.pixels()
     ask(lab.page, lab, PROMPT)
     lab.changed_from(before)
-    expect(lab.root.locator(".sb-status")).to_contain_text("channels of s move")
+    expect(lab.root.locator(".sb-status")).to_contain_text("step 25 of 25")
     ended(lab)
     after = lab.pixels()
     rose = as_asked(after) - as_asked(before)
@@ -75,9 +75,8 @@ def test_words_outside_the_vocabulary_are_warned_of_and_offered(lab: Panel, arti
 
 
 def test_watching_and_stopping_an_optimisation(lab: Panel, artifact) -> None:
-    lab.root.locator("select").first.select_option(label="optimise: this picture")
     before = lab.pixels()
-    ask(lab.page, lab, "a room by day with a plant")
+    ask(lab.page, lab, "a living room by day")
     expect(lab.root.locator(".sb-status")).to_contain_text(re.compile(r"step [3-9]"))
     lab.button("Stop").click()
     ended(lab)
@@ -85,8 +84,18 @@ def test_watching_and_stopping_an_optimisation(lab: Panel, artifact) -> None:
     lab.button("Keep").click()
     sliders = lab.root.locator(".sb-panel")
     sliders.locator("img.sb-shown").wait_for()
-    expect(sliders.locator(".sb-name input").first).to_have_value(re.compile("plant"))
+    expect(sliders.locator(".sb-name input").first).to_have_value(re.compile("living room"))
     artifact(lab.page, "prompt-box-optimise")
+
+
+def test_a_direction_moves_the_picture_with_its_sliders(lab: Panel, artifact) -> None:
+    lab.root.locator("select").first.select_option(label="direction: any picture")
+    before = lab.pixels()
+    ask(lab.page, lab, "a room at night")
+    expect(lab.root.locator(".sb-status")).to_contain_text("channels of s move")
+    ended(lab)
+    assert not np.array_equal(lab.pixels(), before)
+    artifact(lab.page, "prompt-box-direction")
 
 
 def test_a_typed_prompt_changes_the_picture_under_voila(browser, workplace: Path, artifact) -> None:
@@ -98,7 +107,7 @@ def test_a_typed_prompt_changes_the_picture_under_voila(browser, workplace: Path
         before = panel.pixels()
         ask(page, panel, PROMPT)
         panel.changed_from(before)
-        expect(panel.root.locator(".sb-status")).to_contain_text("channels of s move")
+        expect(panel.root.locator(".sb-status")).to_contain_text("step 25 of 25")
         ended(panel)
         assert (as_asked(panel.pixels()) - as_asked(before) > 0.3).all()
         artifact(page, "prompt-box-voila")

@@ -12,6 +12,9 @@ such a thing of a picture; a network that learned from both understands both.
 >>> shares = {name: float((room.masks[0] == i).float().mean()) for i, name in enumerate(classes)}
 >>> for k in range(3):
 ...     print(statement(factors, shares, random.Random(k)))
+a room without a watermark
+a photo of a living room with a picture and trees outside the window
+a living room without a rug
 """
 
 from __future__ import annotations
