@@ -256,4 +256,5 @@ def _table(found: Sequence[dict[str, float]]) -> pd.DataFrame:
         mean, off = fmean(values), half * stdev(values)
         rows[metric] = {"value": mean, "low": mean - off, "high": mean + off}
     columns = ["value", "low", "high"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table.astype(float).rename_axis("metric")

@@ -86,6 +86,17 @@ def test_all_spaces_of_a_style_based_generator_and_the_whitened_one():
     assert seen == [1, 2, 3, 4, 5]
 
 
+def test_figures_stay_numbers_where_a_space_has_no_paths():
+    rooms = sb.load("rooms")
+    reader = sb.predictor(lambda x: x.mean((2, 3)), names=["r", "g", "b"])
+    reader.features = lambda x: x.mean((2, 3))
+    table = space_metrics(
+        rooms, reader, ["z", "pn"], n=100, repeats=2, metrics=["mig", "path_length"], paths=2
+    )
+    assert table["metric"].tolist() == ["mig", "path_length", "mig"]
+    assert all(table[column].dtype == float for column in ("value", "low", "high", "null"))
+
+
 def test_log_odds_are_taken_where_there_are_some():
     class Surely:
         names, units = ("a", "b"), ("probability", "probability")
