@@ -29,6 +29,7 @@ from steerbench.check.boundaries import brings, counterfactual
 from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
 from steerbench.check.discovery import penalty, strongest_step
 from steerbench.check.dissection import overlap, removes
+from steerbench.check.eigengan import held_apart, one_layer
 from steerbench.check.entanglement import projected, without
 from steerbench.check.ganspace import principal_axes
 from steerbench.check.labelling import few_labels, interval
@@ -55,8 +56,10 @@ __all__ = [
     "exercise",
     "few_labels",
     "frechet",
+    "held_apart",
     "interval",
     "mystery",
+    "one_layer",
     "optimal_discriminator",
     "orthonormal",
     "overlap",
@@ -100,6 +103,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "10.2": recovers,
     "11.1": penalty,
     "11.2": strongest_step,
+    "12.1": held_apart,
+    "12.2": one_layer,
     "14.1": whitened,
     "14.2": disentanglement,
     "18.1": channel_step,

@@ -73,6 +73,7 @@ GENERATORS: dict[str, type[Stored]] = {
 EMBEDDED = {
     "rooms": "rooms-stylegan2.safetensors",
     "rooms-dcgan": "rooms-dcgan.safetensors",
+    "rooms-eigengan": "rooms-eigengan.safetensors",
     "rooms-pggan": "rooms-pggan.safetensors",
     "rooms-watermarked": "rooms-watermarked.safetensors",
 }

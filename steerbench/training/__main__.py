@@ -156,11 +156,12 @@ def export(
     checkpoint: Path = Path("runs/generator-64/latest.safetensors"),
     out: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
     name: Annotated[str, typer.Option(help="what sb.load calls it")] = "rooms",
+    note: Annotated[str, typer.Option(help="a sentence for its card")] = "",
 ) -> None:
     """Write the averaged generator of a checkpoint as an asset."""
     from steerbench.training.export import export_generator
 
-    typer.echo(f"{export_generator(checkpoint, out, name=name)} -> {out}")
+    typer.echo(f"{export_generator(checkpoint, out, name=name, note=note)} -> {out}")
 
 
 @app.command()

@@ -130,7 +130,12 @@ def readme_section(result: Mapping[str, Any], images: int) -> str:
     )
 
 
-ARCHITECTURES = {"stylegan2": "StyleGAN2", "dcgan": "DCGAN", "pggan": "progressive GAN"}
+ARCHITECTURES = {
+    "stylegan2": "StyleGAN2",
+    "dcgan": "DCGAN",
+    "pggan": "progressive GAN",
+    "eigengan": "EigenGAN",
+}
 """What people call them."""
 
 

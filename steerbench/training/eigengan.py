@@ -17,6 +17,7 @@ Reference: He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -85,10 +86,17 @@ class EigenGANGame(Game):
         network = EigenGANNetwork(
             noise=settings.noise, basis=settings.basis, widths=settings.g_widths
         )
+        for part in network.modules():
+            if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.normal_(part.weight, 0.0, gain(part))
+                nn.init.zeros_(part.get_parameter("bias"))
         for block in eigen_blocks(network):
             nn.init.orthogonal_(block.basis)
             with torch.no_grad():
                 block.length.copy_(3.0 * torch.arange(settings.basis, 0, -1))
+                # A linear step: no half of its inputs is lost to a rectifier.
+                for add in (block.add0, block.add1):
+                    add.weight.mul_(math.sqrt(0.5))
         return network
 
     def rates(self, module: nn.Module) -> list[dict[str, Any]]:
@@ -118,6 +126,18 @@ class EigenGANGame(Game):
         return self.settings.orthogonal_weight * torch.stack(penalties).mean()
 
 
+def gain(part: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
+    """The standard deviation of weights that keeps activations at their size (He's).
+
+    With torch's own, every layer of a network without normalisation gives less than it got, and
+    what early coordinates do is lost on the way to the picture.
+    """
+    if isinstance(part, nn.Linear):
+        return 1 / math.sqrt(part.in_features)
+    reached = part.in_channels * math.prod(part.kernel_size) / math.prod(part.stride)
+    return math.sqrt((2.0 if isinstance(part, nn.ConvTranspose2d) else 1.0) / reached)
+
+
 def eigen_blocks(network: EigenGANNetwork) -> list[EigenBlock]:
     """The blocks, each with a basis, in order."""
     return [network.block(place) for place in range(len(network.blocks))]
@@ -132,4 +152,4 @@ def overlap(basis: Tensor) -> Tensor:
     return (basis @ basis.T - torch.eye(len(basis), device=basis.device)).square().mean()
 
 
-__all__ = ["EigenGANGame", "EigenGANSettings", "eigen_blocks", "overlap"]
+__all__ = ["EigenGANGame", "EigenGANSettings", "eigen_blocks", "gain", "overlap"]

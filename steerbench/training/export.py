@@ -13,8 +13,13 @@ from steerbench.training.siblings import SIBLINGS
 GAMES: dict[str, type[Game]] = {"stylegan2": Trainer, **SIBLINGS}
 
 
-def export_generator(checkpoint: Path, target: Path, *, name: str = "rooms") -> BaseGenerator:
-    """Write the averaged generator of a checkpoint as an asset, with how it came about."""
+def export_generator(
+    checkpoint: Path, target: Path, *, name: str = "rooms", note: str = ""
+) -> BaseGenerator:
+    """Write the averaged generator of a checkpoint as an asset, with how it came about.
+
+    A ``note`` goes to its card, after what is said of every generator of its architecture.
+    """
     tensors, header = store.load(checkpoint)
     settings = header["settings"]
     game = GAMES[header.get("architecture", "stylegan2")]
@@ -23,7 +28,7 @@ def export_generator(checkpoint: Path, target: Path, *, name: str = "rooms") -> 
         "settings": settings,
         "images": header["seen"],
         "cpu_seconds": header.get("cpu_seconds"),
-        "remarks": list(game.remarks),
+        "remarks": [*game.remarks, *([note] if note else [])],
     }
     save(generator, target, training=training)
     return generator

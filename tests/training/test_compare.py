@@ -137,3 +137,16 @@ def test_a_cache_shrinks(cache: Path, small: Pictures, tmp_path: Path) -> None:
     assert abs(less.pixels[1][3, 0, 1, 2] - mean) <= 0.5
     with pytest.raises(SteerbenchError, match="divides 32"):
         pictures.shrink(cache, tmp_path / "no", resolution=12)
+
+
+def test_what_early_coordinates_do_reaches_the_picture(small: Pictures) -> None:
+    """With the usual first weights a layer passes on a fraction, and the last block does it all."""
+    game = eigengan(small, channel_max=32, z_dim=20, basis=4)
+    z = torch.randn(32, 20, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, changes = game.g(z), []
+        for start in range(8, 20, 4):
+            moved = z.clone()
+            moved[:, start : start + 4] = moved[:, start : start + 4].roll(1, 0)
+            changes.append(float((game.g(moved) - before).square().mean().sqrt()))
+    assert min(changes) > 0.3 * max(changes)
