@@ -144,11 +144,13 @@ def compare_results(
     out: Path = Path("steerbench/assets/results"),
     images: Annotated[int, typer.Option(help="of runs that saw so many")] = 50_000,
     seeds: Annotated[int, typer.Option(help="how many, from 0")] = 1,
+    resume: Annotated[bool, typer.Option(help="keep the rows of runs measured before")] = False,
 ) -> None:
     """Measure the runs of `compare`: quality beside disentanglement, the table of chapter 12."""
     from steerbench.training.compare_results import measure
 
-    typer.echo(measure(runs, held_out, out, images=images, seeds=range(seeds)).T.to_string())
+    table = measure(runs, held_out, out, images=images, seeds=range(seeds), resume=resume)
+    typer.echo(table.T.to_string())
 
 
 @app.command()

@@ -45,6 +45,7 @@ from steerbench.types import Direction
 from steerbench.unsupervised import RandomDirections, SeFa
 from steerbench.unsupervised.random_directions import sphere
 
+TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
 ORACLE, JUDGE = "rooms-attributes", "rooms-attributes-2"
 READABLE = 0.8
 T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
@@ -56,10 +57,10 @@ class Amounts:
     """How much is measured."""
 
     quality: int = 4096
-    sets: int = 4
-    pictures: int = 2000
-    choosing: int = 48
-    judging: int = 96
+    sets: int = 3
+    pictures: int = 1500
+    choosing: int = 32
+    judging: int = 64
 
 
 def generator_of(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, Any]]:
@@ -95,11 +96,12 @@ def measure(
     images: int,
     seeds: Sequence[int] = (0,),
     amounts: Amounts = Amounts(),
+    resume: bool = False,
 ) -> pd.DataFrame:
     """Measure every run there is after ``images`` pictures; write two tables to ``out``.
 
     ``12-training.csv`` has a row for each run, ``12-training-factors.csv`` one for each run, set of
-    directions and factor.
+    directions and factor. With ``resume`` the runs that are in them already are not measured again.
 
     Raises:
         NotFoundError: There are no held-out pictures.
@@ -125,7 +127,13 @@ def measure(
     other = read(judge, lambda first, count: rendered(pictures)(n + first, count), n, "renders")
     rows = [{"run": "renders", "factors": len(factors)} | compare(real, other)]
     details: list[pd.DataFrame] = []
+    if resume:
+        known, details = _known(out, images)
+        rows += known
+    done = {(row["run"], row.get("seed")) for row in rows}
     for (name, seed), path in tqdm(found.items(), "runs"):
+        if (name, seed) in done:
+            continue
         generator, header = generator_of(path, name)
         row = {"run": name, "seed": seed, "factors": len(factors), "images": header["seen"]}
         row["minutes"] = round(header["cpu_seconds"] / 60, 1)
@@ -140,9 +148,20 @@ def measure(
     return pd.DataFrame(rows)
 
 
+def _known(out: Path, images: int) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Rows of both tables of runs that saw so many pictures."""
+    paths = [out / TABLE, out / FACTORS]
+    if not all(path.exists() for path in paths):
+        return [], []
+    table, factors = (pd.read_csv(path) for path in paths)
+    table = table[table["images"] == images]
+    kept = factors.merge(table[["run", "seed"]], on=["run", "seed"])
+    return table.to_dict("records"), [kept]
+
+
 def _write(rows: list[dict[str, Any]], details: list[pd.DataFrame], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    tables = {"12-training.csv": pd.DataFrame(rows), "12-training-factors.csv": pd.concat(details)}
+    tables = {TABLE: pd.DataFrame(rows), FACTORS: pd.concat(details)}
     for name, table in tables.items():
         store.write_text_atomic(out / name, table.round(4).to_csv(index=False))
 

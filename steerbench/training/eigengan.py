@@ -9,8 +9,11 @@ which keeps the directions of a block apart, so that each finds something of its
 begin far from one another (3, 6, 9 ...), so that the directions differ in how much they can do,
 as those of a principal component analysis do.
 
-The paper plays the hinge game at a learning rate of 1e-4. Here the game and the discriminator are
-those of all embedded generators, so that what is compared is the generator.
+The paper plays the hinge game at a learning rate of 1e-4 for days. Here the game and the
+discriminator are those of all embedded generators, so that what is compared is the generator, and
+each weight learns at a rate in proportion to its size. With one rate for all, a run of 20,000
+pictures left everything to the last basis, whose numbers are the smallest and so learn fastest: a
+step along an axis of the first changed pixels by 0.01 on average, of the last by 0.2.
 
 Reference: He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021, arXiv 2104.12476).
 """
@@ -30,19 +33,23 @@ from steerbench.generators.eigengan import EigenBlock, EigenGAN, EigenGANNetwork
 from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under
 
 
+FROM_NOTHING = 0.1
+"""The size that is taken for biases and origins, which begin at 0."""
+
+
 @dataclass
 class EigenGANSettings(GameSettings):
     """What decides an EigenGAN's run besides the pictures.
 
     ``z_dim`` counts all of the code: the noise of the first features, and ``basis`` coordinates
-    for each doubling of the size.
+    for each doubling of the size. ``g_scale`` multiplies the generator's learning rates.
     """
 
     z_dim: int = 128
     basis: int = 6
     channel_base: int = 1024
     channel_max: int = 128
-    g_learning_rate: float = 5e-4
+    g_scale: float = 2.0
     orthogonal_weight: float = 1.0
 
     @property
@@ -100,10 +107,18 @@ class EigenGANGame(Game):
         return network
 
     def rates(self, module: nn.Module) -> list[dict[str, Any]]:
-        """The generator's weights lack the run-time gains that the discriminator's rate is for."""
-        own = isinstance(module, EigenGANNetwork)
-        scale = self.settings.g_learning_rate / self.settings.learning_rate if own else 1.0
-        return [{"params": list(module.parameters()), "scale": scale}]
+        """Each weight learns at a rate in proportion to its size at first.
+
+        At one rate for all, the last basis, whose numbers are the smallest, is learned before
+        anything else, and early layers are left without a task.
+        """
+        if not isinstance(module, EigenGANNetwork):
+            return super().rates(module)
+        scale = self.settings.g_scale
+        return [
+            {"params": [parameter], "scale": scale * size(name, parameter)}
+            for name, parameter in module.named_parameters()
+        ]
 
     @classmethod
     def exported(
@@ -136,6 +151,14 @@ def gain(part: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
         return 1 / math.sqrt(part.in_features)
     reached = part.in_channels * math.prod(part.kernel_size) / math.prod(part.stride)
     return math.sqrt((2.0 if isinstance(part, nn.ConvTranspose2d) else 1.0) / reached)
+
+
+def size(name: str, parameter: Tensor) -> float:
+    """How large a weight is at first, of which its rate is a share."""
+    if name.endswith("length"):
+        return 1.0
+    begins = float(parameter.detach().square().mean().sqrt())
+    return begins if begins > 0 else FROM_NOTHING
 
 
 def eigen_blocks(network: EigenGANNetwork) -> list[EigenBlock]:

@@ -150,3 +150,14 @@ def test_what_early_coordinates_do_reaches_the_picture(small: Pictures) -> None:
             moved[:, start : start + 4] = moved[:, start : start + 4].roll(1, 0)
             changes.append(float((game.g(moved) - before).square().mean().sqrt()))
     assert min(changes) > 0.3 * max(changes)
+
+
+def test_every_weight_of_an_eigengan_learns_in_proportion_to_its_size(small: Pictures) -> None:
+    game = eigengan(small, g_scale=2.0, basis=4, z_dim=20)
+    before = {name: p.detach().clone() for name, p in game.g.named_parameters()}
+    game.step()
+    moved = {name: (p - before[name]).detach().abs().max() for name, p in game.g.named_parameters()}
+    for name in ("blocks.0.basis", "blocks.2.basis", "blocks.1.conv0.weight"):
+        # Adam's first step has the size of its rate, whatever the gradient.
+        size = before[name].square().mean().sqrt()
+        assert float(moved[name] / size) == pytest.approx(2 * game.settings.learning_rate, rel=1e-2)

@@ -66,20 +66,24 @@ def test_it_writes_a_row_for_each_run_there_is(
     cache: Path, small: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compare_results, "readable", lambda *_: ["night", "yaw"])
+    runs, out = tmp_path / "runs", tmp_path / "out"
     for name, size in (("baseline", 4), ("eigengan", 10)):
         options = {**TINY, "z_dim": size} | ({"basis": 3} if name == "eigengan" else {})
-        compare.run(name, cache, tmp_path, images=8, round_of=8, **options)
-    compare_results.measure(tmp_path, cache, tmp_path / "out", images=8, amounts=LITTLE)
-    table = pd.read_csv(tmp_path / "out" / "12-training.csv").set_index("run")
+        compare.run(name, cache, runs, images=8, round_of=8, **options)
+        compare_results.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
+    monkeypatch.setattr(compare_results, "disentanglement", None)  # nothing is left to measure
+    compare_results.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
+    table = pd.read_csv(out / "12-training.csv").set_index("run")
     assert set(table.index) == {"renders", "eigengan", "baseline"}
     assert table.loc["baseline", "images"] == 8
     assert table.loc["renders", "frechet_distance"] < table.loc["baseline", "frechet_distance"]
     assert pd.isna(table.loc["eigengan", "w_disentanglement"])
     assert table.loc["baseline", "w_disentanglement"] >= 0
-    factors = pd.read_csv(tmp_path / "out" / "12-training-factors.csv")
+    factors = pd.read_csv(out / "12-training-factors.csv")
     assert set(factors["directions"]) == {"axes", "random", "sefa"}
     assert set(factors["factor"]) == {"night", "yaw"}
     mean = factors.query("run == 'baseline' and directions == 'axes'")["share"].mean()
+    assert len(factors) == 2 * (3 + 2), "two factors, three sets of directions and two"
     assert table.loc["baseline", "axes_share"] == pytest.approx(mean, abs=1e-3)
 
 
