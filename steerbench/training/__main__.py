@@ -144,12 +144,15 @@ def compare_results(
     out: Path = Path("steerbench/assets/results"),
     images: Annotated[int, typer.Option(help="of runs that saw so many")] = 50_000,
     seeds: Annotated[int, typer.Option(help="how many, from 0")] = 1,
+    run: Annotated[list[str], typer.Option(help="which, repeatable; all by default")] = [],  # noqa: B006
     resume: Annotated[bool, typer.Option(help="keep the rows of runs measured before")] = False,
 ) -> None:
     """Measure the runs of `compare`: quality beside disentanglement, the table of chapter 12."""
+    from steerbench.training.compare import RUNS
     from steerbench.training.compare_results import measure
 
-    table = measure(runs, held_out, out, images=images, seeds=range(seeds), resume=resume)
+    chosen = {"names": run or list(RUNS), "seeds": range(seeds)}
+    table = measure(runs, held_out, out, images=images, resume=resume, **chosen)
     typer.echo(table.T.to_string())
 
 

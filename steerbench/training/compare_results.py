@@ -7,12 +7,13 @@ that it reads from held-out 32x32 renders with a correlation of 0.8 or more to t
 - **Quality**: Fréchet distance, precision, recall and coverage of its features, against held-out
   renders. The row ``renders`` holds what another set of renders gets.
 - **DCI** of z (and of w, where there is one) against the factors' scores of the pictures, as
-  amounts (of a binary one the log odds), on several sets of fresh pictures: the mean, and its 95%
-  interval by Student's t. A random rotation of z has the same distribution and no axes of its own:
-  ``rotated`` is what z gets when its axes mean nothing.
+  amounts (of a binary one the log odds) that sparse linear predictors tell from the code, on
+  several sets of fresh pictures: the mean, and its 95% interval by Student's t. A random rotation
+  of z has the same distribution and no axes of its own: ``rotated`` is what z gets when its axes
+  mean nothing.
 - **Axes**: each axis of z is a direction. For every factor the axis with the largest share of its
   effect is chosen on some pictures by one oracle, and judged on others by the second, at equal
-  change of pixels (`steerbench.leaderboard`). Beside it random directions of z, and SeFa's of w.
+  change of pixels (`steerbench.leaderboard`). Beside it as many random directions of z.
 
 A run is one draw of its weights. Intervals are over pictures: they say nothing of what another
 seed would have become.
@@ -36,13 +37,13 @@ from steerbench import store
 from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
 from steerbench.leaderboard.judging import judged
-from steerbench.metrics import dci
+from steerbench.metrics import DCI, dci
 from steerbench.predictors import AttributePredictor, oracle
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
 from steerbench.training.pictures import TRAIN_SEED, Pictures
 from steerbench.training.quality import Reading, compare, generated, read, rendered
 from steerbench.types import Direction
-from steerbench.unsupervised import RandomDirections, SeFa
+from steerbench.unsupervised import RandomDirections
 from steerbench.unsupervised.random_directions import sphere
 
 TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
@@ -56,11 +57,11 @@ T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
 class Amounts:
     """How much is measured."""
 
-    quality: int = 4096
+    quality: int = 2048
     sets: int = 3
-    pictures: int = 1500
-    choosing: int = 32
-    judging: int = 64
+    pictures: int = 800
+    choosing: int = 16
+    judging: int = 32
 
 
 def generator_of(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, Any]]:
@@ -95,10 +96,11 @@ def measure(
     *,
     images: int,
     seeds: Sequence[int] = (0,),
+    names: Sequence[str] = tuple(RUNS),
     amounts: Amounts = Amounts(),
     resume: bool = False,
 ) -> pd.DataFrame:
-    """Measure every run there is after ``images`` pictures; write two tables to ``out``.
+    """Measure the runs there are after ``images`` pictures; write two tables to ``out``.
 
     ``12-training.csv`` has a row for each run, ``12-training-factors.csv`` one for each run, set of
     directions and factor. With ``resume`` the runs that are in them already are not measured again.
@@ -110,7 +112,7 @@ def measure(
     paths = {
         (name, seed): checkpoint_of(folder_of(runs, name, seed), images)
         for seed in seeds
-        for name in RUNS
+        for name in names
     }
     found = {key: path for key, path in paths.items() if path.exists()}
     if not found:
@@ -185,7 +187,7 @@ def disentanglement(
     if "w" in generator.spaces:
         spaces["w"] = lambda codes: codes["w"]
     for space, codes_of in tqdm(spaces.items(), "DCI", leave=False):
-        scores = [dci(codes_of(codes), codes["scores"].double()) for codes in samples]
+        scores = [_dci(codes_of(codes), codes["scores"]) for codes in samples]
         for what in ("disentanglement", "completeness", "informativeness"):
             values = np.array([getattr(score, what) for score in scores])
             half = T_95[len(values)] * values.std(ddof=1) / math.sqrt(len(values))
@@ -193,6 +195,10 @@ def disentanglement(
             ends = {"": 0.0, "_low": -half, "_high": half}
             found |= {f"{key}{end}": float(values.mean() + away) for end, away in ends.items()}
     return found
+
+
+def _dci(codes: Tensor, scores: Tensor) -> DCI:
+    return dci(codes, scores.double(), estimator="lasso")
 
 
 def _size(generator: BaseGenerator) -> int:
@@ -215,16 +221,11 @@ def _codes(
 
 
 def directions_of(generator: BaseGenerator) -> dict[str, list[Direction]]:
-    """The axes of z, as many random directions of z, and SeFa's of w where there is one."""
+    """The axes of z, and as many random directions of z."""
     size = _size(generator)
     random = RandomDirections(size, space="z", orthonormal=True).fit(generator).directions_
-    found = {
-        "axes": [Direction(f"z {i + 1}", "z", torch.eye(size)[i]) for i in range(size)],
-        "random": random,
-    }
-    if "w" in generator.spaces:
-        found["sefa"] = SeFa(size).fit(generator).directions_
-    return found
+    axes = [Direction(f"z {i + 1}", "z", torch.eye(size)[i]) for i in range(size)]
+    return {"axes": axes, "random": random}
 
 
 def _along(

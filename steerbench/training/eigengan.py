@@ -32,7 +32,6 @@ from steerbench.errors import SteerbenchError
 from steerbench.generators.eigengan import EigenBlock, EigenGAN, EigenGANNetwork
 from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under
 
-
 FROM_NOTHING = 0.1
 """The size that is taken for biases and origins, which begin at 0."""
 
