@@ -13,7 +13,8 @@ The paper plays the hinge game at a learning rate of 1e-4 for days. Here the gam
 discriminator are those of all embedded generators, so that what is compared is the generator, and
 each weight learns at a rate in proportion to its size. With one rate for all, a run of 20,000
 pictures left everything to the last basis, whose numbers are the smallest and so learn fastest: a
-step along an axis of the first changed pixels by 0.01 on average, of the last by 0.2.
+step along the strongest axis of the first layer changed pixels by 0.009, of the last by 0.22. With
+rates in proportion it was 0.20 and 0.12, and the lengths L spread further.
 
 Reference: He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021, arXiv 2104.12476).
 """
