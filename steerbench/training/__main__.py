@@ -151,8 +151,15 @@ def compare_results(
     from steerbench.training.compare import RUNS
     from steerbench.training.compare_results import measure
 
-    chosen = {"names": run or list(RUNS), "seeds": range(seeds)}
-    table = measure(runs, held_out, out, images=images, resume=resume, **chosen)
+    table = measure(
+        runs,
+        held_out,
+        out,
+        images=images,
+        seeds=range(seeds),
+        names=run or list(RUNS),
+        resume=resume,
+    )
     typer.echo(table.T.to_string())
 
 
