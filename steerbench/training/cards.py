@@ -150,7 +150,7 @@ def generator_card(
     return card(
         {
             "title": name,
-            "summary": f'A {_called(header)} of the world "rooms": '
+            "summary": f'{_called(header)} of the world "rooms": '
             f'`sb.load("{header.get("name", "rooms")}")`.',
             "facts": {
                 "data": f"renders of the world rooms at {resolution}x{resolution}, seeds from "
@@ -184,7 +184,8 @@ def generator_card(
 
 def _called(header: Mapping[str, Any]) -> str:
     architecture = header.get("architecture", "stylegan2")
-    return ARCHITECTURES.get(architecture, architecture)
+    name = ARCHITECTURES.get(architecture, architecture)
+    return f"{'An' if name[0] in 'AEIOU' else 'A'} {name}"
 
 
 def _teacher(settings: Mapping[str, Any]) -> str:
