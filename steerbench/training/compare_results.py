@@ -11,6 +11,8 @@ that it reads from held-out 32x32 renders with a correlation of 0.8 or more to t
   several sets of fresh pictures: the mean, and its 95% interval by Student's t. A random rotation
   of z has the same distribution and no axes of its own: ``rotated`` is what z gets when its axes
   mean nothing.
+- **Interference** of the numbers of z: the Hessian Penalty of pixels, in their mean and in units of
+  their variance between pictures. It says whether the run that was asked for less has less.
 - **Axes**: each axis of z is a direction. For every factor the axis with the largest share of its
   effect is chosen on some pictures by one oracle, and judged on others by the second, at equal
   change of pixels (`steerbench.leaderboard`). Beside it as many random directions of z.
@@ -44,6 +46,7 @@ from steerbench.training.pictures import TRAIN_SEED, Pictures
 from steerbench.training.quality import Reading, compare, generated, read, rendered
 from steerbench.types import Direction
 from steerbench.unsupervised import RandomDirections
+from steerbench.unsupervised.hessian_penalty import hessian_penalty
 from steerbench.unsupervised.random_directions import sphere
 
 TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
@@ -140,6 +143,7 @@ def measure(
         row = {"run": name, "seed": seed, "factors": len(factors), "images": header["seen"]}
         row["minutes"] = round(header["cpu_seconds"] / 60, 1)
         row |= _quality(generator, judge, real) | disentanglement(generator, factors, amounts)
+        row["interference"] = interference(generator)
         axes = directions_of(generator)
         for what, directions in axes.items():
             summary, table = _along(generator, directions, factors, amounts)
@@ -199,6 +203,18 @@ def disentanglement(
 
 def _dci(codes: Tensor, scores: Tensor) -> DCI:
     return dci(codes, scores.double(), estimator="lasso")
+
+
+@torch.no_grad()
+def interference(generator: BaseGenerator, n: int = 64) -> float:
+    """How much the numbers of z interfere: 0 where each adds its own part to the picture."""
+
+    def draw(z: Tensor) -> Tensor:
+        return generator.render(generator.latent(z, space="z"))
+
+    codes, signs = generator.sample(n, seed=TRAIN_SEED).data, torch.Generator().manual_seed(0)
+    penalty = hessian_penalty(draw, codes, k=4, reduction="mean", generator=signs)
+    return float(penalty / draw(codes).var(dim=0).mean())
 
 
 def _size(generator: BaseGenerator) -> int:

@@ -13,7 +13,7 @@ import steerbench as sb
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import oracle
 from steerbench.training import compare, compare_results
-from steerbench.training.compare_results import Amounts, disentanglement, readable
+from steerbench.training.compare_results import Amounts, disentanglement, interference, readable
 from steerbench.training.pictures import Pictures
 from tests.training.test_compare import TINY
 
@@ -38,6 +38,16 @@ class Shades(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         rows = (z[:, :2] * 0.3).repeat_interleave(16, dim=1)
         return rows[:, None, :, None].expand(-1, 3, 32, 32)
+
+
+def test_numbers_that_add_do_not_interfere_and_products_do() -> None:
+    class Product(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return (z[:, 0] * z[:, 1])[:, None, None, None].expand(-1, 3, 8, 8)
+
+    assert interference(sb.wrap(Shades(), latent_shape=(4,))) < 1e-4
+    # Var_v[2 v1 v2] = 4 on average over draws, and the variance of a product of two is 1.
+    assert 2 < interference(sb.wrap(Product(), latent_shape=(2,)), n=512) < 6
 
 
 def test_axes_that_mean_something_beat_turned_ones(monkeypatch: pytest.MonkeyPatch) -> None:
