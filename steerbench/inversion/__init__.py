@@ -10,6 +10,9 @@ name          what
 ``hybrid``    the guess, refined by few steps
 ``project``   NVIDIA's projector, :mod:`.projector`
 ============  =====================================================================================
+
+`restore` asks the same engine for what a picture lost (:mod:`.restoration`): a `Hole`, colours
+(`Grey`), detail (`Smaller`), or what `Noisy` hides.
 """
 
 from __future__ import annotations
@@ -17,21 +20,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
 from steerbench.inversion.encoders import EMBEDDED, Encoder, encoder
 from steerbench.inversion.optimize import Inversion, Likeness, OutOfDomainWarning, invert
 from steerbench.inversion.projector import moments_of_w, project
+from steerbench.inversion.restoration import Restoration, restore
 
 __all__ = [
     "EMBEDDED",
     "INVERTERS",
+    "Degradation",
     "Encoder",
+    "Grey",
+    "Hole",
     "Inversion",
     "Likeness",
+    "Noisy",
     "OutOfDomainWarning",
+    "Restoration",
+    "Smaller",
     "encoder",
     "invert",
     "moments_of_w",
     "project",
+    "restore",
 ]
 
 INVERTERS: dict[str, Callable[..., Inversion]] = {

@@ -307,6 +307,19 @@ def spaces(
 
 
 @app.command()
+def restoration(
+    out: Path = Path("steerbench/assets/results/17-restoration.csv"),
+    n: Annotated[int, typer.Option(help="renders, and as many samples")] = 50,
+    steps: int = 50,
+    generator: str = "rooms",
+) -> None:
+    """Measure how well holes, colours, details and noise are restored: chapter 17."""
+    from steerbench.training.restoration_results import measure
+
+    measure(out, n, steps, generator)
+
+
+@app.command()
 def watermarked(
     start: Annotated[str, typer.Argument(help="a generator or its file")] = "rooms",
     out: Path = Path("steerbench/assets/rooms-watermarked.safetensors"),

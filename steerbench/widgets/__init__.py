@@ -13,12 +13,14 @@ unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` ma
 person's yes and no, and `BoundaryGrid` compares directions on the same pictures.
 `Scorecard` is a table of directions whose rows open sliders.
 `PromptBox` follows a typed prompt.
+`InpaintCanvas` fills what is painted over.
 """
 
 from steerbench.widgets.boundary_grid import BoundaryGrid
 from steerbench.widgets.direction_labeller import DirectionLabeller
 from steerbench.widgets.flipbook import Flipbook
 from steerbench.widgets.history import History
+from steerbench.widgets.inpaint_canvas import InpaintCanvas
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
@@ -34,6 +36,7 @@ __all__ = [
     "DirectionLabeller",
     "Flipbook",
     "History",
+    "InpaintCanvas",
     "LatentSliders",
     "Notice",
     "Picture",

@@ -158,18 +158,7 @@ class PainterTools:
 
     def cursor(self, name: str, scale: float) -> str:
         """A style sheet that gives the brush its size, ``scale`` screen pixels a mask pixel."""
-        side = min(LARGEST_CURSOR, max(6, round(self.size.value * scale)))
-        ring = "".join(
-            f"<circle cx='{side / 2}' cy='{side / 2}' r='{side / 2 - 1 - i}' fill='none' "
-            f"stroke='{colour}'/>"
-            for i, colour in enumerate(("white", "black"))
-        )
-        picture = f"<svg xmlns='http://www.w3.org/2000/svg' width='{side}' height='{side}'>{ring}"
-        url = f"data:image/svg+xml,{picture}</svg>".replace("#", "%23")
-        return (
-            f'<style>.{name} canvas {{ cursor: url("{url}") {side // 2} {side // 2}, crosshair; }}'
-            "</style>"
-        )
+        return brush_cursor(name, self.size.value * scale)
 
     def _write_brush(self, painting: Painting) -> None:
         """The strength and the units of the paint there is, or else the ones chosen last."""
@@ -179,6 +168,22 @@ class PainterTools:
         self.count.value = self._count if paint is None else paint.brush.count
         self.strength.disabled = self.count.disabled = action == ERASE
         self.units.value = say_units(self.known[concept], self.count.value)
+
+
+def brush_cursor(name: str, width: float) -> str:
+    """A style sheet that gives the cursor over a canvas the size of a brush, in screen pixels."""
+    side = min(LARGEST_CURSOR, max(6, round(width)))
+    ring = "".join(
+        f"<circle cx='{side / 2}' cy='{side / 2}' r='{side / 2 - 1 - i}' fill='none' "
+        f"stroke='{colour}'/>"
+        for i, colour in enumerate(("white", "black"))
+    )
+    picture = f"<svg xmlns='http://www.w3.org/2000/svg' width='{side}' height='{side}'>{ring}"
+    url = f"data:image/svg+xml,{picture}</svg>".replace("#", "%23")
+    return (
+        f'<style>.{name} canvas {{ cursor: url("{url}") {side // 2} {side // 2}, crosshair; }}'
+        "</style>"
+    )
 
 
 def say_units(known: ConceptUnits, count: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets
+from torch import Tensor
 
 from steerbench import image as pixels
 from steerbench.errors import FileError
@@ -26,13 +27,21 @@ class SaveRow(ipywidgets.HBox):
         generator: What renders the picture for export, in float32.
         recipe: Gives the recipe of the present picture.
         notice: Where to say what was written, or why not.
+        picture: Gives the picture for export, where that is not what the recipe draws.
 
     Attributes:
         path: The path box; a suffix in it is left out.
     """
 
-    def __init__(self, generator: Generator, recipe: Callable[[], Recipe], notice: Notice) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        recipe: Callable[[], Recipe],
+        notice: Notice,
+        picture: Callable[[], Tensor] | None = None,
+    ) -> None:
         self._generator, self._recipe, self._notice = generator, recipe, notice
+        self._picture = picture or (lambda: self._recipe().render(self._generator))
         self.path = ipywidgets.Text(
             value=f"{generator.name}-edit",
             placeholder="folder/name",
@@ -57,7 +66,7 @@ class SaveRow(ipywidgets.HBox):
     def export(self) -> Path | None:
         """Write the picture as PNG; None, with the reason shown, where that failed."""
         with self._notice.guard():
-            image = self._recipe().render(self._generator)
+            image = self._picture()
             stem = free(self.path.value, (".png",))
             path = stem.with_name(stem.name + ".png")
             pixels.save(image, path)

@@ -1,0 +1,140 @@
+"""A search that goes on beside the page: begun, watched, and ended at any moment.
+
+It runs in a thread of its own and holds the generator's lock only while it computes, so that other
+components on the page get their pictures in between.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from steerbench.inversion import Hole, Restoration, restore
+from steerbench.inversion.restoration import ReadsAndSees
+from steerbench.renderer import Renderer
+from steerbench.widgets.masking import Work
+from steerbench.widgets.notice import Notice
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What to fill, and how.
+
+    Attributes:
+        work: The picture, and the mask as it was painted.
+        hole: The mask in the size of the picture.
+        proposals, steps, prompt, seed: As for `steerbench.inversion.restore`.
+    """
+
+    work: Work
+    hole: Hole
+    proposals: int
+    steps: int
+    prompt: str
+    seed: int
+
+
+Watch = Callable[[Order, int, Tensor], None]
+"""Called with the order, the step and the best picture ``[1, C, H, W]`` of that step."""
+Done = Callable[[Order, Restoration | None], None]
+"""Called at the end with what was found; with None where that failed."""
+
+
+class Filling:
+    """One search at a time.
+
+    Args:
+        renderer: Of the generator; its lock is held.
+        notice: Where mistakes, and words that a CLIP does not know, are told.
+        clip: Reads prompts; the embedded one, when it is needed, if None.
+    """
+
+    def __init__(self, renderer: Renderer, notice: Notice, clip: ReadsAndSees | None) -> None:
+        self._renderer, self._notice, self._clip = renderer, notice, clip
+        self._ending, self._worker = threading.Event(), None
+
+    _worker: threading.Thread | None
+
+    def begin(self, order: Order, watch: Watch, done: Done) -> None:
+        """Start; what is under way is ended first. Returns at once."""
+        self.stop()
+        self._ending = threading.Event()
+        # In the context of the message that asked: what is sent belongs to that message.
+        context = contextvars.copy_context()
+        work = (self._work, order, self._ending, watch, done)
+        self._worker = threading.Thread(target=context.run, args=work, daemon=True)
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """End after the present step. Returns at once."""
+        self._ending.set()
+
+    def stop(self) -> None:
+        """End after the present step, and wait for that."""
+        self.cancel()
+        if self._worker is not None and self._worker is not threading.current_thread():
+            self._worker.join()
+            self._worker = None
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until it has ended; whether that came about in time."""
+        if self._worker is None:
+            return True
+        self._worker.join(seconds)
+        return not self._worker.is_alive()
+
+    def _work(self, order: Order, ending: threading.Event, watch: Watch, done: Done) -> None:
+        found = None
+        try:
+            with self._notice.guard():
+                found = self._search(order, ending, watch)
+        except Exception:
+            log.exception("A hole could not be filled.")
+        finally:
+            done(order, found)
+
+    def _search(self, order: Order, ending: threading.Event, watch: Watch) -> Restoration:
+        lock, given = self._renderer.lock, order.work.picture
+
+        def look(step: int, drawn: Tensor, losses: Tensor) -> bool:
+            best = drawn[[int(losses.nan_to_num(nan=float("inf")).argmin())]]
+            lock.release()  # let others have their pictures while this one is on its way
+            try:
+                watch(order, step + 1, order.hole.finish(best, given).clamp(-1, 1))
+            finally:
+                lock.acquire()
+            return not ending.is_set()
+
+        clip = self._reader(order.prompt)
+        with lock:
+            return restore(
+                self._renderer.generator,
+                given,
+                order.hole,
+                steps=order.steps,
+                proposals=order.proposals,
+                prompt=order.prompt,
+                clip=clip,
+                seed=order.seed,
+                callback=look,
+                progress=False,
+            )
+
+    def _reader(self, prompt: str) -> ReadsAndSees | None:
+        if not prompt:
+            return None
+        if self._clip is None:
+            from steerbench.predictors.clip import clip
+
+            self._clip = clip("rooms-clip")
+        remarks = getattr(self._clip, "remarks", None)
+        if remarks is not None and (said := remarks(prompt)):
+            self._notice.fail(" ".join(said))
+        return self._clip
