@@ -38,6 +38,7 @@ from steerbench.check.leaderboard import recovers, squared_effect
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.prompts import channel_step, reads
 from steerbench.check.quickstart import brighter, brightness, warmer, warmth
+from steerbench.check.restoration import fills, masked_error
 from steerbench.check.sefa import eigenvectors, orthonormal, steers
 from steerbench.check.verdict import Verdict
 from steerbench.errors import NotFoundError, unknown
@@ -55,9 +56,11 @@ __all__ = [
     "eigenvectors",
     "exercise",
     "few_labels",
+    "fills",
     "frechet",
     "held_apart",
     "interval",
+    "masked_error",
     "mystery",
     "one_layer",
     "optimal_discriminator",
@@ -109,6 +112,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "14.2": disentanglement,
     "18.1": channel_step,
     "18.2": reads,
+    "17.1": masked_error,
+    "17.2": fills,
 }
 
 

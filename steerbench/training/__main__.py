@@ -310,13 +310,14 @@ def spaces(
 def restoration(
     out: Path = Path("steerbench/assets/results/17-restoration.csv"),
     n: Annotated[int, typer.Option(help="renders, and as many samples")] = 50,
-    steps: int = 50,
+    steps: int = 30,
     generator: str = "rooms",
+    pictures: Annotated[str, typer.Option(help="renders, samples or all")] = "all",
 ) -> None:
     """Measure how well holes, colours, details and noise are restored: chapter 17."""
     from steerbench.training.restoration_results import measure
 
-    measure(out, n, steps, generator)
+    measure(out, n, steps, generator, pictures)
 
 
 @app.command()

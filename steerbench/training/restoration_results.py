@@ -27,11 +27,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from steerbench.errors import SteerbenchError, unknown
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion import Degradation, Grey, Hole, Noisy, Restoration, Smaller, restore
 from steerbench.inversion.optimize import JUDGE, apart
@@ -43,25 +45,29 @@ from steerbench.stats import bootstrap
 from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.worlds import world
 
-STEPS, SIDE, FACTOR, NOISE = 50, 24, 4, 0.25
-STARTS = "encoder"
+STEPS, SIDE, FACTOR, NOISE = 30, 24, 4, 0.25
+SETS = ("renders", "samples")
+SEARCH: dict[str, Any] = {"starts": "encoder", "precision": "fast", "batch": 25, "progress": False}
 SAMPLES_SEED = 2_000_000
 
 
-def measure(out: Path, n: int = 50, steps: int = STEPS, generator: str = "rooms") -> pd.DataFrame:
-    """Restore everything, and write the table to a file; what is done is kept on the way."""
+def measure(
+    out: Path, n: int = 50, steps: int = STEPS, generator: str = "rooms", pictures: str = "all"
+) -> pd.DataFrame:
+    """Restore one set or all, and write the table to a file; what is done is kept on the way."""
+    if pictures not in ("all", *SETS):
+        raise SteerbenchError(unknown("set", pictures, ["all", *SETS]))
     rows: list[dict[str, object]] = []
     G = load(generator)
-    for group, images, truth in _sets(G, n):
+    for group in SETS if pictures == "all" else (pictures,):
+        images, truth = _set(G, group, n)
         for name, degradation, given in _degraded(images):
-            found = restore(
-                G, given, degradation, starts=STARTS, steps=steps, samples=2, progress=False
-            )
+            found = restore(G, given, degradation, steps=steps, **SEARCH)
             ways = _ways(images, degradation, found)
             box = degradation.hole[0, 0] if isinstance(degradation, Hole) else None
-            for way, pictures in ways.items():
+            for way, restored in ways.items():
                 row = {"pictures": group, "lost": name, "way": way}
-                rows.append(row | _scores(pictures.clamp(-1, 1), images, truth, box))
+                rows.append(row | _scores(restored.clamp(-1, 1), images, truth, box))
             seconds = round(found.seconds / n, 2)
             table = pd.DataFrame(rows)
             last = table.index[-1]
@@ -72,14 +78,14 @@ def measure(out: Path, n: int = 50, steps: int = STEPS, generator: str = "rooms"
     return pd.DataFrame(rows)
 
 
-def _sets(G: BaseGenerator, n: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+def _set(G: BaseGenerator, group: str, n: int) -> tuple[Tensor, Tensor]:
     """Pictures, and which binary attributes they have ``[n, attributes]``."""
-    judge = _judge()
+    if group == "samples":
+        own = G.render(G.sample(n, seed=SAMPLES_SEED)).clamp(-1, 1)
+        return own, _read(own)
     drawn = world("rooms").sample(n, seed=HELD_OUT_SEED, resolution=G.resolution)
-    truth = torch.stack([drawn.factors[name] > 0.5 for name in judge.binary_names], 1)
-    yield "renders", drawn.images, truth
-    own = G.render(G.sample(n, seed=SAMPLES_SEED)).clamp(-1, 1)
-    yield "samples", own, _read(own)
+    names = _judge().binary_names
+    return drawn.images, torch.stack([drawn.factors[name] > 0.5 for name in names], 1)
 
 
 def _degraded(images: Tensor) -> Iterator[tuple[str, Degradation, Tensor]]:
