@@ -54,7 +54,17 @@ _HOMES = {
     "world": "worlds",
     "wrap": "generators",
 }
-_MODULES = ("check", "errors", "generators", "image", "metrics", "types", "widgets", "worlds")
+_MODULES = (
+    "check",
+    "errors",
+    "generators",
+    "image",
+    "inversion",
+    "metrics",
+    "types",
+    "widgets",
+    "worlds",
+)
 
 __all__ = sorted([*_HOMES, *_MODULES])
 

@@ -32,6 +32,7 @@ from steerbench.check.dissection import overlap, removes
 from steerbench.check.eigengan import held_apart, one_layer
 from steerbench.check.entanglement import projected, without
 from steerbench.check.ganspace import principal_axes
+from steerbench.check.inversion import inverted, signal_to_noise
 from steerbench.check.labelling import few_labels, interval
 from steerbench.check.latent_spaces import disentanglement, whitened
 from steerbench.check.leaderboard import recovers, squared_effect
@@ -60,6 +61,7 @@ __all__ = [
     "frechet",
     "held_apart",
     "interval",
+    "inverted",
     "masked_error",
     "mystery",
     "one_layer",
@@ -73,6 +75,7 @@ __all__ = [
     "reads",
     "recovers",
     "removes",
+    "signal_to_noise",
     "squared_effect",
     "steers",
     "strongest_step",
@@ -110,6 +113,8 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "12.2": one_layer,
     "14.1": whitened,
     "14.2": disentanglement,
+    "15.1": inverted,
+    "15.2": signal_to_noise,
     "18.1": channel_step,
     "18.2": reads,
     "17.1": masked_error,

@@ -217,7 +217,8 @@ class Descent:
         lower = losses < self.best_losses
         where = lower.to(codes.device)
         self.best_losses = torch.where(lower, losses, self.best_losses)
-        self.best[where] = codes[where]
+        # Rounding may carry a code past the border that it was held to.
+        self.best[where] = (codes.clamp(-1, 1) if self.bounded else codes)[where]
         for kept, part in zip(self.best_maps, self._moving[1:]):
             kept[where] = part.detach()[where]
         much = losses < self.marks * (1 - self.plan.better)

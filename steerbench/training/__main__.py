@@ -375,8 +375,8 @@ def encoder(
 def inversion(
     study: Annotated[str, typer.Argument(help="spaces, starts or all")] = "all",
     out: Path = Path("steerbench/assets/results"),
-    n: Annotated[int, typer.Option(help="pictures of each kind")] = 12,
-    steps: Annotated[int, typer.Option(help="of a search, for the spaces")] = 120,
+    n: Annotated[int, typer.Option(help="pictures of each kind")] = 8,
+    steps: Annotated[int, typer.Option(help="of a search")] = 50,
 ) -> None:
     """Measure reconstructions by space and by start: the tables of chapter 15."""
     from steerbench.training.inversion_results import measure

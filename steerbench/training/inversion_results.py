@@ -11,12 +11,13 @@ file                 what
 
 The layers of ``rooms-attributes`` guide the search, those of ``rooms-attributes-2`` measure the
 perceptual distance. Intervals are bootstraps over the pictures, which are the same in every row.
+A run that was broken off goes on with the rows that are missing.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -33,8 +34,6 @@ from steerbench.worlds import world
 SPACES = ("z", "w", "w+", "s", "p", "p+")
 OWN_SEED = 500_000
 MEASURES = ("mse", "psnr", "ssim", "perceptual")
-CHECKED = (0, 20, 60, 120)
-"""After how many steps the starts are compared."""
 
 
 def rendered(generator: BaseGenerator, n: int) -> Tensor:
@@ -56,25 +55,24 @@ SETS: dict[str, Callable[[BaseGenerator, int], Tensor]] = {
 
 def spaces(out: Path, n: int, steps: int) -> None:
     """Reconstruction by space, the best of all starts."""
-    generator, rows = load("rooms"), []
+    generator, table = load("rooms"), Table(out / "15-spaces.csv", n)
     for name, pictures in SETS.items():
         for space in SPACES:
-            found = _inverted(generator, pictures(generator, n), space, steps)
-            rows.append({"pictures": name, "space": space, "n": n} | _summary(found))
-            _write(rows, out / "15-spaces.csv")
+            row = {"pictures": name, "space": space, "steps": steps}
+            if not table.has(row):
+                table.add(row, _inverted(generator, pictures(generator, n), space, steps))
 
 
 def starts(out: Path, n: int, steps: int) -> None:
     """What each start is worth, before any step and after more and more."""
-    generator, rows = load("rooms"), []
+    generator, table = load("rooms"), Table(out / "15-starts.csv", n)
     wanted = rendered(generator, n)
     for space in ("w", "w+"):
         for start in ("mean", "nearest", "encoder"):
-            for count in CHECKED:
-                found = _inverted(generator, wanted, space, count, start)
-                row = {"space": space, "start": start, "steps": count, "n": n}
-                rows.append(row | _summary(found))
-                _write(rows, out / "15-starts.csv")
+            for count in (0, steps // 4, steps):
+                row = {"space": space, "start": start, "steps": count}
+                if not table.has(row):
+                    table.add(row, _inverted(generator, wanted, space, count, start))
 
 
 STUDIES: dict[str, Callable[[Path, int, int], None]] = {"spaces": spaces, "starts": starts}
@@ -126,5 +124,19 @@ def _summary(found: Inversion) -> dict[str, float]:
     return row | {"seconds": found.seconds / len(found)}
 
 
-def _write(rows: Iterable[Mapping[str, object]], path: Path) -> None:
-    pd.DataFrame(list(rows)).round(5).to_csv(path, index=False)
+class Table:
+    """A table of results that grows by a row at a time; what its file holds already is kept."""
+
+    def __init__(self, path: Path, n: int) -> None:
+        self.path, self.n = path, n
+        self.rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+
+    def has(self, what: Mapping[str, object]) -> bool:
+        """Whether this was measured before, on as many pictures."""
+        wanted = {**what, "n": self.n}
+        return any(all(row[k] == value for k, value in wanted.items()) for row in self.rows)
+
+    def add(self, what: Mapping[str, object], found: Inversion) -> None:
+        """Summarise an inversion and write the file."""
+        self.rows.append({**what, "n": self.n} | _summary(found))
+        pd.DataFrame(self.rows).round(5).to_csv(self.path, index=False)

@@ -14,6 +14,7 @@ person's yes and no, and `BoundaryGrid` compares directions on the same pictures
 `Scorecard` is a table of directions whose rows open sliders.
 `PromptBox` follows a typed prompt.
 `InpaintCanvas` fills what is painted over.
+`PhotographInverter` takes an upload and searches its code.
 """
 
 from steerbench.widgets.boundary_grid import BoundaryGrid
@@ -23,6 +24,7 @@ from steerbench.widgets.history import History
 from steerbench.widgets.inpaint_canvas import InpaintCanvas
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
+from steerbench.widgets.photograph_inverter import PhotographInverter
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.prompt_box import PromptBox
 from steerbench.widgets.save_row import SaveRow
@@ -39,6 +41,7 @@ __all__ = [
     "InpaintCanvas",
     "LatentSliders",
     "Notice",
+    "PhotographInverter",
     "Picture",
     "PromptBox",
     "SaveRow",

@@ -68,3 +68,30 @@ def face_vae(folder: Path) -> FaceVAEDecoder:
         {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     )
     return module
+
+
+class FaceVAEEncoder(nn.Module):
+    """The encoder of the same: pictures in [-1, 1] to the mean of z ``[N, 10]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 4, 2, 1)
+        self.conv2, self.conv3, self.conv_64 = (nn.Conv2d(32, 32, 4, 2, 1) for _ in range(3))
+        self.lin1, self.lin2 = nn.Linear(512, 256), nn.Linear(256, 256)
+        self.mu_logvar_gen = nn.Linear(256, 20)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = (images + 1) / 2
+        for part in (self.conv1, self.conv2, self.conv3, self.conv_64):
+            x = part(x).relu()
+        x = self.lin2(self.lin1(x.flatten(1)).relu()).relu()
+        return self.mu_logvar_gen(x).unflatten(1, (10, 2))[..., 0]
+
+
+def face_encoder(folder: Path) -> FaceVAEEncoder:
+    state = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+    module, prefix = FaceVAEEncoder(), "encoder."
+    module.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    )
+    return module.eval().requires_grad_(False)
