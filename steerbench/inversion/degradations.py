@@ -300,6 +300,8 @@ def _fade(hole: Tensor, feather: float) -> Tensor:
     fade = torch.zeros_like(reached)
     for distance in range(math.ceil(feather)):
         wider = F.max_pool2d(reached, 3, 1, 1)
+        if torch.equal(wider, reached):
+            break
         fade = torch.where((wider > 0) & (reached == 0), 1 - distance / feather, fade)
         reached = wider
     return fade

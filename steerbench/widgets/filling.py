@@ -20,6 +20,8 @@ from steerbench.renderer import Renderer
 from steerbench.widgets.masking import Work
 from steerbench.widgets.notice import Notice
 
+APART = 1_000_000
+"""Added to the seed for the search: a sample must not be found among the samples it begins at."""
 log = logging.getLogger(__name__)
 
 
@@ -122,7 +124,8 @@ class Filling:
                 proposals=order.proposals,
                 prompt=order.prompt,
                 clip=clip,
-                seed=order.seed,
+                seed=(order.seed + APART) % 2**32,
+                precision="fast",
                 callback=look,
                 progress=False,
             )

@@ -283,8 +283,8 @@ class InpaintCanvas(ipywidgets.VBox):
             (has.keep, self.settle),
         ):
             control.on_click(lambda _, call=call: call())
-        has.row.on_choice(self._guarded(self.take))
-        has.seed.observe(lambda change: self._guarded(self.sample)(change["new"]), "value")
+        has.row.on_choice(self.notice.guarded(self.take))
+        has.seed.observe(lambda change: self.notice.guarded(self.sample)(change["new"]), "value")
         has.upload.observe(self._uploaded, "value")
         has.crop.observe(lambda _: self._crop(), "value")
         has.shown.observe(lambda _: self._draw_paint(), "value")
@@ -297,15 +297,6 @@ class InpaintCanvas(ipywidgets.VBox):
         hand = Hand(self._tool, lambda: self.history.present, self._stroked)
         on_brush(self._canvas, press=hand.press, drag=hand.drag, release=hand.release)
         self._canvas.on_client_ready(self._draw_paint)
-
-    def _guarded(self, call: Callable[..., object]) -> Callable[..., None]:
-        """A call from the page, whose mistakes are shown and change nothing."""
-
-        def guarded(*given: Any) -> None:
-            with self.notice.guard():
-                call(*given)
-
-        return guarded
 
     # From a hand, or a file, to a work.
 
@@ -329,7 +320,7 @@ class InpaintCanvas(ipywidgets.VBox):
 
     def _crop(self) -> None:
         if self._photograph is not None:
-            self._guarded(self.load)(self._photograph, self._tools.crop.value)
+            self.notice.guarded(self.load)(self._photograph, self._tools.crop.value)
 
     # From a mask to pixels.
 

@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ipywidgets
 
@@ -54,6 +55,15 @@ class Notice(ipywidgets.HTML):
         except Exception as error:
             self.fail(f"{type(error).__name__}: {error}. Please report this as a bug.")
             raise
+
+    def guarded(self, call: Callable[..., object]) -> Callable[..., None]:
+        """A call from the page, whose mistakes are shown."""
+
+        def guarded(*given: Any) -> None:
+            with self.guard():
+                call(*given)
+
+        return guarded
 
     def _say(self, error: str = "", note: str = "") -> None:
         self.error, self.note = error, note

@@ -58,7 +58,7 @@ def test_finishing_the_truth_leaves_it_alone() -> None:
         torch.testing.assert_close(kind.finish(truth, given), truth, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("feather", [0.0, 1.0, 2.5, 50.0])
+@pytest.mark.parametrize("feather", [0.0, 1.0, 2.5, 1e6])
 def test_nothing_from_inside_the_hole_is_looked_at(feather: float) -> None:
     torch.manual_seed(3)
     drawn, given = torch.rand(2, 1, 3, 16, 16)
