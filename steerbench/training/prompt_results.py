@@ -6,8 +6,8 @@ file                    what
 ``18-prompts.csv``      five prompts on ten seeds each, by each mode and by random directions that
                         change the picture as much: scores before and after, what of the layout
                         stayed, seconds
-``18-relevance.csv``    the exact and the fast relevance of channels: how alike their ranks are, how
-                        long each took
+``18-relevance.csv``    the exact and the fast relevance of channels: how alike they rank channels
+                        that were drawn at random, how long each takes
 ======================  ===========================================================================
 
 ``rooms-clip`` guides. Two witnesses judge that took no part: ``rooms-clip-2``, by how much nearer
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +31,6 @@ from torch import Tensor
 
 from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
 from steerbench.embedding.styleclip import layout_of
-from steerbench.embedding.styleclip.channels import rank_agreement
 from steerbench.errors import SteerbenchError, unknown
 from steerbench.generators import load
 from steerbench.generators.base import BaseGenerator
@@ -43,7 +42,11 @@ from steerbench.types import Direction, Latent
 SEED, COUNT = 700_000, 10
 NULL = 19
 """Random directions a prompt."""
+PROBE, FARTHEST = 8.0, 4.0
+"""How many standard deviations a random direction is tried at first, and by what it may grow."""
 STRENGTH = 1.0
+REFERENCES = 128
+"""Channels on which the quick relevance is compared with the exact one."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +152,14 @@ def prompts(out: Path, only: str = "") -> None:
     generator, guide = load("rooms"), clip("rooms-clip")
     codes = generator.sample(COUNT, seed=SEED)
     before = generator.render(codes)
+    rivals = Rivals(generator, codes, before)
     for asked in PROMPTS:
         judges = Judges(asked, before)
         for mode, edit in MODES.items():
             if (asked.prompt, mode) in known or only not in ("", mode):
                 continue
             done = edit(generator, guide, asked, codes)
-            null = _null(generator, codes, before, done.images, judges)
+            null = rivals.read(judges, rivals.change_of(done.images))
             rows.append(_row(asked, mode, done, judges, null))
             _write(pd.DataFrame(rows), path)
 
@@ -183,76 +187,72 @@ def _row(
         "layout_low": float(low),
         "layout_high": float(high),
         "layout_random": float(null["layout"].mean()),
+        "change_random": float(null["change"].mean()),
         "change": float((done.images - judges.before).clamp(-2, 2).abs().mean()) / 2,
         "seconds": done.seconds,
         "learning_seconds": done.learning,
     }
 
 
-def _null(
-    generator: BaseGenerator, codes: Latent, before: Tensor, after: Tensor, judges: Judges
-) -> dict[str, Tensor]:
-    """What random directions of w do that change the pixels as much: mean rises ``[NULL]``."""
-    goal = float((after - before).abs().mean())
-    start = judges.read(before)
-    found: dict[str, list[float]] = {"clip": [], "oracle": [], "layout": []}
-    random = torch.Generator().manual_seed(SEED)
-    for _ in range(NULL):
-        vector = torch.randn(generator.spaces["w"].shape, generator=random)
-        way = Direction("random", "w", vector)
-        way = Direction("random", "w", vector, scale=generator.prior_std("w", way.vector))
-        images = _as_far(generator, codes, before, way, goal)
-        now = judges.read(images)
-        found["layout"].append(float(now["layout"].mean()))
-        for name in ("clip", "oracle"):
-            found[name].append(float((now[name] - start[name]).mean()))
-    return {name: torch.tensor(values) for name, values in found.items()}
+class Rivals:
+    """Random directions of w, each walked until the pixels changed about as much as asked."""
 
+    def __init__(self, generator: BaseGenerator, codes: Latent, before: Tensor) -> None:
+        self.generator, self.codes, self.before = generator, codes, before
+        random = torch.Generator().manual_seed(SEED)
+        shape = generator.spaces["w"].shape
+        plain = [
+            Direction("random", "w", torch.randn(shape, generator=random)) for _ in range(NULL)
+        ]
+        scales = [generator.prior_std("w", each.vector) for each in plain]
+        self.ways = [replace(each, scale=scale) for each, scale in zip(plain, scales)]
+        self.reach = [self.change_of(self._walked(way, PROBE)) for way in self.ways]
 
-def _as_far(
-    generator: BaseGenerator, codes: Latent, before: Tensor, way: Direction, goal: float
-) -> Tensor:
-    """Pictures moved along a direction until their pixels changed as much as asked, about."""
-    low, high = 0.0, 8.0
-    for _ in range(4):
-        alpha = (low + high) / 2
-        images = generator.render(codes, edits=[alpha * way])
-        if float((images - before).abs().mean()) < goal:
-            low = alpha
-        else:
-            high = alpha
-    return images
+    def _walked(self, way: Direction, alpha: float) -> Tensor:
+        return self.generator.render(self.codes, edits=[alpha * way])
+
+    def change_of(self, images: Tensor) -> float:
+        return float((images - self.before).clamp(-2, 2).abs().mean()) / 2
+
+    def read(self, judges: Judges, change: float) -> dict[str, Tensor]:
+        """Mean rises of ``clip`` and ``oracle``, ``layout`` and ``change``: ``[NULL]`` each."""
+        start, rows = judges.read(self.before), []
+        for way, reach in zip(self.ways, self.reach):
+            images = self._walked(way, PROBE * min(change / reach, FARTHEST))
+            now = judges.read(images)
+            rises = [float((now[name] - start[name]).mean()) for name in ("clip", "oracle")]
+            rows.append([*rises, float(now["layout"].mean()), self.change_of(images)])
+        return dict(zip(("clip", "oracle", "layout", "change"), torch.tensor(rows).T))
 
 
 def relevance(out: Path, only: str = "") -> None:
-    """The exact and the fast procedure beside each other, on the prompts and on all channels."""
+    """The fast procedure beside the exact one, on channels drawn at random.
+
+    The exact seconds are those of the channels that were measured, times how many more there are.
+    """
     generator, guide = load("rooms"), clip("rooms-clip")
-    exact = GlobalDirections(guide, "exact").fit(generator)
+    fast = GlobalDirections(guide, "fast", refine=0, references=REFERENCES, state="")
+    estimate = exact = 0.0
+    for now in fast.steps(generator):
+        estimate, exact = (estimate, now.seconds) if fast.exact_.any() else (now.seconds, exact)
+    channels = len(fast.channels_)
     rows = []
-    fast = GlobalDirections(guide, "fast", state="").fit(generator)
-    estimate = fast.seconds_
-    for count in (0, 64):
-        fast.refine = count
-        for asked in PROMPTS:
-            began = time.perf_counter()
-            found = fast.direction(asked.prompt, asked.neutral)
-            seconds = time.perf_counter() - began
-            true = exact.direction(asked.prompt, asked.neutral)
-            pair = [x.relevance(asked.prompt, asked.neutral)[x.channels_] for x in (fast, exact)]
-            rows.append(
-                {
-                    "prompt": asked.prompt,
-                    "refined": count,
-                    "rank_agreement": rank_agreement(*pair),
-                    "rank_agreement_of_sizes": rank_agreement(*(r.abs() for r in pair)),
-                    "cosine_of_directions": found.cosine(true),
-                    "stated": fast.agreement_,
-                    "channels": len(pair[0]),
-                    "fast_seconds": estimate,
-                    "prompt_seconds": seconds,
-                    "exact_seconds": exact.seconds_,
-                }
-            )
+    for asked in PROMPTS:
+        signed, sizes = fast.agreement(asked.prompt, asked.neutral)
+        began = time.perf_counter()
+        fast.direction(asked.prompt, asked.neutral)
+        rows.append(
+            {
+                "prompt": asked.prompt,
+                "rank_agreement": signed,
+                "rank_agreement_of_sizes": sizes,
+                "compared_on": REFERENCES,
+                "channels": channels,
+                "fast_seconds": estimate,
+                "exact_seconds": (exact - estimate) * channels / REFERENCES,
+                "prompt_seconds": time.perf_counter() - began,
+            }
+        )
     _write(pd.DataFrame(rows), out / "18-relevance.csv")
 
 

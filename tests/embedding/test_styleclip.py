@@ -222,6 +222,9 @@ def test_the_estimate_is_the_exact_procedure_of_small_steps(toy_generator, clip)
     assert agree.median() > 0.999
     assert (agree > 0.98).float().mean() > 0.9
     assert fast.agreement_ > 0.9
+    assert min(fast.agreement("red", "green")) > 0.9
+    with pytest.raises(SteerbenchError, match="Nothing was estimated"):
+        small.agreement("red", "green")
 
 
 def test_refining_a_prompt_measures_the_channels_that_matter(toy_generator, clip, measured) -> None:

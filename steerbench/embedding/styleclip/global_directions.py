@@ -47,8 +47,6 @@ KIND = "steerbench channel features"
 EMBEDDED = "rooms-clip-channels.safetensors"
 """Under ``assets/``: the exact measurement of the default generator with ``rooms-clip``."""
 SAVE_SECONDS = 20.0
-REFERENCES = 32
-"""Channels drawn at random on which the estimate is compared with the exact procedure."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,8 @@ class GlobalDirections:
         n_derivatives: Pictures for the estimate.
         strength: How far a channel is moved, in standard deviations.
         refine: How many channels a prompt measures where the method is fast.
+        references: Channels drawn at random on which the estimate is compared with the exact
+            procedure.
         layers: Names of the layers whose channels may move; None for all that do not only turn
             activations into colours (the paper leaves ToRGB layers out too).
         seed: The seed of the first picture.
@@ -97,6 +97,7 @@ class GlobalDirections:
         n_derivatives: int = 16,
         strength: float = 5.0,
         refine: int = 32,
+        references: int = 32,
         layers: Sequence[str] | None = None,
         seed: int = 0,
         state: str | os.PathLike[str] | None = None,
@@ -104,6 +105,7 @@ class GlobalDirections:
         self.clip, self.method, self.n_samples = clip, method, n_samples
         self.n_derivatives, self.strength, self.refine = n_derivatives, strength, refine
         self.layers, self.seed, self.state = layers, seed, state
+        self.references = references
         if method not in ("exact", "fast"):
             raise SteerbenchError(unknown("method", method, ("exact", "fast")))
         if min(n_samples, n_derivatives) < 1 or not strength > 0:
@@ -161,6 +163,10 @@ class GlobalDirections:
 
     def relevance(self, prompt: str, neutral: str = "a room") -> Tensor:
         """R ``[S]`` float64: how each channel moves a picture from one text towards another."""
+        return self.features_.double() @ self._aim(prompt, neutral)
+
+    def _aim(self, prompt: str, neutral: str) -> Tensor:
+        """The direction between two texts, of unit length."""
         self._check()
         ends = self.clip.encode_text([prompt, neutral]).double()
         aim = F.normalize(ends[0] - ends[1], dim=0)
@@ -169,7 +175,7 @@ class GlobalDirections:
                 f"{prompt!r} and {neutral!r} say the same to {self.clip.name}; there is nothing "
                 "to change. Choose texts that differ."
             )
-        return self.features_.double() @ aim.to(self.features_.device)
+        return aim.cpu()
 
     def direction(
         self, prompt: str, neutral: str = "a room", *, beta: float = 0.2, name: str = ""
@@ -197,16 +203,9 @@ class GlobalDirections:
                 pass
             relevance = self.relevance(prompt, neutral)
         step, moved = channel_step(relevance, self.std_.double(), beta)
-        hyperparameters = {
-            "prompt": prompt,
-            "neutral": neutral,
-            "beta": beta,
-            "method": self.method,
-            "strength": self.strength,
-            "n_samples": self.n_samples,
-            "clip": self.clip.name,
-            "channels": moved,
-        }
+        own = {name: getattr(self, name) for name in ("method", "strength", "n_samples")}
+        asked = {"prompt": prompt, "neutral": neutral, "beta": beta}
+        asked |= own | {"clip": self.clip.name, "channels": moved}
         return Direction(
             name or prompt,
             "s",
@@ -215,7 +214,7 @@ class GlobalDirections:
             generator=self._generator.fingerprint,
             provenance=Provenance(
                 method="StyleCLIP global direction",
-                hyperparameters=hyperparameters,
+                hyperparameters=asked,
                 generator=self._generator.name,
                 fingerprint=self._generator.fingerprint,
                 seed=self.seed,
@@ -225,6 +224,22 @@ class GlobalDirections:
                 version=__version__,
             ),
         )
+
+    def agreement(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
+        """How alike the estimate and the exact procedure rank channels for one prompt.
+
+        Returns:
+            Spearman's rank correlation of the relevances, and of their sizes, on the channels that
+            were drawn at random.
+
+        Raises:
+            SteerbenchError: Nothing was estimated.
+        """
+        if not self._estimated:
+            raise SteerbenchError('Nothing was estimated; take method="fast" and call fit.')
+        rows, aim = self._random_channels(), self._aim(prompt, neutral)
+        guess, true = self._guess[rows].double() @ aim, self.features_[rows].double() @ aim
+        return rank_agreement(guess, true), rank_agreement(guess.abs(), true.abs())
 
     def betas(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
         """A sensible range of beta for a prompt: all channels move, or a handful."""
@@ -301,7 +316,7 @@ class GlobalDirections:
 
     def _random_channels(self) -> Tensor:
         random = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.channels_), generator=random)[:REFERENCES]
+        order = torch.randperm(len(self.channels_), generator=random)[: self.references]
         return self.channels_[order]
 
     def _agreement(self) -> float:
