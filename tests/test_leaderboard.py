@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import steerbench as sb
 from steerbench.cli import score
 from steerbench.leaderboard import NULL, Protocol, leaderboard, markdown, shares
-from steerbench.leaderboard.judging import DOSE, MOST, dosed, readable
+from steerbench.leaderboard.judging import DOSE, MOST, dosed, grown, readable
 
 NAMES = ("one", "two", "three", "four")
 SMALL = Protocol(n_directions=4, choosing=8, judging=16, nulls=2)
@@ -80,6 +80,14 @@ def test_every_direction_gets_the_same_dose_up_to_the_limit() -> None:
         change = generator.render(codes + 1.0 * direction) - generator.render(codes)
         size = float(change.square().mean((1, 2, 3)).sqrt().mean())
         assert size == pytest.approx(DOSE, rel=1e-3) or alpha == MOST
+
+
+def test_fewer_directions_recover_no_more() -> None:
+    directions = [sb.Direction(f"axis {i}", "z", vector) for i, vector in enumerate(torch.eye(4))]
+    found = grown(directions, [1, 4], axes(), Rows(), Rows(), NAMES, choosing=8, judging=16)
+    assert found[1].rows["recovered"].tolist() == [True, False, False, False]
+    assert found[4].rows["recovered"].all()
+    assert found[4].rows["direction"].tolist() == [d.name for d in directions]
 
 
 def test_noise_counts_for_less_than_it_seems() -> None:

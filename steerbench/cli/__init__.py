@@ -148,8 +148,8 @@ def _score(
         list[str] | None, typer.Option(help="Only this one; repeatable. All by default.")
     ] = None,
     directions: Annotated[int, typer.Option(help="How many each finder gives.")] = 32,
-    n: Annotated[int, typer.Option(help="Pictures that directions are judged on.")] = 128,
-    nulls: Annotated[int, typer.Option(help="Draws of random directions.")] = 5,
+    n: Annotated[int, typer.Option(help="Pictures that directions are judged on.")] = 96,
+    nulls: Annotated[int, typer.Option(help="Draws of random directions.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the finders.")] = 0,
     out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path(),
     readme: Annotated[

@@ -76,9 +76,9 @@ class Protocol:
 
     n_directions: int = 32
     choosing: int = 48
-    judging: int = 128
+    judging: int = 96
     seed: int = 0
-    nulls: int = 5
+    nulls: int = 3
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import SteerbenchError
-from steerbench.metrics.rescoring import Rescoring, rescore
+from steerbench.metrics.rescoring import rescore
 from steerbench.supervised.entanglement import scores
 from steerbench.types import Direction, Generator, Predictor
 
@@ -116,29 +116,58 @@ def judged(
     judging: int,
 ) -> Judged:
     """The best direction for each factor, chosen by one oracle and judged by another."""
+    counts = [len(directions)]
+    options = {"choosing": choosing, "judging": judging}
+    return grown(directions, counts, generator, oracle, judge, factors, **options)[counts[0]]
+
+
+def grown(
+    directions: Sequence[Direction],
+    counts: Sequence[int],
+    generator: Generator,
+    oracle: Predictor,
+    judge: Predictor,
+    factors: Sequence[str],
+    *,
+    choosing: int,
+    judging: int,
+) -> dict[int, Judged]:
+    """The same, had there been only the first so many directions, for each of some counts."""
     doses = dosed(directions, generator)
     scaled = [direction for direction, _ in doses]
     first = rescore(scaled, generator, oracle, factors, n=choosing, seed=CHOOSING, batch=BATCH)
-    chosen = _choose(first)
-    used = sorted(set(chosen))
+    moved = first.changes / first.spread.clamp_min(1e-12)
+    chosen = {count: _choose(moved[:count]) for count in counts}
+    used = sorted({index for each in chosen.values() for index in each})
     second = rescore(
         [scaled[i] for i in used], generator, judge, factors, n=judging, seed=JUDGING, batch=BATCH
     )
     changes = (second.changes / second.spread.clamp_min(1e-12)).double()
-    again = _drawn_again(len(changes[0]))
+    result = {}
+    for count, each in chosen.items():
+        labels = [
+            {"factor": factor, "direction": directions[i].name, "alpha": doses[i][1]}
+            for factor, i in zip(factors, each)
+        ]
+        result[count] = _verdict(labels, changes[[used.index(i) for i in each]], factors)
+    return result
+
+
+def _verdict(
+    labels: Sequence[dict[str, object]], changes: Tensor, factors: Sequence[str]
+) -> Judged:
+    """What the chosen directions did, ``[factors, N, factors]``: one direction for each factor."""
+    again = torch.from_numpy(
+        np.random.RandomState(0).randint(0, changes.shape[1], (DRAWS, changes.shape[1]))
+    )
     rows, share_draws, recovered_draws = [], [], []
-    for place, factor in enumerate(factors):
-        direction, mine = chosen[place], changes[used.index(chosen[place])]
+    for place, (label, mine) in enumerate(zip(labels, changes)):
         draws = mine[again]
         share, effect = shares(draws)[:, place], draws.mean(1)[:, place]
         share_draws.append(share)
-        recovered_draws.append(_recovered(share, effect))
+        recovered_draws.append((share > HALF) & (effect.abs() >= LEAST))
         rows.append(
-            {
-                "factor": factor,
-                "direction": directions[direction].name,
-                "alpha": doses[direction][1],
-            }
+            label
             | _ends("effect", mine.mean(0)[place], effect)
             | _ends("share", shares(mine[None])[0, place], share)
             | _leak(mine.mean(0), place, factors)
@@ -148,22 +177,12 @@ def judged(
     return Judged(table, torch.stack(share_draws, 1), torch.stack(recovered_draws, 1))
 
 
-def _choose(found: Rescoring) -> list[int]:
+def _choose(changes: Tensor) -> list[int]:
     """For each factor the direction with the largest share, among those that move it at all."""
-    changes = found.changes / found.spread.clamp_min(1e-12)
     moved = changes.mean(1).abs()
     # Where no direction moves a factor far enough, the one that moves it furthest stands for it.
     score = torch.where(moved >= LEAST, 1 + shares(changes), moved.double() / (1 + moved))
     return [int(i) for i in score.argmax(0)]
-
-
-def _drawn_again(n: int) -> Tensor:
-    """``[DRAWS, n]`` rows, drawn with replacement: the same for every factor and direction."""
-    return torch.from_numpy(np.random.RandomState(0).randint(0, n, (DRAWS, n)))
-
-
-def _recovered(share: Tensor, effect: Tensor) -> Tensor:
-    return (share > HALF) & (effect.abs() >= LEAST)
 
 
 def _ends(name: str, value: Tensor, draws: Tensor) -> dict[str, float]:

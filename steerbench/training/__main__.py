@@ -321,6 +321,14 @@ def restoration(
 
 
 @app.command()
+def how_many(out: Path = Path("steerbench/assets/results")) -> None:
+    """Measure how many directions it takes: the second table of chapter 10."""
+    from steerbench.training.direction_counts import measure
+
+    typer.echo(measure(out).to_string())
+
+
+@app.command()
 def watermarked(
     start: Annotated[str, typer.Argument(help="a generator or its file")] = "rooms",
     out: Path = Path("steerbench/assets/rooms-watermarked.safetensors"),

@@ -7,7 +7,8 @@ told against directions that nobody chose, drawn evenly from the unit sphere of 
 
 which has no preferred axis. ``orthonormal=True`` draws a random basis instead, each of whose
 vectors is again even on the sphere: such a null shares with most finders that no direction is found
-twice.
+twice. ``axes=True`` draws coordinates of the space instead, none twice: what a method that chooses
+single channels has to beat.
 
 >>> import steerbench as sb
 >>> null = RandomDirections(n_directions=3, seed=0).fit(sb.load("rooms"))
@@ -49,6 +50,7 @@ class RandomDirections:
         space: Whose; w where there is one, else z, by default.
         layers: The rows of the layer-wise latent that they change.
         orthonormal: Draw them at right angles to one another.
+        axes: Draw single coordinates of the space.
         seed: Of the draw. Without ``orthonormal``, more directions begin with the same ones.
 
     Attributes:
@@ -64,12 +66,14 @@ class RandomDirections:
         space: str | None = None,
         layers: str | int | Iterable[int] | None = "all",
         orthonormal: bool = False,
+        axes: bool = False,
         seed: int = 0,
     ) -> None:
         self.n_directions = n_directions
         self.space = space
         self.layers = layers
         self.orthonormal = orthonormal
+        self.axes = axes
         self.seed = seed
 
     def fit(self, generator: Generator) -> RandomDirections:
@@ -78,18 +82,22 @@ class RandomDirections:
         Raises:
             SpaceError: It has no such space.
             LayerError: A layer does not exist.
-            SteerbenchError: No direction was asked for, or more orthonormal ones than the space
-                has dimensions.
+            SteerbenchError: No direction was asked for, or more orthonormal ones, or axes, than
+                the space has dimensions.
         """
         space = natural_space(generator) if self.space is None else self.space
         if space not in generator.spaces:
             raise SpaceError(unknown("space", space, generator.spaces))
         rows, size = rows_of(generator, space, self.layers), size_of(generator, space)
-        if self.orthonormal:
+        if self.orthonormal or self.axes:
             check_count(self.n_directions, size, space, generator)
         if self.n_directions < 1:
             raise SteerbenchError(f"{self.n_directions} directions were asked for. Ask for some.")
-        vectors = sphere(self.n_directions, size, seed=self.seed, orthonormal=self.orthonormal)
+        if self.axes:
+            order = np.random.default_rng(self.seed).permutation(size)[: self.n_directions]
+            vectors = torch.eye(size, dtype=torch.float64)[torch.from_numpy(order)]
+        else:
+            vectors = sphere(self.n_directions, size, seed=self.seed, orthonormal=self.orthonormal)
         self.directions_ = [
             make_direction(
                 self,

@@ -54,3 +54,11 @@ def test_what_makes_no_sense_is_refused() -> None:
         sb.RandomDirections(space="y").fit(generator)
     with pytest.raises(sb.errors.LayerError, match="no layer-wise form"):
         sb.RandomDirections(space="z", layers="0-3").fit(generator)
+
+
+def test_axes_are_single_coordinates_none_twice() -> None:
+    finder = sb.RandomDirections(n_directions=4, axes=True, seed=1)
+    vectors = torch.stack([each.vector for each in finder.fit(make_toy()).directions_])
+    assert torch.equal(vectors.sum(1), torch.ones(4, dtype=torch.float64))
+    assert torch.equal(vectors.amax(1), torch.ones(4, dtype=torch.float64))
+    assert len(vectors.argmax(1).unique()) == 4
