@@ -63,6 +63,15 @@ class Panel:
         code = self.page.wait_for_function(DRAWN, arg=handle).json_value()
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))).convert("RGBA"))
 
+    def draws(self, holds: Callable[[np.ndarray], bool], reason: str) -> np.ndarray:
+        """Look at the canvas, frame by frame, until it is as it should be; what is drawn then."""
+        for _ in range(1000):
+            now = self.drawing()
+            if holds(now):
+                return now
+            self.page.evaluate("() => new Promise(requestAnimationFrame)")
+        raise AssertionError(reason)
+
     def on_canvas(self, x: float, y: float, width: float, height: float) -> tuple[float, float]:
         """The place on the page of a point of the canvas, which is ``width`` by ``height``."""
         box = self.root.locator("canvas").bounding_box()

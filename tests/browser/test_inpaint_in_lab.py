@@ -85,11 +85,10 @@ def drag(panel: Panel, *points: tuple[float, float]) -> None:
 
 def covered(panel: Panel, mask: np.ndarray) -> None:
     """Wait until the canvas shows this mask."""
-    for _ in range(200):
-        panel.settle()
-        if np.array_equal(panel.drawing()[..., 3] > 0, mask):
-            return
-    raise AssertionError("The mask is not the one that was painted")
+    panel.settle()
+    panel.draws(
+        lambda drawn: np.array_equal(drawn[..., 3] > 0, mask), "The mask is not what was painted"
+    )
 
 
 def test_only_the_window_is_filled(opened: Page, scene: Scene, artifact, record_property) -> None:
@@ -165,13 +164,10 @@ def test_brush_eraser_and_a_mask_of_nothing(opened: Page, scene: Scene) -> None:
     expect(panel.root.get_by_role("alert")).to_contain_text("covers nothing")
     panel.root.get_by_role("button", name="Brush", exact=False).first.click()
     drag(panel, (20, 20), (40, 20))
-    panel.settle()
-    assert panel.drawing()[20, 30, 3] > 0
+    panel.draws(lambda drawn: drawn[20, 30, 3] > 0, "The brush leaves nothing")
     panel.button("Erase").click()
     drag(panel, (30, 20))
-    panel.settle()
-    drawn = panel.drawing()
-    assert drawn[20, 30, 3] == 0 < drawn[20, 20, 3]
+    panel.draws(lambda drawn: drawn[20, 30, 3] == 0 < drawn[20, 20, 3], "The eraser takes nothing")
 
 
 def give(panel: Panel, name: str, content: bytes) -> None:
