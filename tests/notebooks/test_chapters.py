@@ -6,47 +6,28 @@ attached to the test as properties, for ``--junit-xml``.
 
 from __future__ import annotations
 
-import os
 import re
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
+from tests.notebooks.running import FOLDER, PATIENCE, Executed, read
+
 CHAPTERS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
 CPU_SECONDS = 120
 """What a chapter may compute; unlike the clock, it does not mind who else is at work."""
 GIGABYTES = 1.5
 SETUP_LINES = 3
-PATIENCE = 600
-
-COST = """
-import pathlib, re, resource
-used = resource.getrusage(resource.RUSAGE_SELF)
-status = pathlib.Path("/proc/self/status")
-peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text()) if status.exists() else None
-print("cost", used.ru_utime + used.ru_stime, peak[1] if peak else used.ru_maxrss)
-"""
-"""Run after the last cell: the kernel's own seconds, and its peak in kilobytes (on Linux, where
-``ru_maxrss`` would begin with the peak of the process that started the kernel)."""
 
 pytestmark = pytest.mark.timeout(PATIENCE + 60)
 
 
 def name(path: Path) -> str:
     return path.relative_to(FOLDER).with_suffix("").as_posix()
-
-
-def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
 
 
 def code(path: Path) -> list[str]:
@@ -57,38 +38,6 @@ def printed(notebook: NotebookNode) -> str:
     """Everything that the cells wrote to the screen as text."""
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     return "".join(out.text for out in outputs if out.output_type == "stream")
-
-
-class Executed(NamedTuple):
-    """A notebook that ran, and the seconds by the clock that it took."""
-
-    notebook: NotebookNode
-    seconds: float
-
-
-def execute(path: Path, folder: Path) -> Executed:
-    """Run a chapter in an empty folder; its kernel imports the package that is tested."""
-    notebook = read(path)
-    notebook.cells.append(nbformat.v4.new_code_cell(COST))
-    start = time.perf_counter()
-    client = NotebookClient(
-        notebook, timeout=PATIENCE, resources={"metadata": {"path": str(folder)}}
-    )
-    client.execute(env=os.environ | {"PYTHONPATH": str(FOLDER.parent)})
-    return Executed(notebook, time.perf_counter() - start)
-
-
-@pytest.fixture(scope="session")
-def executed(request, tmp_path_factory) -> Iterator[Callable[[Path], Executed]]:
-    """Runs what the tests ask for, two notebooks at a time: a kernel computes on one core."""
-    ours = [item for item in request.session.items if item.path == Path(__file__)]
-    wanted = [item.callspec.params["path"] for item in ours if "executed" in item.fixturenames]
-    with ThreadPoolExecutor(2) as pool:
-        runs = {
-            path: pool.submit(execute, path, tmp_path_factory.mktemp(path.stem)) for path in wanted
-        }
-        yield lambda path: runs[path].result()
-        pool.shutdown(cancel_futures=True)
 
 
 def within_limits(run: Executed, path: Path, record: Callable[[str, object], None]) -> None:
