@@ -141,7 +141,7 @@ def test_a_judge_of_frozen_features_is_not_trained_but_its_heads_are(
     )
     kept = [p.clone() for p in trunk.parameters()]
     monkeypatch.setattr(
-        "steerbench.training.game.feature_trunk", lambda name: (trunk, [(1, 16, 6), (2, 8, 5)])
+        "steerbench.training.game.feature_trunk", lambda name: (trunk, [(1, 32, 6), (2, 16, 5)])
     )
     trainer = Trainer(settings(judge="somebody"), small)
     assert isinstance(trainer.d, ProjectedDiscriminator)
