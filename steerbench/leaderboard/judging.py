@@ -75,10 +75,12 @@ def dosed(
     The change is the root mean square over pixels in [-1, 1], averaged over ``n`` pictures and over
     a step up and a step down; alpha is limited to :data:`MOST` standard deviations.
     """
+    spaces = {direction.space for direction in directions}
+    samples = {space: generator.sample(n, seed=CALIBRATION, space=space) for space in spaces}
+    pictures = {space: generator.render(codes) for space, codes in samples.items()}
     result = []
     for index, direction in enumerate(directions):
-        codes = generator.sample(n, seed=CALIBRATION, space=direction.space)
-        before, alpha = generator.render(codes), 1.0
+        codes, before, alpha = samples[direction.space], pictures[direction.space], 1.0
         for _ in range(rounds):
             both = (generator.render(codes + sign * alpha * direction) for sign in (-1, 1))
             change = torch.stack(
