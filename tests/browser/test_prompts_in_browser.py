@@ -18,28 +18,29 @@ import steerbench as sb
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PROMPT = "a bedroom at night with the lamp on"
-SEED = 6
+SEED = 8
+"""A living room by day that becomes what is asked for. Not every room does: how many, and against
+random directions, is in chapter 18."""
 PATIENCE = 180_000
 """Milliseconds: a machine that does other work may take long over a step."""
 CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')",
-    f"sb.widgets.PromptBox(G, seed={SEED}, n_steps=25,\n"
+    f"sb.widgets.PromptBox(G, seed={SEED}, n_steps=25, mode='direction',\n"
     "    predictor=sb.predictor('rooms-attributes-2', ['bedroom', 'night', 'lamp_on']))",
 )
 
 
 def as_asked(pixels: np.ndarray) -> torch.Tensor:
-    """What two judges that took no part think of the picture on the screen, ``[2]`` in [0, 1].
+    """What two judges that took no part think of the picture on the screen, ``[4]`` in [0, 1].
 
-    The second CLIP judges the whole prompt. The oracle is asked for the lamp: that it is night it
-    does not yet read in this picture after so few steps.
+    The second CLIP judges the whole prompt, the second oracle each of the three things it says.
     """
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 127.5 - 1
     second = sb.clip("rooms-clip-2").predictor(
         {"asked": (PROMPT, "a bedroom by day with the lamp off")}
     )
-    read = sb.predictor("rooms-attributes-2", ["lamp_on"]).predict(image)
-    return torch.stack([second.predict(image)[0, 0], read.min()])
+    read = sb.predictor("rooms-attributes-2", ["bedroom", "night", "lamp_on"]).predict(image)
+    return torch.cat([second.predict(image)[0], read[0]])
 
 
 def ask(page: Page, panel: Panel, text: str) -> None:
@@ -64,8 +65,8 @@ def test_a_typed_prompt_changes_the_picture_as_asked(lab: Panel, artifact) -> No
     before = lab.pixels()
     ask(lab.page, lab, PROMPT)
     lab.changed_from(before)
-    expect(lab.root.locator(".sb-status")).to_contain_text("step 25 of 25", timeout=PATIENCE)
     ended(lab)
+    lab.settle()
     after = lab.pixels()
     rose = as_asked(after) - as_asked(before)
     artifact(lab.page, "prompt-box")
@@ -84,6 +85,7 @@ def test_words_outside_the_vocabulary_are_warned_of_and_offered(lab: Panel, arti
 
 def test_watching_and_stopping_an_optimisation(lab: Panel, artifact) -> None:
     before = lab.pixels()
+    lab.root.locator("select").first.select_option("optimise: this picture")
     ask(lab.page, lab, "a living room by day")
     expect(lab.root.locator(".sb-status")).to_contain_text(
         re.compile(r"step [3-9]"), timeout=PATIENCE
@@ -109,8 +111,13 @@ def test_a_typed_prompt_changes_the_picture_under_voila(browser, workplace: Path
         before = panel.pixels()
         ask(page, panel, PROMPT)
         panel.changed_from(before)
-        expect(panel.root.locator(".sb-status")).to_contain_text("step 25 of 25", timeout=PATIENCE)
         ended(panel)
-        assert (as_asked(panel.pixels()) - as_asked(before) > 0.3).all()
+        was = as_asked(before)
+        for _ in range(50):  # the last frames may still be on their way
+            if (as_asked(panel.pixels()) - was > 0.3).all():
+                break
+            page.evaluate("() => new Promise(requestAnimationFrame)")
+        rose = as_asked(panel.pixels()) - was
+        assert (rose > 0.3).all(), rose
         artifact(page, "prompt-box-voila")
     context.close()
