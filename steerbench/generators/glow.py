@@ -42,7 +42,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import CapabilityError, ShapeError
+from steerbench.errors import CapabilityError, CheckpointError, ShapeError
 from steerbench.generators.base import BaseGenerator, State
 from steerbench.generators.glow_network import GlowNetwork
 from steerbench.types import Latent, Layer, Space
@@ -223,13 +223,23 @@ class Glow(BaseGenerator):
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Glow:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of :meth:`config` and :meth:`tensors`.
+
+        Raises:
+            CheckpointError: A step of the flow cannot be taken back.
+        """
         options = dict(config)
         resolution = options.pop("resolution", None)
         with torch.device("meta"):
             network = GlowNetwork(**options)
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         network.load_state_dict(copies, assign=True)
+        stuck = network.singular()
+        if stuck:
+            raise CheckpointError(
+                f"The matrix of {stuck} is singular, so that no picture can be drawn from a code. "
+                "Get the file again from where it came from."
+            )
         return cls(network, name=name, resolution=resolution)
 
 

@@ -134,6 +134,16 @@ class GlowNetwork(nn.Module):
         """A level by its place, the finest first."""
         return cast(Level, self.levels[place])
 
+    def singular(self) -> str:
+        """The first step that cannot unmix its channels, as published files name it, or none."""
+        for place in range(len(self.levels)):
+            for step in range(self.n_flows):
+                weight = self.level(place).step(step).weight.detach()
+                rounding = len(weight) * torch.finfo(weight.dtype).eps
+                if torch.linalg.matrix_rank(weight.double(), rtol=rounding) < len(weight):
+                    return f"blocks.{place}.flows.{step}"
+        return ""
+
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
         """Pictures to their code.
 

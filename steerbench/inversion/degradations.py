@@ -15,7 +15,7 @@ inside the hole is ever looked at. Means of squares are enlarged in such a way t
 out as they were given.
 
 >>> given = torch.zeros(1, 3, 8, 8)
->>> hole = Hole(torch.eye(8) > 0)
+>>> hole = Hole(torch.eye(8) > 0, feather=0)
 >>> (hole.finish(given + 1, given) != 0).sum(), Smaller(4)(given).shape, Grey()(given).shape
 (tensor(24), torch.Size([1, 3, 2, 2]), torch.Size([1, 1, 8, 8]))
 

@@ -3,7 +3,7 @@
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
 >>> box = PromptBox(G)
->>> box.ask("a room at night", mode="optimise", n_steps=2)
+>>> box.ask("a room at night", mode="optimise", n_steps=10)
 >>> box.wait(120), box.direction.space
 (True, 'w+')
 
@@ -221,13 +221,21 @@ class PromptBox(ipywidgets.VBox):
         try:
             with self.notice.guard():
                 sights = self._walks.begin(wish)
+                found: Direction | None = None
                 while not stop.is_set():
                     with self.renderer.lock:
                         now = next(sights, None)
                     if now is None:
                         break
                     self._see(now)
-                self._remember(wish)
+                    found = now.direction
+                if found is not None:
+                    self._remember(wish, found)
+                elif not stop.is_set():
+                    raise SteerbenchError(
+                        f"No step came nearer to {wish.prompt!r} than the picture as it was. Give "
+                        "more steps, or ask for something else."
+                    )
         except Exception:
             log.exception("A prompt could not be followed.")
         finally:
@@ -235,9 +243,8 @@ class PromptBox(ipywidgets.VBox):
 
     def _see(self, now: Sight) -> None:
         self._controls.bar.value, self._controls.status.value = now.done, now.words
-        if now.direction is not None:
-            self.direction, self.alpha = now.direction, now.alpha
         if now.image is not None:
+            self.direction, self.alpha = now.direction, now.alpha
             self._show(now.image)
 
     def _show(self, image: torch.Tensor) -> None:
@@ -245,10 +252,8 @@ class PromptBox(ipywidgets.VBox):
         if self._scores is not None:
             self._scores.show(image)
 
-    def _remember(self, wish: Wish) -> None:
-        if self.direction is None:
-            return
-        self.attempts.append((wish, self.direction, self.alpha))
+    def _remember(self, wish: Wish, found: Direction) -> None:
+        self.attempts.append((wish, found, self.alpha))
         names = [f"{i + 1}. {w.prompt[:40]} ({w.mode})" for i, (w, *_) in enumerate(self.attempts)]
         self._quiet = True
         self._controls.history.options = [("", -1), *zip(names, range(len(names)))]

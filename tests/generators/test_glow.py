@@ -256,6 +256,11 @@ def spoiled(change: Any) -> dict[str, Tensor]:
             lambda s: s.update({"module.blocks.1.prior.conv.weight": torch.zeros(4, 4, 3, 3)}),
             "do not fit",
         ),
+        (
+            # A file in factors: the last of the diagonal becomes exp(-inf) = 0.
+            lambda s: s["module.blocks.1.flows.0.invconv.w_s"][-1:].fill_(-1e30),
+            "blocks.1.flows.0 is singular",
+        ),
     ],
 )
 def test_incomplete_files_say_what_is_wrong(change: Any, says: str, tmp_path: Path) -> None:

@@ -150,7 +150,10 @@ def answer(path: str, how: str) -> dict[str, Any]:
     seconds = time.process_time() - begun
     grown = memory("VmHWM") - before
     if outcome == "opened":
-        outcome = judged(value)
+        try:
+            outcome = judged(value)
+        except Exception as error:  # a model that was taken, and cannot be used
+            outcome, said = type(error).__name__, str(error)[:2000]
     answer = {"outcome": outcome, "said": said, "grown": grown, "seconds": seconds}
     careless = how == "carelessly"
     return answer | {"events": [one for one in _seen if not (careless and "find_class" in one)]}

@@ -83,6 +83,19 @@ def test_stopping_keeps_what_was_reached(box, monkeypatch) -> None:
     assert [wish.prompt for wish, *_ in box.attempts] == ["red", "blue"]
 
 
+def test_a_walk_that_finds_nothing_says_so_and_forgets_the_last_one(box, monkeypatch) -> None:
+    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
+    box.ask("red")
+    assert box.wait(PATIENCE)
+    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.schedule", lambda done: 0.0)
+    box.ask("blue", mode="optimise")
+    assert box.wait(PATIENCE)
+    assert "No step came nearer to 'blue'" in box.error
+    assert box.direction is None
+    assert box.picture == box._picture.original_data
+    assert [wish.prompt for wish, *_ in box.attempts] == ["red"]
+
+
 def test_a_new_seed_starts_over_and_ends_what_is_under_way(box, monkeypatch) -> None:
     monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
     box.ask("red", mode="optimise", n_steps=100_000)
