@@ -6,9 +6,6 @@ components on the page get their pictures in between.
 
 from __future__ import annotations
 
-import contextvars
-import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,10 +16,10 @@ from steerbench.inversion.restoration import ReadsAndSees
 from steerbench.renderer import Renderer
 from steerbench.widgets.masking import Work
 from steerbench.widgets.notice import Notice
+from steerbench.widgets.worker import Ending, Worker
 
 APART = 1_000_000
 """Added to the seed for the search: a sample must not be found among the samples it begins at."""
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,49 +57,33 @@ class Filling:
 
     def __init__(self, renderer: Renderer, notice: Notice, clip: ReadsAndSees | None) -> None:
         self._renderer, self._notice, self._clip = renderer, notice, clip
-        self._ending, self._worker = threading.Event(), None
-
-    _worker: threading.Thread | None
+        self._worker = Worker("filling a hole")
 
     def begin(self, order: Order, watch: Watch, done: Done) -> None:
         """Start; what is under way is ended first. Returns at once."""
-        self.stop()
-        self._ending = threading.Event()
-        # In the context of the message that asked: what is sent belongs to that message.
-        context = contextvars.copy_context()
-        work = (self._work, order, self._ending, watch, done)
-        self._worker = threading.Thread(target=context.run, args=work, daemon=True)
-        self._worker.start()
+        self._worker.begin(lambda ending: self._work(order, ending, watch, done))
 
     def cancel(self) -> None:
         """End after the present step. Returns at once."""
-        self._ending.set()
+        self._worker.cancel()
 
     def stop(self) -> None:
         """End after the present step, and wait for that."""
-        self.cancel()
-        if self._worker is not None and self._worker is not threading.current_thread():
-            self._worker.join()
-            self._worker = None
+        self._worker.stop()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until it has ended; whether that came about in time."""
-        if self._worker is None:
-            return True
-        self._worker.join(seconds)
-        return not self._worker.is_alive()
+        return self._worker.wait(seconds)
 
-    def _work(self, order: Order, ending: threading.Event, watch: Watch, done: Done) -> None:
+    def _work(self, order: Order, ending: Ending, watch: Watch, done: Done) -> None:
         found = None
         try:
             with self._notice.guard():
                 found = self._search(order, ending, watch)
-        except Exception:
-            log.exception("A hole could not be filled.")
         finally:
             done(order, found)
 
-    def _search(self, order: Order, ending: threading.Event, watch: Watch) -> Restoration:
+    def _search(self, order: Order, ending: Ending, watch: Watch) -> Restoration:
         lock, given = self._renderer.lock, order.work.picture
 
         def look(step: int, drawn: Tensor, losses: Tensor) -> bool:

@@ -21,9 +21,6 @@ asked before. What is on the screen is at any moment ``box.recipe``.
 
 from __future__ import annotations
 
-import contextvars
-import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,6 +44,7 @@ from steerbench.widgets.prompt_words import WordRow
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scores import Scores
 from steerbench.widgets.style import column, refuse_unknown, row, style_sheet
+from steerbench.widgets.worker import Ending, Worker
 
 KEYWORDS = ("clip", "directions", "neutral", "seed", "mode", "n_steps", "predictor", "size")
 EXAMPLES = (
@@ -57,7 +55,6 @@ EXAMPLES = (
     "a room with a wooden floor",
     "a room without a picture",
 )
-log = logging.getLogger(__name__)
 
 
 class PromptBox(ipywidgets.VBox):
@@ -110,7 +107,7 @@ class PromptBox(ipywidgets.VBox):
         self.kept: list[Direction] = []
         self.attempts: list[tuple[Wish, Direction, float]] = []
         self.sliders: LatentSliders | None = None
-        self._stop, self._worker = threading.Event(), None
+        self._worker = Worker("following a prompt")
         self._scores = None if predictor is None else Scores(predictor)
         self._picture = Picture(size)
         self._controls = PromptControls(neutral, mode, seed)
@@ -122,8 +119,6 @@ class PromptBox(ipywidgets.VBox):
         self.add_class("sb-panel")
         self._listen()
         self._restart()
-
-    _worker: threading.Thread | None
 
     # What programs ask for.
 
@@ -154,27 +149,16 @@ class PromptBox(ipywidgets.VBox):
             self.clip.encode_text(wish.prompt)  # an empty one is refused here, before any work
             if remarks:
                 self.notice.fail(" ".join(remarks))
-            self._stop = threading.Event()
-            # In the context of the message that asked: what is sent belongs to that message.
-            context = contextvars.copy_context()
-            work = (self._follow, wish, self._stop)
-            self._worker = threading.Thread(target=context.run, args=work, daemon=True)
             self._busy(True)
-            self._worker.start()
+            self._worker.begin(lambda ending: self._follow(wish, ending))
 
     def stop(self) -> None:
         """End what is under way after its present step, and keep the best so far."""
-        self._stop.set()
-        if self._worker is not None and self._worker is not threading.current_thread():
-            self._worker.join()
-        self._worker = None
+        self._worker.stop()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Until nothing is under way; whether that came about in time."""
-        if self._worker is None:
-            return True
-        self._worker.join(seconds)
-        return not self._worker.is_alive()
+        return self._worker.wait(seconds)
 
     def keep(self) -> LatentSliders | None:
         """Put the present direction on sliders, beside those kept before."""
@@ -216,13 +200,13 @@ class PromptBox(ipywidgets.VBox):
             self._controls.beta.value,
         )
 
-    def _follow(self, wish: Wish, stop: threading.Event) -> None:
+    def _follow(self, wish: Wish, ending: Ending) -> None:
         """In a thread of its own: one step after the other, each under the generator's lock."""
         try:
             with self.notice.guard():
                 sights = self._walks.begin(wish)
                 found: Direction | None = None
-                while not stop.is_set():
+                while not ending.is_set():
                     with self.renderer.lock:
                         now = next(sights, None)
                     if now is None:
@@ -231,13 +215,11 @@ class PromptBox(ipywidgets.VBox):
                     found = now.direction
                 if found is not None:
                     self._remember(wish, found)
-                elif not stop.is_set():
+                elif not ending.is_set():
                     raise SteerbenchError(
                         f"No step came nearer to {wish.prompt!r} than the picture as it was. Give "
                         "more steps, or ask for something else."
                     )
-        except Exception:
-            log.exception("A prompt could not be followed.")
         finally:
             self._busy(False)
 
@@ -274,7 +256,7 @@ class PromptBox(ipywidgets.VBox):
 
     def _redraw(self) -> None:
         """After the strength or the threshold was moved; nothing while a walk is under way."""
-        if self.direction is None or (self._worker is not None and self._worker.is_alive()):
+        if self.direction is None or self._worker.busy:
             return
         with self.notice.guard(), self.renderer.lock:
             if self.direction.space == "s":

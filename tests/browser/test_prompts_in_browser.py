@@ -80,6 +80,7 @@ def test_words_outside_the_vocabulary_are_warned_of_and_offered(lab: Panel, arti
     box.fill("")
     box.press_sequentially("a dragon with a pla")
     expect(lab.root.locator(".sb-error")).to_contain_text("'dragon'", timeout=PATIENCE)
+    lab.settle()  # with every letter the words move on to other buttons
     lab.root.locator(".sb-words").get_by_role("button", name="plant").click()
     expect(box).to_have_value("a dragon with a plant ", timeout=PATIENCE)
     artifact(lab.page, "prompt-box-warning")

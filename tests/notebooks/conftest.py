@@ -18,11 +18,20 @@ POOL = pytest.StashKey[ThreadPoolExecutor]()
 RUNS = pytest.StashKey[dict[Path, Future[Executed]]]()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Ask for them last, so that nobody waits for a notebook while there is anything else to do."""
+    items.sort(key=is_ours)
+
+
+def is_ours(item: pytest.Item) -> bool:
+    return item.path.parent == Path(__file__).parent
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start them, in the order of their tests."""
     if session.config.option.collectonly:
         return
-    ours = [item for item in session.items if item.path.parent == Path(__file__).parent]
+    ours = [item for item in session.items if is_ours(item)]
     wanted = [item.callspec.params["path"] for item in ours if "executed" in item.fixturenames]
     home = Path(tempfile.mkdtemp(prefix="notebooks-"))
     pool = session.config.stash[POOL] = ThreadPoolExecutor(
