@@ -142,6 +142,7 @@ def test_a_bad_file_is_told_and_the_mask_stays(opened: Page, scene: Scene, artif
     panel = Panel(opened)
     panel.button("Undo").click()
     covered(panel, scene.mask)
+    panel.settle()  # the picture may come back later than the paint
     before = panel.pixels()
     give(panel, "nothing.png", b"")
     expect(panel.root.get_by_role("alert")).to_contain_text("empty")
