@@ -212,7 +212,7 @@ class PromptBox(ipywidgets.VBox):
                     if now is None:
                         break
                     self._see(now)
-                    found = now.direction
+                    found = found if now.direction is None else now.direction
                 if found is not None:
                     self._remember(wish, found)
                 elif not ending.is_set():

@@ -83,6 +83,23 @@ def test_stopping_keeps_what_was_reached(box, monkeypatch) -> None:
     assert [wish.prompt for wish, *_ in box.attempts] == ["red", "blue"]
 
 
+def test_a_mapper_stopped_between_two_pictures_is_remembered(box, monkeypatch) -> None:
+    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", lambda: _pixels)
+    see = box._see
+
+    def stop_after_a_sight_without_a_picture(now) -> None:
+        see(now)
+        if box.direction is not None and now.direction is None:
+            box._worker.cancel()
+
+    monkeypatch.setattr(box, "_see", stop_after_a_sight_without_a_picture)
+    box.ask("red", mode="mapper", n_steps=25)
+    assert box.wait(PATIENCE)
+    assert box._controls.bar.value < 1
+    assert len(box.attempts) == 1
+    assert box.attempts[0][1] is box.direction
+
+
 def test_a_walk_that_finds_nothing_says_so_and_forgets_the_last_one(box, monkeypatch) -> None:
     monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
     box.ask("red")
