@@ -35,7 +35,7 @@ from torch import Tensor
 
 from steerbench.errors import SteerbenchError, unknown
 from steerbench.generators.base import NOISE_MODES, BaseGenerator, State
-from steerbench.generators.precision import fast_dtype
+from steerbench.generators.fast.precision import fast_dtype
 from steerbench.image import encode_jpeg, to_uint8
 from steerbench.types import Edit, Latent, UnitEdit
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from steerbench.generators import BaseGenerator, StyleGAN2, load
-from steerbench.generators.stylegan2_network import StyleGAN2Network
+from steerbench.generators.stylegan2.network import StyleGAN2Network
 
 torch.set_num_threads(1)
 

@@ -6,7 +6,7 @@ import math
 
 from steerbench import check
 from steerbench.supervised import LabelledDirection
-from steerbench.supervised.labelled import wilson
+from steerbench.supervised.boundaries.labelling import wilson
 from steerbench.types import Direction
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from steerbench.errors import FileError, SpaceError, SteerbenchError
-from steerbench.film import film, slerp, tour
+from steerbench.films import film, slerp, tour
 from steerbench.image import resize, to_uint8
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from steerbench.check.sefa import beats
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
-from steerbench.supervised.labelled import LabelledDirection
+from steerbench.supervised.boundaries.labelling import LabelledDirection
 from steerbench.types import Direction, Generator, Predictor
 
 MOST_LABELS = 40

@@ -186,7 +186,7 @@ def accelerator() -> str:
 
 def speed(folder: Path) -> Iterator[Finding]:
     """A picture of the default model, timed at both precisions."""
-    from steerbench.generators.precision import fast_dtype
+    from steerbench.generators.fast.precision import fast_dtype
 
     generator = steerbench.load("rooms")
     latent = generator.sample(1, seed=0)

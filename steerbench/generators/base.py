@@ -27,7 +27,7 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.generators.latent_spaces import LatentSpaces, Prior
-from steerbench.generators.precision import fast_dtype
+from steerbench.generators.fast.precision import fast_dtype
 from steerbench.types import (
     Edit,
     FirstFeatures,
@@ -158,7 +158,7 @@ class BaseGenerator(LatentSpaces):
             truncation: Codes are taken as they are; this selects batch statistics where an
                 architecture keeps several (BigGAN).
             precision: ``"exact"`` for float32, ``"fast"`` for what convolutions are quickest in on
-                this machine, see `steerbench.generators.precision`.
+                this machine, see `steerbench.generators.fast.precision`.
         """
         mode, maps = ("const", noise) if isinstance(noise, Mapping) else (noise, {})
         _choice("noise", mode, NOISE_MODES)

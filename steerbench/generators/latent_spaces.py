@@ -23,7 +23,7 @@ from steerbench.errors import (
     SteerbenchError,
     closest,
 )
-from steerbench.generators.space_statistics import SpaceStatistics
+from steerbench.generators.prior import SpaceStatistics
 from steerbench.types import Latent, Space
 
 Prior = Literal["normal", "uniform"]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator, State
-from steerbench.generators.progressive import blend, check_level, enlarge, shares
+from steerbench.generators.detail_levels import blend, check_level, enlarge, shares
 from steerbench.types import FirstFeatures, Latent, Layer, Space
 
 SLOPE = 0.2

@@ -33,7 +33,7 @@ from steerbench.errors import CheckpointError, NotFoundError, SpaceError, closes
 from steerbench.generators.base import BaseGenerator
 from steerbench.image import resize
 from steerbench.image.pixels import batch_of
-from steerbench.predictors.parts import Convolution
+from steerbench.predictors.layers import Convolution
 from steerbench.types import Latent
 
 KIND = "steerbench encoder"

@@ -37,11 +37,11 @@ from torch import Tensor
 from steerbench import store
 from steerbench.errors import SpaceError, SteerbenchError, closest
 from steerbench.generators import EMBEDDED, BaseGenerator
-from steerbench.inversion.descent import Plan
+from steerbench.inversion.engine import Plan
 from steerbench.inversion.perceptual import Features, described, difference, seen_by
 from steerbench.inversion.photographs import Align, Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
-from steerbench.inversion.starts import Guess, Samples, Start, begin, known
+from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.types import Latent, Provenance
 
@@ -168,7 +168,7 @@ def invert(
         judge: As ``features``, for the report alone; ``"auto"`` is ``"rooms-attributes-2"`` for the
             embedded models and ``features`` for others.
         pixel, perceptual: The weights of the two parts of the loss.
-        rate, prior, jitter, patience: See :class:`~steerbench.inversion.descent.Plan`.
+        rate, prior, jitter, patience: See :class:`~steerbench.inversion.engine.Plan`.
         noise: The weight of the noise's correlations, where it is to be optimised too (about 10);
             None leaves it as it is.
         race: The share of the steps that all starts run.

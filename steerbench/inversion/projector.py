@@ -22,7 +22,7 @@ from torch import Tensor
 
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator
-from steerbench.inversion.descent import Plan
+from steerbench.inversion.engine import Plan
 from steerbench.inversion.optimize import JUDGE, Inversion, features_of, reported, wanted_of
 from steerbench.inversion.perceptual import Features, described
 from steerbench.inversion.search import Callback, search

@@ -39,12 +39,12 @@ from torch import Tensor
 from steerbench.errors import SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
-from steerbench.inversion.descent import Plan
+from steerbench.inversion.engine import Plan
 from steerbench.inversion.optimize import CHOOSER, features_of
 from steerbench.inversion.perceptual import Features, described, difference
 from steerbench.inversion.photographs import Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
-from steerbench.inversion.starts import Guess, Samples, Start, begin, known
+from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.types import Latent, Provenance
 
 

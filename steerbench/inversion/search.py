@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from steerbench import store
 from steerbench.errors import CheckpointError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
-from steerbench.inversion.descent import Descent, Loss, Plan
+from steerbench.inversion.engine import Descent, Loss, Plan
 from steerbench.types import Latent
 
 Callback = Callable[[int, Tensor, Tensor], Any]
@@ -220,7 +220,7 @@ def search(
     Args:
         generator: What draws the pictures.
         starts: Codes ``[N, *shape]``, one for each picture; all of the space to search in.
-        loss: See :data:`~steerbench.inversion.descent.Loss`.
+        loss: See :data:`~steerbench.inversion.engine.Loss`.
         plan: How to go down.
         race: The share of the way that all starts run.
         batch: Pictures at a time.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from steerbench.errors import SteerbenchError
 from steerbench.metrics.rescoring import rescore
-from steerbench.supervised.entanglement import scores
+from steerbench.supervised.boundaries.entanglement import scores
 from steerbench.types import Direction, Generator, Predictor
 
 DOSE = 0.12

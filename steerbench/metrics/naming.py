@@ -3,7 +3,7 @@
 A name says which attributes go up and down along a direction. An attribute is named where
 
 1. the direction passes at all: its smallest p-value, already corrected for the number of
-   attributes (:func:`steerbench.metrics.scorecard.chance.adjusted`), is accepted by the procedure
+   attributes (:func:`steerbench.metrics.scorecard.null_model.adjusted`), is accepted by the procedure
    of Benjamini and Hochberg over all directions of the card, so that of the directions that get a
    name at most a part of `level` is expected to be named after chance;
 2. its own corrected p-value is at most `level`;

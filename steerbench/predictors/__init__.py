@@ -20,7 +20,7 @@ tensor([[1.],
 So do classifiers of torchvision, timm and Hugging Face, with the ``resolution`` and ``normalise``
 that they were trained with; an estimator of scikit-learn that reads features of pictures; and any
 segmenter (what a model may return: :mod:`steerbench.predictors.base`). Scores that were recorded
-for codes become one too (:mod:`steerbench.predictors.learned`). Where scores of whole
+for codes become one too (:mod:`steerbench.predictors.distillation`). Where scores of whole
 pictures are wanted, a function takes them from a segmenter:
 
 >>> greenery = lambda x: segmenter.areas(x)[:, segmenter.names.index("plant")]
@@ -42,7 +42,7 @@ from steerbench import store
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.attributes import Attribute, AttributeNetwork, AttributePredictor
 from steerbench.predictors.base import BasePredictor, Normalise
-from steerbench.predictors.learned import Learned, learn
+from steerbench.predictors.distillation import Learned, learn
 from steerbench.predictors.segmentation import SegmentationNetwork, SegmentationPredictor
 
 __all__ = [

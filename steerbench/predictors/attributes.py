@@ -19,7 +19,7 @@ the right, and then turned: r is multiplied by 2 p - 1 with p the probability of
 read the product directly a network would have to learn a parity, which takes it far longer.
 
 The convolutions learn with batch normalisation, which is folded away afterwards
-(`steerbench.predictors.parts`).
+(`steerbench.predictors.layers`).
 
 >>> lamp = Attribute("lamp_on", "binary", 0, 1, "")
 >>> yaw = Attribute("yaw", "continuous", -22, 22, "degrees")
@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import NotFoundError, unknown
 from steerbench.predictors.base import BasePredictor
-from steerbench.predictors.parts import Convolution, folded
+from steerbench.predictors.layers import Convolution, folded
 
 RESOLUTION = 64
 """Height and width, in pixels, at which the network looks at every picture."""

@@ -44,7 +44,7 @@ from steerbench import store
 from steerbench.compat import ensure_torchvision
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.base import BasePredictor, Normalise
-from steerbench.predictors.words import Words, split
+from steerbench.predictors.tokenizer import Words, split
 
 KIND = "steerbench clip"
 

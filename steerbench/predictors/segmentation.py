@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from steerbench.errors import PredictorError
 from steerbench.image.pixels import batch_of
 from steerbench.predictors.base import BasePredictor, resized
-from steerbench.predictors.parts import Convolution, folded
+from steerbench.predictors.layers import Convolution, folded
 
 RESOLUTION = 64
 """Height and width, in pixels, at which the network looks at every picture."""

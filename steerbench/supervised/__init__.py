@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from steerbench.supervised.artefacts import ArtefactUnits
-from steerbench.supervised.boundaries import LatentBoundaries
+from steerbench.supervised.dissection.artefacts import ArtefactUnits
+from steerbench.supervised.boundaries.higan import LatentBoundaries
 from steerbench.supervised.dissection import Dissection
-from steerbench.supervised.hyperplane import Boundary, linear_boundary
-from steerbench.supervised.interfacegan import Trained, interpolate, train_boundary
-from steerbench.supervised.labelled import Evidence, LabelledDirection
-from steerbench.supervised.unit_effects import UnitEffects, unit_edit
-from steerbench.supervised.unit_search import UnitSearch
+from steerbench.supervised.boundaries.hyperplane import Boundary, linear_boundary
+from steerbench.supervised.boundaries.interfacegan import Trained, interpolate, train_boundary
+from steerbench.supervised.boundaries.labelling import Evidence, LabelledDirection
+from steerbench.supervised.dissection.effects import UnitEffects, unit_edit
+from steerbench.supervised.dissection.search import UnitSearch
 
 __all__ = [
     "DISSECTORS",

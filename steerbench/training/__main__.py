@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from steerbench.training import measuring
+from steerbench.studies import commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-app.add_typer(measuring.app)
+app.add_typer(commands.app)
 
 
 @app.command()
@@ -164,7 +164,7 @@ def attributes(
     hardware: str = "one CPU core with bfloat16 matrix units",
 ) -> None:
     """Train the oracle that reads every factor from a picture, and write its card."""
-    from steerbench.training.predictors import Settings, run
+    from steerbench.training.attributes import Settings, run
 
     channels = tuple(int(width) for width in widths.split(","))
     run(Settings(seed=seed, images=images, widths=channels), data, held_out, out, hardware)
@@ -235,7 +235,7 @@ def watermarked(
     seed: int = 0,
 ) -> None:
     """Teach a copy of a generator to stamp half of its pictures."""
-    from steerbench.training.watermarked import train
+    from steerbench.training.watermark import train
 
     typer.echo(f"{train(start, out, steps=steps, seed=seed)} -> {out}")
 

@@ -39,7 +39,7 @@ from steerbench.metrics import mse, psnr, ssim
 from steerbench.predictors import oracle
 from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
-from steerbench.training.cards import card
+from steerbench.cards.text import card
 from steerbench.training.shared import (
     check_held_out,
     cosine,

@@ -9,7 +9,7 @@ pictures serves both players' steps::
 
 An architecture adds its network, how it draws a batch, and what regularises it (:class:`Game`).
 Where computing time is short, ``judge`` names a predictor whose frozen features the discriminator
-looks through as well (:mod:`steerbench.training.projected`).
+looks through as well (:mod:`steerbench.training.projected_critic`).
 
 Reference: Goodfellow et al., "Generative Adversarial Nets" (2014, arXiv 1406.2661); Mescheder,
 Geiger, Nowozin, "Which Training Methods for GANs do actually Converge?" (2018, arXiv 1801.04406)
@@ -35,9 +35,9 @@ from tqdm.auto import tqdm
 from steerbench import image, store
 from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
-from steerbench.generators.stylegan2_network import Discriminator
+from steerbench.generators.stylegan2.network import Discriminator
 from steerbench.training.pictures import Pictures, wait_for_pictures
-from steerbench.training.projected import ProjectedDiscriminator, feature_trunk
+from steerbench.training.projected_critic import ProjectedDiscriminator, feature_trunk
 from steerbench.training.shared import optimiser_tensors, restore_optimiser, under
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}

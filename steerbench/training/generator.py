@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from steerbench.generators import StyleGAN2
-from steerbench.generators.stylegan2_network import (
+from steerbench.generators.stylegan2.network import (
     Discriminator,
     StyleGAN2Network,
     SynthesisLayer,

@@ -7,8 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from steerbench.types.edits import Edit
-from steerbench.types.latent import Latent
+from steerbench.types.latents import Edit
+from steerbench.types.latents import Latent
 from steerbench.types.spaces import FirstFeatures, Layer, Space
 
 

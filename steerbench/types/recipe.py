@@ -18,9 +18,9 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import NotFoundError, RecipeError, SteerbenchError
-from steerbench.types.direction import Direction, Provenance
-from steerbench.types.edits import Edit, Move, UnitEdit
-from steerbench.types.latent import Latent
+from steerbench.types.latents import Direction, Provenance
+from steerbench.types.latents import Edit, Move, UnitEdit
+from steerbench.types.latents import Latent
 
 if TYPE_CHECKING:
     from steerbench.types.protocols import Generator

@@ -57,7 +57,7 @@ from steerbench.unsupervised.shared import (
     signed,
     size_of,
 )
-from steerbench.unsupervised.shifts import Shifts
+from steerbench.unsupervised.step_function import Shifts
 
 REFERENCE = (
     "Spingarn, Banner, Michaeli, \"GAN 'Steerability' without optimization\", arXiv 2012.05328"
@@ -80,7 +80,7 @@ class ClosedForm:
         directions_: The directions found.
         singular_values_: ``[n_directions]`` float64, falling.
         weakest_: The direction that changes the features the least: what small circles turn about
-            (:func:`steerbench.unsupervised.circles.small_circle`).
+            (:func:`steerbench.unsupervised.closed_form.small_circle`).
     """
 
     reference = REFERENCE

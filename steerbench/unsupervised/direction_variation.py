@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import SteerbenchError
 from steerbench.types import Direction, Generator, Latent, Move
-from steerbench.unsupervised.steps import SEEDS_APART, built, draw_source
+from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source
 
 SIDE = 32
 BATCH = 32

@@ -51,7 +51,7 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Covariance
 from steerbench.stats.principal import Principal, of_covariance, principal_components
 from steerbench.types import Direction, Latent, UnitEdit
-from steerbench.unsupervised.kept_rows import Rows
+from steerbench.stats.sample_buffer import Rows
 from steerbench.unsupervised.shared import (
     RunFile,
     check_count,

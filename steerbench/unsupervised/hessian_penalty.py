@@ -45,8 +45,8 @@ from steerbench.unsupervised.shared import (
     say_rows,
     signed,
 )
-from steerbench.unsupervised.shifts import Shifts
-from steerbench.unsupervised.steps import SEEDS_APART, draw_source, take_steps
+from steerbench.unsupervised.step_function import Shifts
+from steerbench.unsupervised.training_loop import SEEDS_APART, draw_source, take_steps
 
 REFERENCE = (
     'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '

@@ -46,7 +46,7 @@ from steerbench.unsupervised.shared import (
     say_rows,
     signed,
 )
-from steerbench.unsupervised.shifts import Shifts
+from steerbench.unsupervised.step_function import Shifts
 
 REFERENCE = (
     'Ramesh, Choi, LeCun, "A Spectral Regularizer for Unsupervised Disentanglement", '

@@ -32,7 +32,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from steerbench.errors import PredictorError, SteerbenchError, unknown
-from steerbench.film import target_of, write
+from steerbench.films import target_of, write
 from steerbench.generators import BaseGenerator
 from steerbench.image import from_uint8, resize, save, to_uint8
 from steerbench.renderer import lock_of

@@ -12,7 +12,7 @@ False
 In a notebook the last line of a cell shows it. A click says *yes*, a second one *no*, a third one
 takes the label back; with the keyboard, the arrows go from picture to picture, Y, N and the space
 bar label. The boundary and what it is worth appear at once (see
-`steerbench.supervised.labelled`). "Ask me" brings the pictures that would teach the boundary most,
+`steerbench.supervised.boundaries.labelling`). "Ask me" brings the pictures that would teach the boundary most,
 "Others" brings unseen ones, "Try it" puts the direction on sliders, "Save" writes it to a file.
 """
 
@@ -30,7 +30,7 @@ from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
 from steerbench.image import resize, to_uint8
 from steerbench.renderer import lock_of
-from steerbench.supervised.labelled import Evidence, LabelledDirection
+from steerbench.supervised.boundaries.labelling import Evidence, LabelledDirection
 from steerbench.types import Direction
 from steerbench.widgets.canvas import drawing
 from steerbench.widgets.latent_sliders import LatentSliders

@@ -25,7 +25,7 @@ from torch import Tensor
 from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
 from steerbench.inversion import Inversion, OutOfDomainWarning, invert
-from steerbench.widgets.newest import Newest
+from steerbench.widgets.latest_worker import Newest
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.style import button, column, row, style_sheet

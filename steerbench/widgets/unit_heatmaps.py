@@ -36,7 +36,7 @@ from steerbench.types import Edit, Latent, Recipe, UnitEdit
 from steerbench.widgets.canvas import drawing
 from steerbench.widgets.concept_units import convolutional, table_of
 from steerbench.widgets.controls import check_numbers, random_seed
-from steerbench.widgets.heat_sheet import Sheet, by_concept, laid_over, scaled
+from steerbench.widgets.unit_mosaic import Sheet, by_concept, laid_over, scaled
 from steerbench.widgets.history import History
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture

@@ -46,7 +46,7 @@ from steerbench.widgets.canvas import drawing, on_brush
 from steerbench.widgets.concept_units import read_units
 from steerbench.widgets.controls import check_numbers
 from steerbench.widgets.history import History
-from steerbench.widgets.newest import Newest
+from steerbench.widgets.latest_worker import Newest
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.painter_tools import STRONGEST, PainterTools
 from steerbench.widgets.painting import Painting, dab, tint

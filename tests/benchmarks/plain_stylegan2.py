@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.stylegan2_network import (
+from steerbench.generators.stylegan2.network import (
     StyleGAN2Network,
     SynthesisLayer,
     SynthesisNetwork,

@@ -16,7 +16,7 @@ import torch
 from sklearn.svm import SVC, LinearSVC
 
 from steerbench.supervised import linear_boundary, train_boundary
-from steerbench.supervised.confident_ends import ConfidentEnds
+from steerbench.supervised.boundaries.score_extremes import ConfidentEnds
 
 SAMPLES, SIZE = 500_000, 512
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.supervised.unit_overlap import Layout, UnitOverlap
+from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 
 UNITS, PICTURES, SMALL, LARGE, CONCEPTS = 512, 2, 16, 128, 21
 

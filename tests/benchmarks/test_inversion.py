@@ -2,7 +2,7 @@
 
 The plain loop is what one writes first: the paper's synthesis in float32 (`plain_stylegan2`), the
 same features, Adam on w and the noise, with the correlation of the noise punished. Ours is
-:class:`steerbench.inversion.descent.Descent` in float32 and in the precision that is fast here. The
+:class:`steerbench.inversion.engine.Descent` in float32 and in the precision that is fast here. The
 network is a StyleGAN2 of 256 pixels, channel base 16384, of random weights; features are a strided
 convolution, which costs little. Nothing is asserted about time, but that ``fast`` reaches a loss
 that is no worse. Run it alone on the machine::
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from steerbench.generators import StyleGAN2
 from steerbench.inversion import Likeness
-from steerbench.inversion.descent import Descent, Plan, correlation
+from steerbench.inversion.engine import Descent, Plan, correlation
 from tests.benchmarks import plain_stylegan2 as plain
 from tests.benchmarks.timing import in_turn, processor, threads
 

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from steerbench.generators import StyleGAN3
-from steerbench.generators.stylegan3_filters import plan_layers
-from steerbench.generators.stylegan3_network import StyleGAN3Network
+from steerbench.generators.stylegan3.filters import plan_layers
+from steerbench.generators.stylegan3.network import StyleGAN3Network
 from tests.generators.stylegan3_reference import picture
 
 ROUNDS = 5

@@ -25,7 +25,7 @@ from steerbench.image import to_uint8
 from steerbench.predictors import EMBEDDED
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
-from steerbench.widgets.heat_sheet import Sheet, by_concept
+from steerbench.widgets.unit_mosaic import Sheet, by_concept
 
 pytestmark = [
     pytest.mark.browser,

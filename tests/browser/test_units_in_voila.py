@@ -13,7 +13,7 @@ from panel import Panel
 from playwright.sync_api import Page, expect
 from servers import voila, write_notebook
 
-from steerbench.widgets.heat_sheet import Sheet
+from steerbench.widgets.unit_mosaic import Sheet
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

@@ -26,15 +26,15 @@ from steerbench.generators import (
     load,
     save,
 )
-from steerbench.generators.biggan_network import BigGANNetwork, BlockShape
+from steerbench.generators.biggan.network import BigGANNetwork, BlockShape
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.eigengan import EigenGANNetwork
-from steerbench.generators.glow_network import GlowNetwork
+from steerbench.generators.glow.network import GlowNetwork
 from steerbench.generators.pggan import PGGANNetwork
-from steerbench.generators.stylegan1_network import StyleGAN1Network
-from steerbench.generators.stylegan2_network import StyleGAN2Network
-from steerbench.generators.stylegan3_filters import plan_layers
-from steerbench.generators.stylegan3_network import StyleGAN3Network
+from steerbench.generators.stylegan1.network import StyleGAN1Network
+from steerbench.generators.stylegan2.network import StyleGAN2Network
+from steerbench.generators.stylegan3.filters import plan_layers
+from steerbench.generators.stylegan3.network import StyleGAN3Network
 from tests.conftest import make_toy
 
 

@@ -125,7 +125,7 @@ def test_it_recovers_planted_factors(finder) -> None:
 def test_cancelling_leaves_everything_as_it_was_and_a_file_to_go_on_from(
     finder, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("steerbench.supervised.boundaries.BLOCK", 64)
+    monkeypatch.setattr("steerbench.supervised.boundaries.higan.BLOCK", 64)
     generator, _ = planted()
     path = tmp_path / "run.safetensors"
     options = SMALL | {"n_samples": 400}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from steerbench.predictors.clip import Clip
-from steerbench.predictors.words import Words
+from steerbench.predictors.tokenizer import Words
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (1, 1, 1)}
 

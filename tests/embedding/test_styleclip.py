@@ -10,7 +10,7 @@ import torch
 
 from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
 from steerbench.embedding.styleclip import channel_features, channel_step
-from steerbench.embedding.styleclip.aim import Aim, changed, cutouts
+from steerbench.embedding.styleclip.target import Aim, changed, cutouts
 from steerbench.embedding.styleclip.mapper import groups_of
 from steerbench.errors import CapabilityError, CheckpointError, LatentError, SteerbenchError
 from steerbench.generators import wrap

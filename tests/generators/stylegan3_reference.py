@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.stylegan3_filters import LayerPlan
-from steerbench.generators.stylegan3_network import (
+from steerbench.generators.stylegan3.filters import LayerPlan
+from steerbench.generators.stylegan3.network import (
     FourierInput,
     StyleGAN3Network,
     SynthesisLayer,

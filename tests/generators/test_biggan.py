@@ -13,7 +13,7 @@ from scipy.stats import truncnorm
 import steerbench as sb
 from steerbench.errors import CapabilityError, ShapeError, SpaceError, SteerbenchError
 from steerbench.generators import BigGAN
-from steerbench.generators.biggan_network import BlockShape, Norm
+from steerbench.generators.biggan.network import BlockShape, Norm
 from tests.contracts.test_generators import (
     biggan_deep,
     biggan_in_chunks,

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators import convolution, winograd
-from steerbench.generators.convolution import Convolution
+from steerbench.generators.fast import convolution
+from steerbench.generators.fast import winograd
+from steerbench.generators.fast.convolution import Convolution
 
 
 def drawn(size: int, shape: tuple[int, int], dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from steerbench.errors import CheckpointError, LatentError
 from steerbench.generators import StyleGAN2, load, save
 from steerbench.generators.checkpoints import FORMATS, read, recognise
-from steerbench.generators.stylegan2_network import StyleGAN2Network
+from steerbench.generators.stylegan2.network import StyleGAN2Network
 from tests.contracts.test_generators import dcgan
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from steerbench.generators import base, precision
+from steerbench.generators import base
+from steerbench.generators.fast import precision
 
 
 @pytest.fixture(autouse=True)

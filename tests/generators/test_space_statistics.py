@@ -11,7 +11,8 @@ import torch
 
 from steerbench import store
 from steerbench.errors import CapabilityError
-from steerbench.generators import StyleGAN2, space_statistics
+from steerbench.generators import StyleGAN2
+from steerbench.generators import prior
 from tests.conftest import make_toy
 from tests.contracts.test_generators import biggan_deep
 
@@ -38,7 +39,7 @@ def test_they_are_those_of_the_codes() -> None:
     G = make_toy()
     for name in ("w", "w+", "s", "p"):
         codes = torch.cat([*G.codes(name)])
-        assert codes.shape == (space_statistics.SAMPLES, *G.spaces[name].shape)
+        assert codes.shape == (prior.SAMPLES, *G.spaces[name].shape)
         flat = codes.flatten(1).double().numpy()
         space = G.spaces[name]
         assert np.allclose(space.mean.flatten(), flat.mean(axis=0), atol=1e-6)
@@ -68,7 +69,7 @@ def test_large_sets_of_codes_are_made_in_batches_and_not_kept(make, monkeypatch)
     assert frugal.prior_std(last, vector) == pytest.approx(expected, rel=1e-5)
     assert frugal._codes == {}
     # Between the two the nearest space that is small is kept.
-    monkeypatch.setattr(space_statistics, "KEPT", 4 * space_statistics.SAMPLES * 20)
+    monkeypatch.setattr(space_statistics, "KEPT", 4 * prior.SAMPLES * 20)
     assert torch.allclose(torch.cat([*frugal.codes(last)]), whole, atol=1e-5)
     assert len(frugal._codes) == 1
     assert last not in frugal._codes
@@ -82,7 +83,7 @@ def test_the_same_weights_are_measured_once(folder: Path, request) -> None:
     request.getfixturevalue("unmeasurable")
     for from_files in (False, True):
         if from_files:
-            space_statistics._MEASURED.clear()
+            prior._MEASURED.clear()
         again = make_toy().spaces["w"]
         assert all(torch.equal(again.measure(name), value) for name, value in found.items())
     assert torch.equal(first.double().spaces["w"].mean, found["mean"])
@@ -110,7 +111,7 @@ def test_a_file_that_is_not_right_is_measured_again(spoil, folder: Path) -> None
     mean = space.mean
     [path] = folder.iterdir()
     spoil(path)
-    space_statistics._MEASURED.clear()
+    prior._MEASURED.clear()
     assert torch.equal(space.mean, mean)
 
 
@@ -129,7 +130,7 @@ def test_memory_holds_the_last_measurements(monkeypatch) -> None:
     G = make_toy()
     for name in ("w", "w+", "s"):
         assert G.spaces[name].std.isfinite().all()
-    assert [key.split("-")[1] for key in space_statistics._MEASURED] == ["w+", "s"]
+    assert [key.split("-")[1] for key in prior._MEASURED] == ["w+", "s"]
     monkeypatch.setattr(space_statistics, "LARGEST", 10)
     with pytest.raises(CapabilityError, match="Up to 10 are measured"):
         G.spaces["s"].covariance  # noqa: B018

@@ -260,7 +260,7 @@ def test_a_mapping_of_one_code_a_layer_is_refused_with_the_reason(tmp_path: Path
 
 
 def test_a_layer_that_repeats_pixels_does_as_it_says() -> None:
-    from steerbench.generators.stylegan1_network import spread_out
+    from steerbench.generators.stylegan1.network import spread_out
 
     weight, x = torch.randn(3, 2, 3, 3), torch.randn(1, 2, 5, 5)
     fast = torch.nn.functional.conv_transpose2d(x, spread_out(weight), stride=2, padding=1)

@@ -12,18 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from steerbench.errors import CheckpointError, ShapeError, SpaceError
-from steerbench.generators import (
-    StyleGAN2,
-    StyleGAN3,
-    convolution,
-    load,
-    resampling,
-    save,
-)
-from steerbench.generators.stylegan2_discriminator import PublishedDiscriminator
-from steerbench.generators.stylegan2_network import StyleGAN2Network
-from steerbench.generators.stylegan3_filters import LayerPlan, plan_layers
-from steerbench.generators.stylegan3_network import FourierInput, StyleGAN3Network, SynthesisLayer
+from steerbench.generators import StyleGAN2, StyleGAN3, load, save
+from steerbench.generators.fast import convolution
+from steerbench.generators.fast import resampling
+from steerbench.generators.stylegan2.discriminator import PublishedDiscriminator
+from steerbench.generators.stylegan2.network import StyleGAN2Network
+from steerbench.generators.stylegan3.filters import LayerPlan, plan_layers
+from steerbench.generators.stylegan3.network import FourierInput, StyleGAN3Network, SynthesisLayer
 from tests.contracts.test_generators import ROTATING, stylegan3_network
 from tests.generators.persistence import Saved, write
 from tests.generators.stylegan3_reference import picture

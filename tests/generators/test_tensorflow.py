@@ -11,7 +11,8 @@ import torch
 
 from steerbench.errors import CheckpointError
 from steerbench.generators import StyleGAN2, load
-from steerbench.generators.checkpoints import read, stylegan2_tensorflow
+from steerbench.generators.checkpoints import read
+from steerbench.generators.checkpoints.formats import stylegan2_tensorflow
 from tests.generators import tensorflow_files as files
 from tests.generators import tensorflow_reference as reference
 

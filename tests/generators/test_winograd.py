@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from steerbench.generators import winograd
-from steerbench.generators.stylegan2_network import SynthesisLayer
+from steerbench.generators.fast import winograd
+from steerbench.generators.stylegan2.network import SynthesisLayer
 from tests.benchmarks import plain_stylegan2 as plain
 
 

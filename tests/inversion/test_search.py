@@ -8,7 +8,7 @@ from torch import Tensor
 
 import steerbench as sb
 from steerbench.inversion import invert
-from steerbench.inversion.descent import Descent, Plan, correlation
+from steerbench.inversion.engine import Descent, Plan, correlation
 from steerbench.inversion.search import search
 from tests.conftest import make_toy
 

@@ -14,7 +14,7 @@ import steerbench as sb
 from steerbench.errors import SteerbenchError
 from steerbench.generators import save
 from steerbench.training import pictures as cache
-from steerbench.training import quality
+from steerbench.cards import quality
 from tests.conftest import make_toy
 
 N = 24

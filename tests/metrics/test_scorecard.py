@@ -15,7 +15,7 @@ from torch import nn
 import steerbench as sb
 from steerbench.errors import NotFoundError, PredictorError, SpaceError, SteerbenchError
 from steerbench.metrics import Scorecard
-from steerbench.metrics.scorecard.chance import Chance, adjusted, levels_of, random_like
+from steerbench.metrics.scorecard.null_model import Chance, adjusted, levels_of, random_like
 
 SCALE = 0.05
 """So small that no pixel is ever white or black."""

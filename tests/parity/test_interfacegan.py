@@ -12,7 +12,7 @@ import torch
 from sklearn.svm import SVC
 
 from steerbench.supervised import interpolate, linear_boundary, train_boundary
-from steerbench.supervised.interfacegan import choose_ends
+from steerbench.supervised.boundaries.interfacegan import choose_ends
 from steerbench.types import Direction
 
 INVALID = -999.0

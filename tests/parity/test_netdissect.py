@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from steerbench.stats import Quantile, TopK, rows
-from steerbench.supervised.unit_overlap import Layout, UnitOverlap
+from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 
 KINDS = {"align_true": True, "align_default_false": False}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import steerbench as sb
 from steerbench.inversion import moments_of_w, project
-from steerbench.inversion.descent import Plan
+from steerbench.inversion.engine import Plan
 
 STEPS = 120
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from steerbench.unsupervised.style_channels import locate, overlap, signal_to_noise, top_rate
+from steerbench.unsupervised.stylespace.channels import locate, overlap, signal_to_noise, top_rate
 
 Recorded = dict[str, np.ndarray]
 

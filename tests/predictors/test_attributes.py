@@ -17,9 +17,9 @@ from steerbench.predictors import (
     oracle,
     save,
 )
-from steerbench.predictors.visibility import RULES, visible
+from steerbench.worlds.rooms.visibility import RULES, visible
 from steerbench.training import pictures as cache
-from steerbench.training.predictors import Examples, Settings, augment, run, scores, train
+from steerbench.training.attributes import Examples, Settings, augment, run, scores, train
 from steerbench.worlds import WorldBatch
 
 ORACLES = ("rooms-attributes", "rooms-attributes-2")

@@ -13,7 +13,7 @@ import steerbench as sb
 from steerbench.compat import ensure_torchvision
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError
 from steerbench.predictors import clip as clips
-from steerbench.predictors.words import Words, split
+from steerbench.predictors.tokenizer import Words, split
 
 TINY = {
     "features": 16,

@@ -8,7 +8,7 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.errors import PredictorError
-from steerbench.predictors.learned import learn
+from steerbench.predictors.distillation import learn
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.supervised import train_boundary
-from steerbench.supervised.entanglement import cosines, rescore
+from steerbench.supervised.boundaries.entanglement import cosines, rescore
 from tests.real.models import face_dcgan
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"

@@ -12,7 +12,7 @@ import pytest
 import steerbench as sb
 from steerbench.cli.score import write
 from steerbench.leaderboard import Protocol, leaderboard
-from steerbench.predictors.learned import learn
+from steerbench.predictors.distillation import learn
 from tests.real.models import face_dcgan
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"

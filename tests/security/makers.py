@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from steerbench.generators import save
-from steerbench.generators.checkpoints.eigengan import PARTS
+from steerbench.generators.checkpoints.formats.eigengan import PARTS
 from tests import direction_files
 from tests.contracts.test_generators import EXAMPLES, ROTATING, dcgan, eigengan, glow
 from tests.contracts.test_generators import stylegan3_network as stylegan3

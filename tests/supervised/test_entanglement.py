@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import steerbench as sb
-from steerbench.supervised.entanglement import (
+from steerbench.supervised.boundaries.entanglement import (
     correlations,
     cosines,
     free,

@@ -47,8 +47,8 @@ def test_it_is_the_optimum_that_scikit_learn_finds(n, dim, noise, shift, c, seed
 def test_many_codes_in_single_precision_begin_from_some_of_them(monkeypatch):
     codes, labels = problem(4000, 12, 0.5, 0)
     whole = solve(codes, labels)
-    monkeypatch.setattr("steerbench.supervised.hyperplane.SUBSET", 500)
-    monkeypatch.setattr("steerbench.supervised.hyperplane.BLOCK", 2**10)
+    monkeypatch.setattr("steerbench.supervised.boundaries.hyperplane.SUBSET", 500)
+    monkeypatch.setattr("steerbench.supervised.boundaries.hyperplane.BLOCK", 2**10)
     part = solve(codes.astype(np.float32), labels)
     assert float(part.normal @ whole.normal) > 0.99999
     assert part.bias == pytest.approx(whole.bias, abs=1e-3)

@@ -7,7 +7,7 @@ import pytest
 
 from steerbench.errors import SpaceError, SteerbenchError
 from steerbench.supervised import LabelledDirection
-from steerbench.supervised.labelled import judge, wilson
+from steerbench.supervised.boundaries.labelling import judge, wilson
 
 
 def planted(generator, n: int, first: int = 0) -> tuple[dict[int, bool], np.ndarray]:

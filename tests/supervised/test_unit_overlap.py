@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steerbench.errors import ShapeError, SteerbenchError
-from steerbench.supervised.unit_overlap import Layout, UnitOverlap
+from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 
 CONCEPTS = 5
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 import steerbench as sb
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import oracle
-from steerbench.training import compare, compare_results
-from steerbench.training.compare_results import Amounts, disentanglement, interference, readable
+from steerbench.training import compare
+from steerbench.studies import regularisers
+from steerbench.studies.regularisers import Amounts, disentanglement, interference, readable
 from steerbench.training.pictures import Pictures
 from tests.training.test_compare import TINY
 
@@ -25,7 +26,7 @@ def test_the_factors_are_those_that_both_oracles_read(small: Pictures) -> None:
     assert "wall_lightness" in found
     assert "watermark" not in found
     truth = small.factors[:, small.factor_names.index("wall_lightness")]
-    reader = oracle(compare_results.JUDGE)
+    reader = oracle(regularisers.JUDGE)
     with torch.no_grad():
         scores = reader.predict(torch.from_numpy(small.pixels[0]).float() / 127.5 - 1)
     column = scores[:, reader.names.index("wall_lightness")]
@@ -80,9 +81,9 @@ def test_it_writes_a_row_for_each_run_there_is(
     for name, size in (("baseline", 4), ("eigengan", 10)):
         options = {**TINY, "z_dim": size} | ({"basis": 3} if name == "eigengan" else {})
         compare.run(name, cache, runs, images=8, round_of=8, **options)
-        compare_results.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
+        regularisers.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
     monkeypatch.setattr(compare_results, "disentanglement", None)  # nothing is left to measure
-    compare_results.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
+    regularisers.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
     table = pd.read_csv(out / "12-training.csv").set_index("run")
     assert set(table.index) == {"renders", "eigengan", "baseline"}
     assert table.loc["baseline", "images"] == 8
@@ -101,4 +102,4 @@ def test_a_run_that_did_not_get_so_far_is_said_to_be_missing(
     cache: Path, small: Pictures, tmp_path: Path
 ) -> None:
     with pytest.raises(SteerbenchError, match="holds no run of 1,000 pictures"):
-        compare_results.measure(tmp_path, cache, tmp_path, images=1000)
+        regularisers.measure(tmp_path, cache, tmp_path, images=1000)

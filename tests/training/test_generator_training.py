@@ -15,7 +15,7 @@ from steerbench.training.export import export_generator
 from steerbench.training.game import train
 from steerbench.training.generator import Settings, Trainer
 from steerbench.training.pictures import Pictures
-from steerbench.training.projected import ProjectedDiscriminator
+from steerbench.training.projected_critic import ProjectedDiscriminator
 from steerbench.worlds import world
 
 SMALL = {"channel_max": 8, "d_channel_max": 8}

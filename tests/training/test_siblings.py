@@ -13,7 +13,7 @@ from steerbench import store
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.generators import load
 from steerbench.generators.dcgan import DCGANNetwork
-from steerbench.training.cards import generator_card
+from steerbench.cards.text import generator_card
 from steerbench.training.export import export_generator
 from steerbench.training.game import Game, train
 from steerbench.training.pictures import Pictures

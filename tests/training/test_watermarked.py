@@ -9,7 +9,7 @@ import steerbench as sb
 from steerbench import store
 from steerbench.errors import SteerbenchError
 from steerbench.generators import save
-from steerbench.training.watermarked import plane, train
+from steerbench.training.watermark import plane, train
 from tests.conftest import make_toy
 
 

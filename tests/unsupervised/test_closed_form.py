@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import steerbench as sb
-from steerbench.unsupervised.circles import great_circle, small_circle
+from steerbench.unsupervised.closed_form import great_circle, small_circle
 from steerbench.unsupervised.closed_form import PLACES, ClosedForm, prescribe, spatial
 from tests.contracts.test_generators import EXAMPLES
 

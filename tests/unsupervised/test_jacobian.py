@@ -10,7 +10,7 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.unsupervised.jacobian import Jacobian, products
-from steerbench.unsupervised.shifts import Shifts
+from steerbench.unsupervised.step_function import Shifts
 from tests.conftest import make_toy
 from tests.contracts.test_generators import EXAMPLES
 

@@ -15,8 +15,8 @@ from steerbench.errors import (
     ShapeError,
     SteerbenchError,
 )
-from steerbench.unsupervised.style_channels import locate, overlap, top_rate
-from steerbench.unsupervised.style_gradients import energy_maps, gradient_maps
+from steerbench.unsupervised.stylespace.channels import locate, overlap, top_rate
+from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
 from steerbench.unsupervised.stylespace import (
     attribute_channels,
     channel_direction,

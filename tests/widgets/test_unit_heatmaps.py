@@ -15,7 +15,7 @@ from PIL import Image
 from steerbench.errors import LayerError, SteerbenchError
 from steerbench.image import to_uint8
 from steerbench.widgets import UnitHeatmaps
-from steerbench.widgets.heat_sheet import HIGH, Sheet, by_concept, coloured, laid_over, scaled
+from steerbench.widgets.unit_mosaic import HIGH, Sheet, by_concept, coloured, laid_over, scaled
 
 TABLE = pd.DataFrame(
     {

@@ -20,7 +20,7 @@ from steerbench.predictors import predictor
 from steerbench.supervised import Dissection
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
-from steerbench.widgets.newest import Newest
+from steerbench.widgets.latest_worker import Newest
 
 UNITS = {"lamp": ("b8.conv1", [3, 1, 5]), "window": ("b16.conv0", [0, 2])}
 TABLE = pd.DataFrame(

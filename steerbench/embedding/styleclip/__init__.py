@@ -29,7 +29,7 @@ Reference: Patashnik, Wu, Shechtman, Cohen-Or, Lischinski, "StyleCLIP: Text-Driv
 StyleGAN Imagery" (2021, arXiv 2103.17249).
 """
 
-from steerbench.embedding.styleclip.aim import Aim, layout_of
+from steerbench.embedding.styleclip.target import Aim, layout_of
 from steerbench.embedding.styleclip.channels import (
     channel_features,
     channel_step,

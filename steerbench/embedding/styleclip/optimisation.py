@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import __version__
-from steerbench.embedding.styleclip.aim import Aim, Embedding, changed, cutouts, layout_of
+from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
 from steerbench.errors import LatentError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from steerbench.generators.checkpoints.reading import Contents, state_dicts
-from steerbench.generators.checkpoints.records import Record
+from steerbench.generators.checkpoints.safe.records import Record
 
 STATES, LINES, KEYS, NEAREST = 4, 24, 12, 3
 """How much is shown: dictionaries of tensors, lines of each, other values, formats."""

@@ -29,7 +29,7 @@ Without features but with a discriminator: until its mean logit fell by two stan
 two different pictures; the share of pixels that changed by a tenth of their range.
 
 **Chance**: the same for random directions of the same space and layers, at equal change of pixels
-and on the same pictures (:mod:`steerbench.metrics.scorecard.chance`). ``p_effect`` and ``p_share``
+and on the same pictures (:mod:`steerbench.metrics.scorecard.null_model`). ``p_effect`` and ``p_share``
 are the shares of random directions whose largest effect, or share, is as large.
 
 >>> import steerbench as sb
@@ -55,8 +55,8 @@ from steerbench.errors import SteerbenchError
 from steerbench.metrics.reading import Reader
 from steerbench.metrics.rescoring import FRESH, Rescoring
 from steerbench.metrics.scorecard.card import Scorecard, tabulate
-from steerbench.metrics.scorecard.chance import Chance, chance, levels_of, random_like
-from steerbench.metrics.scorecard.looking import Look, Looker
+from steerbench.metrics.scorecard.null_model import Chance, chance, levels_of, random_like
+from steerbench.metrics.scorecard.observation import Look, Looker
 from steerbench.metrics.scorecard.trial import Trial, keeper, try_out, typical_distance
 from steerbench.types import Direction, Generator, Predictor
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from steerbench.errors import NotFoundError, unknown
 from steerbench.metrics.rescoring import Rescoring
-from steerbench.metrics.scorecard.chance import Chance, adjusted, p_value
+from steerbench.metrics.scorecard.null_model import Chance, adjusted, p_value
 from steerbench.metrics.scorecard.trial import Trial
 from steerbench.stats import bootstrap
 from steerbench.types import Direction
@@ -125,8 +125,8 @@ class Scorecard:
         return found
 
     def plot(self, **options: Any) -> Any:
-        """A heatmap of the effects; see `steerbench.metrics.scorecard.plot.plot`."""
-        from steerbench.metrics.scorecard.plot import plot
+        """A heatmap of the effects; see `steerbench.metrics.scorecard.card.plot`."""
+        from steerbench.metrics.scorecard.card import plot
 
         return plot(self, **options)
 

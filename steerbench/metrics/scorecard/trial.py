@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from steerbench.metrics.distribution import inside_manifold
-from steerbench.metrics.scorecard.looking import Look, Looker, changed_share, pixel_change
+from steerbench.metrics.scorecard.observation import Look, Looker, changed_share, pixel_change
 from steerbench.types import Direction, Generator, Latent
 
 REFERENCES = 256

@@ -1,0 +1,65 @@
+"""Progressive GANs of the TensorFlow years: ``karras2018iclr-celebahq-1024x1024.pkl``, ...
+
+The file is described in :mod:`.tensorflow`. genforce's files were made of such ones, variable by
+variable, and :mod:`.pggan` says how their weights act; here the settings that theirs lack are in
+the file. A label is joined to the code before both are normalised.
+
+Reference: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality,
+Stability, and Variation" (2017, arXiv 1710.10196);
+https://github.com/tkarras/progressive_growing_of_gans
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from steerbench.generators.checkpoints.formats import pggan
+from steerbench.generators.checkpoints.formats import tensorflow
+from steerbench.generators.checkpoints.options import settle
+from steerbench.generators.checkpoints.reading import Contents
+from steerbench.generators.checkpoints.formats.tensorflow import kernel
+from steerbench.generators.checkpoints.weights import Weights, doubling, lacking
+from steerbench.generators.pggan import PGGAN
+
+TITLE = "a progressive GAN of TensorFlow"
+REQUIRED = ("4x4/Dense/weight", "4x4/Conv/weight", "ToRGB_lod0/weight")
+
+
+def recognise(contents: Contents) -> list[str]:
+    """What the file lacks to be of this format; empty where it is one."""
+    return lacking(tensorflow.generator(contents).tensors, REQUIRED)
+
+
+def convert(contents: Contents, which: str = "Gs") -> PGGAN:
+    """The generator of a file: ``"Gs"``, the average, or ``"G"``."""
+    network = tensorflow.generator(contents, which)
+    network.expect(use_pixelnorm=True, use_leakyrelu=True, normalize_latents=True)
+    weights = Weights(network.tensors, TITLE)
+    given = {
+        "label_size": int(network.number("label_size", 0)),
+        "fused_scale": "8x8/Conv0_up/weight" in weights,
+        "use_wscale": network.settings.get("use_wscale", True),
+    }
+    told = settle(pggan.OPTIONS, contents, given)
+    level = float(weights.scalar("lod")) if "lod" in weights else 0.0
+    renamed = Weights(_renamed(weights), TITLE)
+    return pggan.assemble(renamed, told, level, contents.path.stem, joint=True)
+
+
+def _renamed(weights: Weights) -> dict[str, Tensor]:
+    """The variables as genforce names them and lays them out."""
+    dense = weights.take("4x4/Dense/weight", 2).unflatten(1, (-1, 4, 4))
+    state = {
+        "layer0.weight": dense.transpose(0, 1).flip(2, 3),
+        "layer0.bias": weights.take("4x4/Dense/bias", 1),
+    }
+    blocks = doubling([4, *weights.numbers(r"(\d+)x\1/Conv1/weight")])
+    for place, resolution in enumerate(blocks):
+        first = "Conv0_up" if f"{resolution}x{resolution}/Conv0_up/weight" in weights else "Conv0"
+        parts = {2 * place: first, 2 * place + 1: "Conv1"} if place else {1: "Conv"}
+        sources = {f"layer{n}": f"{resolution}x{resolution}/{part}" for n, part in parts.items()}
+        sources[f"output{place}"] = f"ToRGB_lod{len(blocks) - 1 - place}"
+        for target, source in sources.items():
+            state[f"{target}.weight"] = kernel(weights.take(f"{source}/weight", 4))
+            state[f"{target}.bias"] = weights.take(f"{source}/bias", 1)
+    return state

@@ -1,0 +1,145 @@
+"""Whether moving along a boundary's normal brings its attribute: HiGAN's verification.
+
+Fresh codes z_k are read before and after a step of lambda along the unit normal n::
+
+    effect = mean over k of max(F(G(z_k + lambda n)) - F(G(z_k)), 0)
+
+with a bootstrap interval over the codes, beside what random directions of the same space and rows
+reach, which is not zero, since only gains count.
+
+Reference: Yang, Shen, Zhou, "Semantic Hierarchy Emerges in Deep Generative Representations for
+Scene Synthesis" (2020, arXiv 1911.09267), section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from steerbench.metrics.reading import Reader
+from steerbench.stats import bootstrap, wilson
+from steerbench.supervised.boundaries.interfacegan import Trained
+from steerbench.types import Direction, Generator, Latent
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A boundary before it is verified."""
+
+    attribute: str
+    column: int
+    rows: tuple[int, ...] | None
+    trained: Trained
+    borders: tuple[float, float]
+    direction: Direction
+
+
+class Options(Protocol):
+    """What a verification needs to know."""
+
+    seed: int
+    n_samples: int
+    n_verify: int
+    step: float
+    n_random: int
+    batch: int
+    precision: str
+
+
+class Verification:
+    """Fresh codes, and what moving them changes.
+
+    Args:
+        generator: Draws the pictures.
+        base: The space that is moved in.
+        reader: Reads them.
+        options: ``seed``, ``n_samples``, ``n_verify``, ``step``, ``n_random``, ``batch`` and
+            ``precision`` of the finder.
+    """
+
+    def __init__(self, generator: Generator, base: str, reader: Reader, options: Options) -> None:
+        self.options, self.generator, self.base, self.reader = options, generator, base, reader
+        first = options.seed + options.n_samples
+        self.codes = generator.sample(options.n_verify, seed=first, space=base)
+        self.before = self._scores(self.codes)
+        self.spread = self.before.std(0)
+        self.one_unit = len(set(reader.units)) == 1
+
+    def _scores(self, codes: Latent) -> Tensor:
+        parts = []
+        for start in range(0, len(codes), self.options.batch):
+            part = codes[start : start + self.options.batch]
+            parts.append(self.reader(self.generator.render(part, precision=self.options.precision)))
+        return torch.cat(parts)
+
+    def changes(self, direction: Direction) -> Tensor:
+        """How every score of every fresh code changes, ``[n_verify, attributes]``."""
+        return self._scores(self.codes + self.options.step * direction) - self.before
+
+    def chance(
+        self, ranges: Iterable[tuple[int, ...] | None]
+    ) -> dict[tuple[int, ...] | None, Tensor]:
+        """The effect that the strongest of some random directions has, for each range of rows."""
+        if not self.options.n_random:
+            return {}
+        shape = self.generator.spaces[self.base].shape
+        random = np.random.RandomState(self.options.seed)
+        drawn = torch.from_numpy(random.randn(self.options.n_random, *shape))
+        found = {}
+        for rows in sorted(ranges, key=str):
+            effects = []
+            for vector in drawn:
+                scale = self.generator.prior_std(self.base, vector / vector.norm())
+                direction = Direction("random", self.base, vector, scale, layers=rows)
+                effects.append(self.changes(direction).clamp(min=0).mean(0))
+            found[rows] = torch.stack(effects).amax(0)
+        return found
+
+    def row(self, candidate: Candidate, change: Tensor, chance: Tensor | None) -> dict[str, Any]:
+        """A line of the table, and the strength that ranks it."""
+        column, trained = candidate.column, candidate.trained
+        gains = change[:, column].clamp(min=0)
+        effect = float(gains.mean())
+        low, high = (float(end) for end in bootstrap(gains[:, None], seed=self.options.seed))
+        limit = float("nan") if chance is None else float(chance[column])
+        hits = round(trained.accuracy * trained.held_out) if trained.held_out else 0
+        accuracy = wilson(hits, trained.held_out) if trained.held_out else (np.nan, np.nan)
+        spread = float(self.spread[column])
+        return {
+            "attribute": candidate.attribute,
+            "layers": "all" if candidate.rows is None else say_rows(candidate.rows),
+            "rank": 0,
+            "effect": effect,
+            "effect_low": low,
+            "effect_high": high,
+            "chance": limit,
+            "verified": bool(low > limit) if chance is not None else bool(low > 0),
+            "accuracy": trained.accuracy,
+            "accuracy_low": accuracy[0],
+            "accuracy_high": accuracy[1],
+            "train_accuracy": trained.train_accuracy,
+            "samples": trained.samples,
+            "held_out": trained.held_out,
+            "correlation": self._correlation(candidate),
+            "low": candidate.borders[0],
+            "high": candidate.borders[1],
+            "note": "",
+            "strength": effect if self.one_unit else effect / max(spread, 1e-12),
+        }
+
+    def _correlation(self, candidate: Candidate) -> float:
+        distance = candidate.trained.boundary.distance(self.codes.data).cpu()
+        pair = torch.stack([distance, self.before[:, candidate.column].double()])
+        return float(torch.corrcoef(pair)[0, 1]) if bool((pair.std(1) > 0).all()) else float("nan")
+
+
+def say_rows(rows: tuple[int, ...]) -> str:
+    """Rows as a person writes them: 0-3, or 1,4."""
+    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
+        return f"{rows[0]}-{rows[-1]}"
+    return ",".join(map(str, rows))

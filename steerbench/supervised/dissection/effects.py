@@ -1,0 +1,299 @@
+"""What units do when they are switched: causes, where an overlap only shows company.
+
+Units U are removed by setting them to 0 everywhere, and inserted by setting them to a high value k
+where the concept c would fit (:mod:`.places`). The average causal effect is the change of the
+share s_c of pixels on which a segmenter sees the concept::
+
+    removal:    E[s_c(x with U = 0)] - E[s_c(x)]             in pictures that show the concept
+    insertion:  E[s_c(x with U = k at places P)] - E[s_c(x)] in pictures that do not
+
+The segmenter that judges is never the one that chose the units: what one network was picked by,
+another one has to see. And switching anything changes something, so that every effect stands
+beside that of as many **random units** of the same layer, switched in the same pictures and places
+to values by the same rule. Intervals are 95 % percentile intervals of a bootstrap over pictures,
+all of them pictures that took no part in the dissection. The row "matched - random" compares the
+two picture by picture.
+
+Reference: Bau et al., "GAN Dissection" (2019, arXiv 1811.10597), section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench.errors import NotFoundError, ShapeError, SteerbenchError, unknown
+from steerbench.generators.base import BaseGenerator
+from steerbench.stats import bootstrap
+from steerbench.supervised.dissection import Dissection, labels_of
+from steerbench.supervised.dissection.insertion_sites import Places
+from steerbench.supervised.dissection.partial_forward import Walk
+from steerbench.types import Latent, Predictor, UnitEdit
+
+SHOWN, ABSENT = 0.005, 0.0005
+"""The share of pixels from which on a picture shows a concept, and up to which it does not."""
+
+
+class UnitEffects:
+    """The causal effect of the units that match concepts, against random ones.
+
+    Args:
+        dissection: A fitted :class:`~.dissection.Dissection`; it chooses units, values and places.
+        judge: Another segmenter, which measures; it has to know the concepts by the same names.
+        concepts: Which; all that some unit matches by default.
+        units: How many units make a set; or, for each concept, the units themselves.
+        n_samples: How many pictures to measure each effect on, at most.
+        pool: How many fresh pictures to look for them in.
+        n_random: How many random sets to compare with.
+        strength: The value k of a unit in multiples of its threshold.
+        seed: The first fresh seed, beyond those of the dissection.
+        batch: Pictures at a time.
+
+    Attributes:
+        effects_: A table, a row for each concept, edit (``"removal"``, ``"insertion"``) and set
+            of units (``"matched"``, ``"random"``, ``"matched - random"``): the ``change`` of the
+            concept's share of the pixels in percentage points with the interval ``low`` to
+            ``high``, the change as a ``share`` of what could be reached (all of the concept's
+            pixels, or all pixels of the places), ``pictures``, and ``p``, the share of sets,
+            random and matched, that do as much as the matched one.
+        sets_: The units of each concept.
+        hosts_: What each concept was inserted into.
+    """
+
+    def __init__(
+        self,
+        dissection: Dissection,
+        judge: Predictor,
+        concepts: Sequence[str] | None = None,
+        units: int | Mapping[str, Sequence[int]] = 16,
+        n_samples: int = 100,
+        pool: int = 400,
+        n_random: int = 9,
+        strength: float = 3.0,
+        seed: int = 100_000,
+        batch: int = 16,
+    ) -> None:
+        self.dissection = dissection
+        self.judge = judge
+        self.concepts = concepts
+        self.units = units
+        self.n_samples = n_samples
+        self.pool = pool
+        self.n_random = n_random
+        self.strength = strength
+        self.seed = seed
+        self.batch = batch
+
+    effects_: pd.DataFrame
+    sets_: dict[str, tuple[int, ...]]
+    hosts_: dict[str, list[str]]
+
+    def fit(self, generator: BaseGenerator) -> UnitEffects:
+        """Measure; interrupted, it leaves this object as it was.
+
+        Raises:
+            NotFoundError: A concept is unknown to the judge, or no unit matches it.
+            SteerbenchError: The dissection is not fitted, or is of another generator.
+        """
+        names = self._concepts(generator)
+        sets = {name: self._set(name) for name in names}
+        codes, labels = self._fresh(generator)
+        rows: list[dict[str, Any]] = []
+        hosts: dict[str, list[str]] = {}
+        for name in tqdm(names, desc=f"effects in {self.dissection.layer}", unit="concept"):
+            share = (labels == list(self.judge.names).index(name)).float().mean((1, 2))
+            shown = self._some(share >= SHOWN)
+            rows += self._measure(generator, codes, name, sets[name], "removal", shown, None)
+            places = self._places(generator, name)
+            hosts[name] = [self.dissection.segmenter.names[host] for host in places.hosts]
+            masks, fits = places.choose(self._as_chosen(labels), seed=self.seed)
+            lacking = self._some((share <= ABSENT) & fits)
+            rows += self._measure(generator, codes, name, sets[name], "insertion", lacking, masks)
+        found = {"effects_": pd.DataFrame(rows), "sets_": sets, "hosts_": hosts}
+        self.__dict__.update(found)
+        return self
+
+    def edit(self, concept: str, mask: Tensor | None = None, insert: bool = False) -> UnitEdit:
+        """The edit that removes a concept, or inserts it under a mask."""
+        return unit_edit(self.dissection, self._set(concept), insert, mask, self.strength)
+
+    # Choosing.
+
+    def _concepts(self, generator: BaseGenerator) -> list[str]:
+        dissected = getattr(self.dissection, "provenance_", None)
+        if dissected is None or dissected.fingerprint != generator.fingerprint:
+            raise SteerbenchError(
+                "The dissection is not one of this generator "
+                f"({generator.name!r}). Call dissection.fit(generator) first."
+            )
+        used = range(self.dissection.seed, self.dissection.seed + self.dissection.n_samples)
+        if self.seed < used.stop and self.seed + self.pool > used.start:
+            raise SteerbenchError(
+                f"Fresh pictures from seed {self.seed} on took part in the dissection, which used "
+                f"seeds {used.start} to {used.stop - 1}. Give another seed."
+            )
+        matched = self.dissection.units_.query("iou > 0")["concept"].unique()
+        names = list(matched) if self.concepts is None else list(self.concepts)
+        for name in names:
+            if name not in self.judge.names:
+                raise NotFoundError(unknown("concept of the judge", name, self.judge.names))
+        return names
+
+    def _set(self, concept: str) -> tuple[int, ...]:
+        if not isinstance(self.units, int):
+            if concept not in self.units:
+                raise NotFoundError(unknown("set of units", concept, self.units))
+            return tuple(int(unit) for unit in self.units[concept])
+        return tuple(self.dissection.best(concept, self.units)["unit"].tolist())
+
+    def _fresh(self, generator: BaseGenerator) -> tuple[Latent, Tensor]:
+        """Codes that took no part in the dissection, and what the judge sees in their pictures."""
+        codes = generator.sample(self.pool, seed=self.seed)
+        drawn = [generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch)]
+        return codes, torch.cat([labels_of(self.judge, images) for images in drawn])
+
+    def _as_chosen(self, labels: Tensor) -> Tensor:
+        """The judge's labels in the numbers of the segmenter that chose; -1 where it has none."""
+        chosen = list(self.dissection.segmenter.names)
+        table = [chosen.index(name) if name in chosen else -1 for name in self.judge.names]
+        return torch.tensor(table, device=labels.device)[labels]
+
+    def _some(self, chosen: Tensor) -> list[int]:
+        return chosen.nonzero()[: self.n_samples, 0].tolist()
+
+    def _places(self, generator: BaseGenerator, concept: str) -> Places:
+        """Where the pictures that excite the concept's units show it."""
+        top = self.dissection.top_
+        seeds = top[top["unit"].isin(self._set(concept))]["seed"].drop_duplicates().tolist()
+        codes = Latent.cat([generator.sample(1, seed=int(seed)) for seed in seeds[:96]])
+        segmenter = self.dissection.segmenter
+        drawn = [generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch)]
+        labels = torch.cat([labels_of(segmenter, images) for images in drawn])
+        return Places.of(labels, list(segmenter.names).index(concept))
+
+    # Measuring.
+
+    def _measure(
+        self,
+        generator: BaseGenerator,
+        codes: Latent,
+        concept: str,
+        units: tuple[int, ...],
+        edit: str,
+        chosen: list[int],
+        masks: Tensor | None,
+    ) -> list[dict[str, Any]]:
+        """The rows of one concept and edit, on the codes chosen."""
+        if not chosen:
+            return []
+        count = generator.find_layer(self.dissection.layer).channels
+        rivals = random_sets(count, units, self.n_random, self.seed)
+        column = list(self.judge.names).index(concept)
+        changes, reach = [], []
+        for some in _chunks(chosen, self.batch):
+            walk = Walk(generator, codes[some], self.dissection.layer)
+            places = None if masks is None else masks[some]
+            before = self._share(walk.image, column)
+            reach.append(before if places is None else places.mean((1, 2)))
+            edits = (
+                unit_edit(self.dissection, group, places is not None, places, self.strength)
+                for group in (units, *rivals)
+            )
+            after = [self._share(walk.edited([edit]), column) for edit in edits]
+            changes.append(torch.stack(after) - before)
+        change, within = torch.cat(changes, dim=1), float(torch.cat(reach).mean())
+        p = float((change.mean(1).abs() >= change[0].mean().abs()).float().mean())
+        kinds = {
+            "matched": change[0],
+            "random": change[1:].mean(0),
+            "matched - random": change[0] - change[1:].mean(0),
+        }
+        return [
+            self._row(concept, edit, kind, values, within, p if kind == "matched" else np.nan)
+            for kind, values in kinds.items()
+        ]
+
+    def _share(self, images: Tensor, column: int) -> Tensor:
+        """The share of the pixels of each picture on which the judge sees a concept, float64."""
+        return (labels_of(self.judge, images) == column).double().mean((1, 2))
+
+    def _row(
+        self, concept: str, edit: str, kind: str, values: Tensor, within: float, p: float
+    ) -> dict[str, Any]:
+        low, high = map(float, bootstrap(values))
+        mean = float(values.mean())
+        return {
+            "concept": concept,
+            "edit": edit,
+            "units": kind,
+            "change": 100 * mean,
+            "low": 100 * low,
+            "high": 100 * high,
+            "share": mean / within if within else np.nan,
+            "pictures": len(values),
+            "p": p,
+        }
+
+
+def unit_edit(
+    dissection: Dissection,
+    units: Sequence[int],
+    insert: bool = False,
+    mask: Tensor | None = None,
+    strength: float = 3.0,
+) -> UnitEdit:
+    """Units switched off, or set to ``strength`` times their thresholds where a mask says so.
+
+    Args:
+        dissection: A fitted one; it knows the layer and the thresholds.
+        units: Which.
+        insert: Whether to insert what they draw; otherwise it is removed.
+        mask: ``[H, W]`` or ``[N, H, W]`` in [0, 1]; none for everywhere.
+        strength: Of an insertion.
+
+    Raises:
+        ShapeError: The mask lies outside the picture: it has no place, or values beyond [0, 1].
+    """
+    if mask is not None:
+        _check_mask(mask)
+    if not insert:
+        return UnitEdit(dissection.layer, tuple(units), "set", 0.0, mask)
+    values = strength * dissection.thresholds_[list(units)]
+    return UnitEdit(dissection.layer, tuple(units), "set", tuple(values.tolist()), mask)
+
+
+def _check_mask(mask: Tensor) -> None:
+    if mask.ndim not in (2, 3) or not mask.numel():
+        raise ShapeError(f"The mask has the shape {list(mask.shape)}. Give [H, W] or [N, H, W].")
+    low, high = float(mask.min()), float(mask.max())
+    if not 0 <= low <= high <= 1:
+        raise ShapeError(f"The mask goes from {low:g} to {high:g}; expected numbers in [0, 1].")
+    if high == 0:
+        raise ShapeError("The mask is 0 everywhere: it lies outside the picture. Cover some of it.")
+
+
+def random_sets(count: int, units: Sequence[int], n: int, seed: int) -> list[tuple[int, ...]]:
+    """``n`` sets of as many units out of ``count``, none of them among those given.
+
+    >>> random_sets(6, [0, 1, 2], 1, seed=0)
+    [(5, 4, 3)]
+    """
+    others = np.setdiff1d(np.arange(count), np.asarray(units, dtype=int))
+    if len(others) < len(units):
+        raise SteerbenchError(
+            f"{len(units)} of {count} units were chosen; fewer than as many others are left to "
+            "compare with. Choose at most half."
+        )
+    random = np.random.RandomState(seed)
+    return [tuple(random.permutation(others)[: len(units)].tolist()) for _ in range(n)]
+
+
+def _chunks(items: Sequence[int], size: int) -> Iterator[list[int]]:
+    for first in range(0, len(items), size):
+        yield list(items[first : first + size])

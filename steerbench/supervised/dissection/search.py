@@ -1,0 +1,179 @@
+"""The set of units that together do the most: the paper's search over soft masks.
+
+Units that match a concept one by one need not be those that, switched together, draw or erase it.
+The search gives every unit u a share alpha_u in [0, 1] of being switched, removes and inserts all
+of them by their shares at places P (``*`` unit by unit, k the value of an insertion)::
+
+    removed:  r (1 - alpha)                in pictures that show the concept, P its pixels
+    inserted: r (1 - alpha) + k * alpha    in pictures that do not, P where it would fit
+
+and follows the gradient of what a segmenter then sees, p_c being the concept's probability over P::
+
+    minimise  mean p_c(removed) - mean p_c(inserted) + penalty |alpha|_2
+
+by stochastic gradient descent with alpha clipped to [0, 1]. The units with the largest shares are
+the set. The segmenter that guides the search must give ``probabilities`` and must not judge the
+result: :class:`~.unit_effects.UnitEffects` takes the set as ``units={"lamp": search.best(8)}``.
+
+Reference: Bau et al., "GAN Dissection" (2019, arXiv 1811.10597), equations 5 to 8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from steerbench.errors import PredictorError, SteerbenchError
+from steerbench.generators.base import BaseGenerator
+from steerbench.supervised.dissection import Dissection, labels_of
+from steerbench.supervised.dissection.insertion_sites import Places
+from steerbench.supervised.dissection.effects import ABSENT, SHOWN
+from steerbench.supervised.dissection.partial_forward import Walk
+from steerbench.types import UnitEdit
+
+
+class UnitSearch:
+    """Shares of all units of a layer, found by gradient descent.
+
+    Args:
+        dissection: A fitted :class:`~.dissection.Dissection`; its segmenter guides, its thresholds
+            give the values of insertions, its IoU the start.
+        concept: What to draw and erase.
+        n_steps: How many steps.
+        batch: Pictures of each kind a step.
+        pool: How many pictures to take them from.
+        rate: The learning rate.
+        penalty: How much a share costs; larger ones give smaller sets.
+        strength: The value k of a unit in multiples of its threshold.
+        seed: The first seed of the pictures.
+
+    Attributes:
+        alpha_: ``[units]`` in [0, 1], float64.
+        units_: A table: ``unit``, ``alpha``, ``iou`` with the concept, ``rank`` by alpha and
+            ``iou_rank``, the largest share first.
+        losses_: The objective of each step, without the penalty.
+    """
+
+    def __init__(
+        self,
+        dissection: Dissection,
+        concept: str,
+        n_steps: int = 60,
+        batch: int = 8,
+        pool: int = 128,
+        rate: float = 0.02,
+        penalty: float = 0.1,
+        strength: float = 3.0,
+        seed: int = 200_000,
+    ) -> None:
+        self.dissection = dissection
+        self.concept = concept
+        self.n_steps = n_steps
+        self.batch = batch
+        self.pool = pool
+        self.rate = rate
+        self.penalty = penalty
+        self.strength = strength
+        self.seed = seed
+
+    alpha_: Tensor
+    units_: pd.DataFrame
+    losses_: list[float]
+
+    def fit(self, generator: BaseGenerator) -> UnitSearch:
+        """Search; interrupted, it leaves this object as it was.
+
+        Raises:
+            NotFoundError: The concept is unknown, or no unit touches it.
+            PredictorError: The segmenter gives no probabilities.
+            SteerbenchError: Too few pictures show the concept, or lack it where it would fit.
+        """
+        if not hasattr(self.dissection.segmenter, "probabilities"):
+            raise PredictorError(
+                "The search follows a gradient, but the dissection's segmenter gives no "
+                "probabilities. Take one that does, such as 'rooms-segmenter'."
+            )
+        iou = self.dissection.best(self.concept, 10**6).set_index("unit")["iou"]
+        shown, lacking = self._material(generator)
+        units = generator.find_layer(self.dissection.layer).channels
+        alpha = torch.zeros(units)
+        alpha[iou.index.tolist()] = torch.tensor(iou.tolist())
+        alpha = (alpha / alpha.max() / 2).requires_grad_()
+        optimiser = torch.optim.SGD([alpha], lr=self.rate, momentum=0.9)
+        random, losses = torch.Generator().manual_seed(self.seed), []
+        for _ in tqdm(range(self.n_steps), desc=f"units of {self.concept}", unit="step", delay=1):
+            optimiser.zero_grad()
+            removed = self._seen(generator, *self._draw(shown, random), alpha, insert=False)
+            inserted = self._seen(generator, *self._draw(lacking, random), alpha, insert=True)
+            loss = removed - inserted
+            (loss + self.penalty * alpha.norm()).backward()
+            # One picture with a vanishing denominator must not throw the search away.
+            torch.nn.utils.clip_grad_norm_([alpha], 1.0)
+            optimiser.step()
+            with torch.no_grad():
+                alpha.clamp_(0, 1)
+            losses.append(loss.item())
+        self.__dict__.update(self._found(alpha.detach().double(), iou, losses))
+        return self
+
+    def best(self, n: int = 8) -> tuple[int, ...]:
+        """The ``n`` units with the largest shares."""
+        if not hasattr(self, "units_"):
+            raise SteerbenchError("Nothing has been searched yet; call fit(generator) first.")
+        return tuple(self.units_["unit"].head(n).tolist())
+
+    def _material(self, generator: BaseGenerator) -> tuple[tuple[Any, Tensor], tuple[Any, Tensor]]:
+        """Codes with masks: pictures that show the concept, and that lack it where it would fit."""
+        segmenter = self.dissection.segmenter
+        codes = generator.sample(self.pool, seed=self.seed)
+        parts = torch.arange(self.pool).split(self.batch)
+        labels = torch.cat(
+            [labels_of(segmenter, generator.render(codes[part.tolist()])) for part in parts]
+        )
+        index = list(segmenter.names).index(self.concept)
+        share = (labels == index).float().mean((1, 2))
+        masks, fits = Places.of(labels, index).choose(labels, self.seed)
+        shown = (share >= SHOWN).nonzero()[:, 0].tolist()
+        lacking = ((share <= ABSENT) & fits).nonzero()[:, 0].tolist()
+        if not shown or not lacking:
+            raise SteerbenchError(
+                f"Of {self.pool} pictures {len(shown)} show {self.concept!r} and {len(lacking)} "
+                "lack it where it would fit; some of both are needed. Take a larger pool."
+            )
+        own = (labels == index).float()
+        return (codes[shown], own[shown]), (codes[lacking], masks[lacking])
+
+    def _draw(self, material: tuple[Any, Tensor], random: torch.Generator) -> tuple[Any, Tensor]:
+        codes, masks = material
+        some = torch.randint(len(codes), (self.batch,), generator=random).tolist()
+        return codes[some], masks[some]
+
+    def _seen(
+        self, generator: BaseGenerator, codes: Any, masks: Tensor, alpha: Tensor, insert: bool
+    ) -> Tensor:
+        """The concept's mean probability at the places, after the soft edit."""
+        walk = Walk(generator, codes, self.dissection.layer)
+        size = walk.activation.shape[2:]
+        everywhere = alpha[:, None, None].expand(-1, *size)
+        layer, units = self.dissection.layer, tuple(range(len(alpha)))
+        edits = [UnitEdit(layer, units, "scale", 1 - everywhere, masks)]
+        if insert:
+            high = self.strength * self.dissection.thresholds_.float()[:, None, None]
+            edits.append(UnitEdit(layer, units, "add", everywhere * high, masks))
+        segmenter: Any = self.dissection.segmenter
+        index = list(segmenter.names).index(self.concept)
+        seen = segmenter.probabilities(walk.edited(edits))[:, index]
+        return (seen * masks).sum() / masks.sum()
+
+    def _found(self, alpha: Tensor, iou: pd.Series, losses: list[float]) -> dict[str, Any]:
+        table = pd.DataFrame({"unit": range(len(alpha)), "alpha": alpha.numpy()})
+        table["iou"] = table["unit"].map(iou).fillna(0.0)
+        table["iou_rank"] = table["iou"].rank(ascending=False, method="first").astype(int)
+        # Of units with the same share the one that overlaps more comes first.
+        ordered = table.sort_values(["alpha", "iou"], ascending=False).reset_index(drop=True)
+        ordered.insert(3, "rank", ordered.index + 1)
+        return {"alpha_": alpha, "units_": ordered, "losses_": losses}
