@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from steerbench import store
+from steerbench.cards.text import card
 from steerbench.predictors import oracle
 from steerbench.predictors.clip import Clip, clip
 from steerbench.stats import wilson
-from steerbench.training import pictures as cache
 from steerbench.training import attributes
-from steerbench.cards.text import card
+from steerbench.training import pictures as cache
 from steerbench.training.shared import check_held_out
 from steerbench.worlds import world
 from steerbench.worlds.rooms.captions import caption

@@ -27,12 +27,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import image, store
+from steerbench.cards.text import generator_card, readme_section
 from steerbench.errors import SteerbenchError
 from steerbench.generators import load
 from steerbench.metrics import density_coverage, frechet_distance, kernel_distance, precision_recall
 from steerbench.predictors import AttributePredictor, oracle
 from steerbench.training import pictures as cache
-from steerbench.cards.text import generator_card, readme_section
 from steerbench.types import Generator
 
 BATCH = 64

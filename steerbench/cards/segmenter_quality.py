@@ -28,6 +28,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import image, store
+from steerbench.cards.quality import generated, rendered
+from steerbench.cards.text import card
 from steerbench.errors import SteerbenchError
 from steerbench.generators import load
 from steerbench.predictors import (
@@ -37,8 +39,6 @@ from steerbench.predictors import (
     predictor,
 )
 from steerbench.training import pictures as cache
-from steerbench.cards.text import card
-from steerbench.cards.quality import generated, rendered
 from steerbench.training.shared import check_held_out, watermark
 
 BATCH = 64

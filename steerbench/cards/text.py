@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from steerbench.predictors import AttributePredictor
-from steerbench.worlds.rooms.visibility import RULES
 from steerbench.training import pictures as cache
+from steerbench.worlds.rooms.visibility import RULES
 
 
 def card(document: Mapping[str, Any]) -> str:

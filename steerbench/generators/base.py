@@ -26,8 +26,8 @@ from steerbench.errors import (
     SteerbenchError,
     unknown,
 )
-from steerbench.generators.latent_spaces import LatentSpaces, Prior
 from steerbench.generators.fast.precision import fast_dtype
+from steerbench.generators.latent_spaces import LatentSpaces, Prior
 from steerbench.types import (
     Edit,
     FirstFeatures,

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from steerbench.errors import CapabilityError, SpaceError, SteerbenchError, unknown
 from steerbench.generators.base import BaseGenerator
-from steerbench.inversion.engine import Loss
 from steerbench.inversion.encoders import Encoder, encoder_for
+from steerbench.inversion.engine import Loss
 from steerbench.types import Latent
 
 NAMES = ("mean", "nearest", "encoder")

@@ -38,10 +38,10 @@ from steerbench import store
 from steerbench.errors import SpaceError, SteerbenchError, closest
 from steerbench.generators import EMBEDDED, BaseGenerator
 from steerbench.inversion.engine import Plan
+from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.inversion.perceptual import Features, described, difference, seen_by
 from steerbench.inversion.photographs import Align, Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
-from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.types import Latent, Provenance
 

@@ -40,11 +40,11 @@ from steerbench.errors import SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
 from steerbench.inversion.engine import Plan
+from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.inversion.optimize import CHOOSER, features_of
 from steerbench.inversion.perceptual import Features, described, difference
 from steerbench.inversion.photographs import Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
-from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.types import Latent, Provenance
 
 

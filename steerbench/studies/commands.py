@@ -21,8 +21,8 @@ def compare_results(
     resume: Annotated[bool, typer.Option(help="keep the rows of runs measured before")] = False,
 ) -> None:
     """Measure the runs of `compare`: quality beside disentanglement, the table of chapter 12."""
-    from steerbench.training.compare import RUNS
     from steerbench.studies.regularisers import measure
+    from steerbench.training.compare import RUNS
 
     table = measure(
         runs,

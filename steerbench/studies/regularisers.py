@@ -36,6 +36,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
+from steerbench.cards.quality import Reading, compare, generated, read, rendered
 from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
 from steerbench.leaderboard.judging import judged
@@ -43,7 +44,6 @@ from steerbench.metrics import DCI, dci
 from steerbench.predictors import AttributePredictor, oracle
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
 from steerbench.training.pictures import TRAIN_SEED, Pictures
-from steerbench.cards.quality import Reading, compare, generated, read, rendered
 from steerbench.types import Direction
 from steerbench.unsupervised import RandomDirections
 from steerbench.unsupervised.hessian_penalty import hessian_penalty

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from steerbench.supervised.dissection.artefacts import ArtefactUnits
 from steerbench.supervised.boundaries.higan import LatentBoundaries
-from steerbench.supervised.dissection import Dissection
 from steerbench.supervised.boundaries.hyperplane import Boundary, linear_boundary
 from steerbench.supervised.boundaries.interfacegan import Trained, interpolate, train_boundary
 from steerbench.supervised.boundaries.labelling import Evidence, LabelledDirection
+from steerbench.supervised.dissection import Dissection
+from steerbench.supervised.dissection.artefacts import ArtefactUnits
 from steerbench.supervised.dissection.effects import UnitEffects, unit_edit
 from steerbench.supervised.dissection.search import UnitSearch
 

@@ -31,14 +31,14 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
+from steerbench.cards.text import attributes_card
 from steerbench.predictors import Attribute, AttributeNetwork, AttributePredictor, save
 from steerbench.predictors.attributes import scales
-from steerbench.worlds.rooms.visibility import visible
 from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
-from steerbench.cards.text import attributes_card
 from steerbench.training.shared import check_held_out, cosine, epochs, soften, watermark
 from steerbench.worlds import world
+from steerbench.worlds.rooms.visibility import visible
 
 HANDED = ("furniture_offset", "window_offset", "cloud_shift", "sun_side", "tree_offset")
 """Factors that the world states towards the lamp, on whichever side it stands."""

@@ -31,6 +31,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
+from steerbench.cards.text import card
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion.encoders import Encoder, EncoderNetwork, save
 from steerbench.inversion.optimize import JUDGE, apart
@@ -39,7 +40,6 @@ from steerbench.metrics import mse, psnr, ssim
 from steerbench.predictors import oracle
 from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
-from steerbench.cards.text import card
 from steerbench.training.shared import (
     check_held_out,
     cosine,

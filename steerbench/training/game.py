@@ -35,7 +35,7 @@ from tqdm.auto import tqdm
 from steerbench import image, store
 from steerbench.errors import SteerbenchError
 from steerbench.generators import BaseGenerator
-from steerbench.generators.stylegan2.network import Discriminator
+from steerbench.generators.stylegan2.discriminator import Discriminator
 from steerbench.training.pictures import Pictures, wait_for_pictures
 from steerbench.training.projected_critic import ProjectedDiscriminator, feature_trunk
 from steerbench.training.shared import optimiser_tensors, restore_optimiser, under

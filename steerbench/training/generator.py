@@ -24,11 +24,8 @@ import torch
 from torch import Tensor
 
 from steerbench.generators import StyleGAN2
-from steerbench.generators.stylegan2.network import (
-    Discriminator,
-    StyleGAN2Network,
-    SynthesisLayer,
-)
+from steerbench.generators.stylegan2.discriminator import Discriminator
+from steerbench.generators.stylegan2.network import StyleGAN2Network, SynthesisLayer
 from steerbench.hooks import Trace
 from steerbench.training.game import Game, GameSettings, under, widths
 from steerbench.training.pictures import Pictures

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.generators.stylegan2.network import Conv, Dense, Discriminator
+from steerbench.generators.stylegan2.discriminator import Conv, Discriminator
+from steerbench.generators.stylegan2.layers import Dense
 from steerbench.predictors import oracle
 from steerbench.predictors.attributes import RESOLUTION
 

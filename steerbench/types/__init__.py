@@ -4,9 +4,16 @@ All are frozen: an operation returns a new object, so what a notebook cell holds
 under its feet. Shapes are stated without the batch.
 """
 
-from steerbench.types.latents import Direction, Provenance
-from steerbench.types.latents import Edit, Move, UnitEdit, apply_move, apply_unit_edits
-from steerbench.types.latents import Latent
+from steerbench.types.latents import (
+    Direction,
+    Edit,
+    Latent,
+    Move,
+    Provenance,
+    UnitEdit,
+    apply_move,
+    apply_unit_edits,
+)
 from steerbench.types.protocols import Generator, Predictor
 from steerbench.types.recipe import Recipe
 from steerbench.types.spaces import FirstFeatures, Layer, Space, parse_layers

@@ -7,8 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from steerbench.types.latents import Edit
-from steerbench.types.latents import Latent
+from steerbench.types.latents import Edit, Latent
 from steerbench.types.spaces import FirstFeatures, Layer, Space
 
 

@@ -18,9 +18,7 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import NotFoundError, RecipeError, SteerbenchError
-from steerbench.types.latents import Direction, Provenance
-from steerbench.types.latents import Edit, Move, UnitEdit
-from steerbench.types.latents import Latent
+from steerbench.types.latents import Direction, Edit, Latent, Move, Provenance, UnitEdit
 
 if TYPE_CHECKING:
     from steerbench.types.protocols import Generator

@@ -50,8 +50,8 @@ from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Covariance
 from steerbench.stats.principal import Principal, of_covariance, principal_components
-from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.stats.sample_buffer import Rows
+from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.unsupervised.shared import (
     RunFile,
     check_count,

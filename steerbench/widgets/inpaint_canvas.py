@@ -43,9 +43,9 @@ from steerbench.renderer import Renderer
 from steerbench.types import Latent, Recipe
 from steerbench.widgets.canvas import drawing, on_brush
 from steerbench.widgets.controls import check_numbers
-from steerbench.widgets.inpaint_worker import Filling, Order
 from steerbench.widgets.history import History
 from steerbench.widgets.inpaint_tools import InpaintTools, check_settings
+from steerbench.widgets.inpaint_worker import Filling, Order
 from steerbench.widgets.masking import Hand, Tool, Work, overlay, resized
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.painter_tools import brush_cursor

@@ -36,12 +36,12 @@ from steerbench.types import Edit, Latent, Recipe, UnitEdit
 from steerbench.widgets.canvas import drawing
 from steerbench.widgets.concept_units import convolutional, table_of
 from steerbench.widgets.controls import check_numbers, random_seed
-from steerbench.widgets.unit_mosaic import Sheet, by_concept, laid_over, scaled
 from steerbench.widgets.history import History
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.style import button, column, refuse_unknown, row, style_sheet
+from steerbench.widgets.unit_mosaic import Sheet, by_concept, laid_over, scaled
 
 KEYWORDS = ("units", "seed", "truncation", "size", "width")
 

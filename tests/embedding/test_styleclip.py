@@ -10,8 +10,8 @@ import torch
 
 from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
 from steerbench.embedding.styleclip import channel_features, channel_step
-from steerbench.embedding.styleclip.target import Aim, changed, cutouts
 from steerbench.embedding.styleclip.mapper import groups_of
+from steerbench.embedding.styleclip.target import Aim, changed, cutouts
 from steerbench.errors import CapabilityError, CheckpointError, LatentError, SteerbenchError
 from steerbench.generators import wrap
 from tests.embedding.planted import colour_clip, redness

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.fast import convolution
-from steerbench.generators.fast import winograd
+from steerbench.generators.fast import convolution, winograd
 from steerbench.generators.fast.convolution import Convolution
 
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from steerbench.generators import StyleGAN2
 from steerbench.generators.checkpoints.weights import four_taps
 from steerbench.generators.stylegan2.discriminator import blur_before_halving
+from steerbench.generators.stylegan2.layers import downsample, upsample
 from steerbench.generators.stylegan2.network import SynthesisLayer
-from steerbench.generators.stylegan2.network import downsample, upsample
 from tests.benchmarks import plain_stylegan2 as plain
 from tests.conftest import make_toy
 

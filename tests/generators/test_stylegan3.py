@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import CheckpointError, ShapeError, SpaceError
 from steerbench.generators import StyleGAN2, StyleGAN3, load, save
-from steerbench.generators.fast import convolution
-from steerbench.generators.fast import resampling
+from steerbench.generators.fast import convolution, resampling
 from steerbench.generators.stylegan2.discriminator import PublishedDiscriminator
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from steerbench.generators.stylegan3.filters import LayerPlan, plan_layers

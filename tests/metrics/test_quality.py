@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench.cards import quality
 from steerbench.errors import SteerbenchError
 from steerbench.generators import save
 from steerbench.training import pictures as cache
-from steerbench.cards import quality
 from tests.conftest import make_toy
 
 N = 24

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from steerbench.generators.checkpoints import read
-from steerbench.generators.checkpoints.formats import ganzoo
-from steerbench.generators.checkpoints.formats import stylegan2_ada
+from steerbench.generators.checkpoints.formats import ganzoo, stylegan2_ada
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.glow import Glow

@@ -17,10 +17,10 @@ from steerbench.predictors import (
     oracle,
     save,
 )
-from steerbench.worlds.rooms.visibility import RULES, visible
 from steerbench.training import pictures as cache
 from steerbench.training.attributes import Examples, Settings, augment, run, scores, train
 from steerbench.worlds import WorldBatch
+from steerbench.worlds.rooms.visibility import RULES, visible
 
 ORACLES = ("rooms-attributes", "rooms-attributes-2")
 SEED = 900_600_000

@@ -130,7 +130,7 @@ def test_every_format_is_among_the_files(shared_path: SharedPath, tmp_path: Path
         if MAKERS[kind].gives == "model" and kind != "safetensors: ours":
             found.add(recognise(read(tmp_path / "file")))
     found |= {recognise(read(path)) for path in recorded(shared_path)}
-    assert found == set(FORMATS)
+    assert found - {None} == set(FORMATS)  # some recorded files hold encoders and flows
 
 
 def test_recorded_files_take_less_than_three_times_their_size(

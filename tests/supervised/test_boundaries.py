@@ -158,7 +158,9 @@ def test_memory_does_not_grow_with_the_samples():
 
 @pytest.mark.parametrize("small", [True, False])
 def test_codes_come_back_by_their_seeds(small, monkeypatch):
-    monkeypatch.setattr("steerbench.supervised.boundaries.score_extremes.SMALL", 2**24 if small else 50)
+    monkeypatch.setattr(
+        "steerbench.supervised.boundaries.score_extremes.SMALL", 2**24 if small else 50
+    )
     generator = make_toy()
     codes = Codes(generator, "w", range(10, 40))
     seeds = np.array([12, 39, 10])

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from steerbench.cards import clip_quality as quality
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import clip as clips
 from steerbench.training import clip as training
-from steerbench.cards import clip_quality as quality
 from steerbench.training import pictures as cache
 from steerbench.training.clip import Examples, Settings, Trainer, contrast, decide, read, vocabulary
 

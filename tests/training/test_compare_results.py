@@ -12,9 +12,9 @@ from torch import Tensor, nn
 import steerbench as sb
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import oracle
-from steerbench.training import compare
 from steerbench.studies import regularisers
 from steerbench.studies.regularisers import Amounts, disentanglement, interference, readable
+from steerbench.training import compare
 from steerbench.training.pictures import Pictures
 from tests.training.test_compare import TINY
 
@@ -65,7 +65,7 @@ def test_axes_that_mean_something_beat_turned_ones(monkeypatch: pytest.MonkeyPat
         def logits(self, images: Tensor) -> Tensor:
             return halves.predict(images)
 
-    monkeypatch.setattr(compare_results, "oracle", lambda name: Judge())
+    monkeypatch.setattr(regularisers, "oracle", lambda name: Judge())
     found = disentanglement(generator, ["upper", "lower"], Amounts(sets=3, pictures=200))
     assert found["z_disentanglement"] > 0.95
     assert found["rotated_disentanglement"] < 0.7
@@ -76,13 +76,13 @@ def test_axes_that_mean_something_beat_turned_ones(monkeypatch: pytest.MonkeyPat
 def test_it_writes_a_row_for_each_run_there_is(
     cache: Path, small: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_results, "readable", lambda *_: ["night", "yaw"])
+    monkeypatch.setattr(regularisers, "readable", lambda *_: ["night", "yaw"])
     runs, out = tmp_path / "runs", tmp_path / "out"
     for name, size in (("baseline", 4), ("eigengan", 10)):
         options = {**TINY, "z_dim": size} | ({"basis": 3} if name == "eigengan" else {})
         compare.run(name, cache, runs, images=8, round_of=8, **options)
         regularisers.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
-    monkeypatch.setattr(compare_results, "disentanglement", None)  # nothing is left to measure
+    monkeypatch.setattr(regularisers, "disentanglement", None)  # nothing is left to measure
     regularisers.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
     table = pd.read_csv(out / "12-training.csv").set_index("run")
     assert set(table.index) == {"renders", "eigengan", "baseline"}

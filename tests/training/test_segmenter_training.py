@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench.cards import segmenter_quality as quality
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.predictors import SegmentationPredictor
 from steerbench.training import pictures as cache
 from steerbench.training import segmenter as training
-from steerbench.cards import segmenter_quality as quality
 from steerbench.training import shared
 from steerbench.training.pictures import Pictures
 from steerbench.training.segmenter import Settings, Trainer

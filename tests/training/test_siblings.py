@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from steerbench import store
+from steerbench.cards.text import generator_card
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.generators import load
 from steerbench.generators.dcgan import DCGANNetwork
-from steerbench.cards.text import generator_card
 from steerbench.training.export import export_generator
 from steerbench.training.game import Game, train
 from steerbench.training.pictures import Pictures

@@ -10,8 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import steerbench as sb
-from steerbench.unsupervised.closed_form import great_circle, small_circle
-from steerbench.unsupervised.closed_form import PLACES, ClosedForm, prescribe, spatial
+from steerbench.unsupervised.closed_form import (
+    PLACES,
+    ClosedForm,
+    great_circle,
+    prescribe,
+    small_circle,
+    spatial,
+)
 from tests.contracts.test_generators import EXAMPLES
 
 SIZE = 2 * 16

@@ -7,7 +7,11 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.unsupervised.latent_discovery.networks import DEFORMATORS, RECONSTRUCTORS, Deformator
+from steerbench.unsupervised.latent_discovery.networks import (
+    DEFORMATORS,
+    RECONSTRUCTORS,
+    Deformator,
+)
 from tests.conftest import make_toy
 
 VISIBLE = 3

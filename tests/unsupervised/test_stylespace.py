@@ -15,14 +15,14 @@ from steerbench.errors import (
     ShapeError,
     SteerbenchError,
 )
-from steerbench.unsupervised.stylespace.channels import locate, overlap, top_rate
-from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
 from steerbench.unsupervised.stylespace import (
     attribute_channels,
     channel_direction,
     localised_channels,
     positive_examples,
 )
+from steerbench.unsupervised.stylespace.channels import locate, overlap, top_rate
+from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
 from tests.conftest import make_toy
 from tests.contracts.test_generators import dcgan
 from tests.linear_generator import CHANNEL, SHAPE, SIZE, LinearGenerator

@@ -29,7 +29,6 @@ Reference: Patashnik, Wu, Shechtman, Cohen-Or, Lischinski, "StyleCLIP: Text-Driv
 StyleGAN Imagery" (2021, arXiv 2103.17249).
 """
 
-from steerbench.embedding.styleclip.target import Aim, layout_of
 from steerbench.embedding.styleclip.channels import (
     channel_features,
     channel_step,
@@ -37,6 +36,7 @@ from steerbench.embedding.styleclip.channels import (
 from steerbench.embedding.styleclip.global_directions import GlobalDirections
 from steerbench.embedding.styleclip.mapper import LatentMapper
 from steerbench.embedding.styleclip.optimisation import LatentOptimiser, PromptStep
+from steerbench.embedding.styleclip.target import Aim, layout_of
 
 __all__ = [
     "Aim",

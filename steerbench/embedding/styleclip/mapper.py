@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import __version__, store
-from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
 from steerbench.embedding.styleclip.optimisation import REFERENCE, schedule, spread_of
+from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
 from steerbench.errors import CapabilityError, CheckpointError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip

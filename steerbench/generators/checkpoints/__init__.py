@@ -37,22 +37,24 @@ import torch
 from steerbench.errors import CheckpointError
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.checkpoints import reporting
-from steerbench.generators.checkpoints.formats import biggan_ajbrock
-from steerbench.generators.checkpoints.formats import biggan_hf
-from steerbench.generators.checkpoints.formats import dcgan
-from steerbench.generators.checkpoints.formats import eigengan
-from steerbench.generators.checkpoints.formats import ganzoo
-from steerbench.generators.checkpoints.formats import genforce_stylegan1
-from steerbench.generators.checkpoints.formats import genforce_stylegan2
-from steerbench.generators.checkpoints.formats import glow
-from steerbench.generators.checkpoints.formats import huangzh13
-from steerbench.generators.checkpoints.formats import pggan
-from steerbench.generators.checkpoints.formats import pggan_tensorflow
-from steerbench.generators.checkpoints.formats import rosinality
-from steerbench.generators.checkpoints.formats import stylegan1_tensorflow
-from steerbench.generators.checkpoints.formats import stylegan2_ada
-from steerbench.generators.checkpoints.formats import stylegan2_tensorflow
-from steerbench.generators.checkpoints.formats import stylegan3
+from steerbench.generators.checkpoints.formats import (
+    biggan_ajbrock,
+    biggan_hf,
+    dcgan,
+    eigengan,
+    ganzoo,
+    genforce_stylegan1,
+    genforce_stylegan2,
+    glow,
+    huangzh13,
+    pggan,
+    pggan_tensorflow,
+    rosinality,
+    stylegan1_tensorflow,
+    stylegan2_ada,
+    stylegan2_tensorflow,
+    stylegan3,
+)
 from steerbench.generators.checkpoints.options import refuse_unknown
 from steerbench.generators.checkpoints.reading import Contents, read
 

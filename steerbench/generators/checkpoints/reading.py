@@ -23,9 +23,7 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import CheckpointError, FileError, NotFoundError
-from steerbench.generators.checkpoints.safe import numpy_files
-from steerbench.generators.checkpoints.safe import torch_files
-from steerbench.generators.checkpoints.safe import unpickler
+from steerbench.generators.checkpoints.safe import numpy_files, torch_files, unpickler
 from steerbench.generators.checkpoints.safe.archives import BROKEN, check_count, members_of
 from steerbench.generators.checkpoints.safe.records import (
     MAX_PARTS,

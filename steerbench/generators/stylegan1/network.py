@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.generators.fast.weight_cache import Kept
 from steerbench.generators.detail_levels import shares
+from steerbench.generators.fast.weight_cache import Kept
 from steerbench.generators.stylegan2.network import MappingNetwork
 
 SLOPE = 0.2

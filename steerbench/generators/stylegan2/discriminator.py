@@ -18,8 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from steerbench.generators.stylegan2.layers import (
+    ROOT2,
+    SLOPE,
+    Dense,
+    downsample,
+    limited,
+    resampling_filter,
+)
 from steerbench.generators.stylegan2.network import MappingNetwork
-from steerbench.generators.stylegan2.network import ROOT2, SLOPE, Dense, downsample, resampling_filter
 
 
 class Conv(nn.Module):
@@ -57,11 +64,6 @@ class Conv(nn.Module):
         else:
             x = F.conv2d(x, weight, bias, padding=self.size // 2)
         return limited(F.leaky_relu(x, SLOPE), self.clamp) if self.activate else x
-
-
-def limited(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
-    """``x`` within a bound, where there is one."""
-    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
 def blur_before_halving(x: Tensor, kernel: Tensor, size: int) -> Tensor:

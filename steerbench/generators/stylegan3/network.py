@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.generators.fast.convolution import Convolution
-from steerbench.generators.fast.weight_cache import Kept
 from steerbench.generators.fast.resampling import LANES, Resampling
+from steerbench.generators.fast.weight_cache import Kept
+from steerbench.generators.stylegan2.layers import ROOT2, SLOPE, Dense
 from steerbench.generators.stylegan2.network import MappingNetwork
-from steerbench.generators.stylegan2.network import ROOT2, SLOPE, Dense
 from steerbench.generators.stylegan3.filters import InputPlan, LayerPlan
 
 

@@ -48,10 +48,10 @@ from tqdm.auto import tqdm
 from steerbench import __version__
 from steerbench.errors import NotFoundError, SpaceError, SteerbenchError, closest, unknown
 from steerbench.metrics.reading import Reader
-from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds, RunFile
 from steerbench.supervised.boundaries.counterfactual import Candidate, Verification, say_rows
 from steerbench.supervised.boundaries.hyperplane import Boundary
 from steerbench.supervised.boundaries.interfacegan import Trained, chosen_of, fit_ends, split_ends
+from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds, RunFile
 from steerbench.types import Direction, Generator, Predictor, Provenance, parse_layers
 
 REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'

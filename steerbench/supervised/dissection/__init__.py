@@ -55,9 +55,9 @@ from tqdm.auto import tqdm
 from steerbench import __version__
 from steerbench.errors import NotFoundError, PredictorError, SteerbenchError, closest, unknown
 from steerbench.generators.base import BaseGenerator
-from steerbench.supervised.dissection.statistics import RunFile, Survey
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 from steerbench.supervised.dissection.partial_forward import Walk, layer_of
+from steerbench.supervised.dissection.statistics import RunFile, Survey
 from steerbench.types import Latent, Predictor, Provenance
 
 REFERENCE = 'Bau et al., "GAN Dissection", arXiv 1811.10597'

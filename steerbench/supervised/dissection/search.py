@@ -30,8 +30,8 @@ from tqdm.auto import tqdm
 from steerbench.errors import PredictorError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.supervised.dissection import Dissection, labels_of
-from steerbench.supervised.dissection.insertion_sites import Places
 from steerbench.supervised.dissection.effects import ABSENT, SHOWN
+from steerbench.supervised.dissection.insertion_sites import Places
 from steerbench.supervised.dissection.partial_forward import Walk
 from steerbench.types import UnitEdit
 

@@ -17,11 +17,11 @@ from typing import Any
 
 from torch import Tensor
 
-from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.formats.stylegan2_ada import build, scale
+from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.weights import Weights, four_taps, lacking
 from steerbench.generators.stylegan2 import StyleGAN2
-from steerbench.generators.stylegan2.network import resampling_filter
+from steerbench.generators.stylegan2.layers import resampling_filter
 
 TITLE = "StyleGAN2 of genforce"
 REQUIRED = (

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from steerbench.generators.checkpoints.formats import pggan
-from steerbench.generators.checkpoints.formats import tensorflow
+from steerbench.generators.checkpoints.formats import pggan, tensorflow
+from steerbench.generators.checkpoints.formats.tensorflow import kernel
 from steerbench.generators.checkpoints.options import settle
 from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.formats.tensorflow import kernel
 from steerbench.generators.checkpoints.weights import Weights, doubling, lacking
 from steerbench.generators.pggan import PGGAN
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.formats.stylegan2_ada import build, scale
+from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.weights import (
     Weights,
     doubling,
@@ -23,7 +23,7 @@ from steerbench.generators.checkpoints.weights import (
     noise_of,
 )
 from steerbench.generators.stylegan2 import StyleGAN2
-from steerbench.generators.stylegan2.network import resampling_filter
+from steerbench.generators.stylegan2.layers import resampling_filter
 
 TITLE = "rosinality/stylegan2-pytorch"
 REQUIRED = (

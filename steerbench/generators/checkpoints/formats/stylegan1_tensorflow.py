@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.formats import genforce_stylegan1
-from steerbench.generators.checkpoints.formats import tensorflow
+from steerbench.generators.checkpoints.formats import genforce_stylegan1, tensorflow
+from steerbench.generators.checkpoints.formats.tensorflow import Network, kernel
 from steerbench.generators.checkpoints.options import settle
 from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.formats.tensorflow import Network, kernel
 from steerbench.generators.checkpoints.weights import Weights, doubling, lacking
 from steerbench.generators.stylegan1 import StyleGAN1
 

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.formats import tensorflow
-from steerbench.generators.checkpoints.formats import tensorflow_discriminator
-from steerbench.generators.checkpoints.reading import Contents
+from steerbench.generators.checkpoints.formats import tensorflow, tensorflow_discriminator
 from steerbench.generators.checkpoints.formats.stylegan2_ada import scale
 from steerbench.generators.checkpoints.formats.tensorflow import Network, kernel
+from steerbench.generators.checkpoints.reading import Contents
 from steerbench.generators.checkpoints.weights import (
     Weights,
     doubling,

@@ -19,10 +19,14 @@ from typing import IO, Any
 import numpy as np
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.safe.unpickler import MAX_DIMENSIONS, Dtype
 from steerbench.generators.checkpoints.safe.archives import fill
 from steerbench.generators.checkpoints.safe.records import Budget
-from steerbench.generators.checkpoints.safe.unpickler import length_of, unpickle
+from steerbench.generators.checkpoints.safe.unpickler import (
+    MAX_DIMENSIONS,
+    Dtype,
+    length_of,
+    unpickle,
+)
 
 MAGIC = b"\x93NUMPY"
 MAX_HEADER = 2**14

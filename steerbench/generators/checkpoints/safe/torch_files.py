@@ -17,7 +17,7 @@ import torch
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.safe.archives import fill
 from steerbench.generators.checkpoints.safe.records import Budget, Global, Storage
-from steerbench.generators.checkpoints.safe.unpickler import unpickle
+from steerbench.generators.checkpoints.safe.unpickler import CALLS, unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
 MAX_PICKLE = 64 * 2**20
@@ -143,3 +143,19 @@ def _load_member(
     with archive.open(members[name]) as stream:
         fill(stream, buffer)
     return Storage(data)
+
+
+def _nested_storage(budget: Budget, data: Any) -> Storage:
+    """The storage in an old torch file that a pickle carries as bytes."""
+    if not isinstance(data, bytes | bytearray):
+        raise CheckpointError("A storage in the file is not made of bytes. The file is broken.")
+    budget.charge_tensor(len(data))
+    with budget.nested():
+        value = read_legacy(io.BytesIO(data), budget)
+    if not isinstance(value, Storage):
+        raise CheckpointError("A storage in the file holds something else. It is refused.")
+    return value
+
+
+# A torch file is made of pickles, and a pickle may hold torch files: here the two meet.
+CALLS["torch.storage._load_from_bytes"] = _nested_storage

@@ -1,4 +1,29 @@
-"""The names that a checkpoint may use, and the plain things made in their place.
+"""A pickle reader that can only build plain values: nothing in a file is imported or executed.
+
+A pickle is a program for a small stack machine, and Python's own machine will call whatever the
+program names. This one knows the same instructions (protocols 0 to 5) but holds its own short
+list of names (:mod:`steerbench.generators.checkpoints.safe.unpickler`); a name that is not on it ends
+the reading, and is told to the person.
+
+>>> import io, pickle
+>>> unpickle(io.BytesIO(pickle.dumps({"layers": [1, 2.5, None]})))
+{'layers': [1, 2.5, None]}
+>>> unpickle(io.BytesIO(pickle.dumps(print)))
+Traceback (most recent call last):
+steerbench.errors.CheckpointError: The file asks for builtins.print, which is not among ...
+
+What bounds the cost of a hostile file:
+
+- lengths are compared with the bytes that are left before anything is read;
+- every value made is charged to a :class:`Budget` that follows the length of the file;
+- keys of dictionaries are strings, bytes and small integers, because hashing anything else can
+  be made to take for ever;
+- the finished value is measured: neither cycles, nor bottomless nesting, nor a value that refers
+  to itself so often that a walk through it never ends.
+
+Reference: the protocols are documented in Python's own ``pickletools``.
+
+The names that a checkpoint may use, and the plain things made in their place.
 
 Each entry was met in published files: torch's tensors, storages and sizes, NumPy's arrays, types
 and numbers (under both of its module names), sets and ordered dictionaries, the records of
@@ -10,10 +35,11 @@ from __future__ import annotations
 
 import io
 import math
+import pickletools
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -185,20 +211,6 @@ def _parameter(budget: Budget, data: Any, *rest: Any) -> Tensor:
     return data
 
 
-def _nested_storage(budget: Budget, data: Any) -> Storage:
-    # Here, because a torch file is made of pickles, and a pickle may hold torch files.
-    from steerbench.generators.checkpoints.safe.torch_files import read_legacy
-
-    if not isinstance(data, bytes | bytearray):
-        raise CheckpointError("A storage in the file is not made of bytes. The file is broken.")
-    budget.charge_tensor(len(data))
-    with budget.nested():
-        value = read_legacy(io.BytesIO(data), budget)
-    if not isinstance(value, Storage):
-        raise CheckpointError("A storage in the file holds something else. It is refused.")
-    return value
-
-
 # Python's own, and other people's records.
 
 
@@ -276,7 +288,6 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": rebuild_tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch.storage._load_from_bytes": _nested_storage,
     "torch.Size": _size,
     "torch.device": _record("torch.device"),
     "numpy.dtype": _dtype,
@@ -290,3 +301,332 @@ for _module in ("numpy.core", "numpy._core"):
     CALLS[f"{_module}.numeric._frombuffer"] = _from_buffer
 for _module in ("builtins", "__builtin__"):
     CALLS[f"{_module}.set"] = CALLS[f"{_module}.frozenset"] = _set
+
+
+MAX_NESTING = 64
+MAX_VALUES = 4_000_000
+MAX_LINE = 2**16
+
+_NUMBERS = "FLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4 BINFLOAT"
+_STRINGS = "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+_BYTES = "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+_VALUES = frozenset(f"{_NUMBERS} {_STRINGS} {_BYTES}".split())
+_MARK = object()
+
+
+class Reader:
+    """The bytes of a pickle; refuses to read more than there are."""
+
+    def __init__(self, file: IO[bytes], end: int) -> None:
+        self.file, self.end = file, end
+
+    def read(self, count: int) -> bytes:
+        left = self.end - self.file.tell()
+        if count > left:
+            raise CheckpointError(
+                f"The file is cut off: it speaks of {count} bytes where {left} are left. Fetch it "
+                "again from where it came from."
+            )
+        return self.file.read(count)
+
+    def readline(self) -> bytes:
+        line = self.file.readline(MAX_LINE)
+        if len(line) >= MAX_LINE:
+            raise CheckpointError("The file holds an endless line. It is not a checkpoint.")
+        return line
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def length_of(file: IO[bytes]) -> int:
+    """The length of a file; its position stays."""
+    here = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(here)
+    return end
+
+
+def unpickle(
+    file: IO[bytes],
+    budget: Budget | None = None,
+    storages: Callable[[Any], Any] | None = None,
+) -> Any:
+    """The next pickle of a binary file, as plain values, arrays, tensors and inert records.
+
+    Args:
+        file: Read from its position to the end of the pickle.
+        budget: What reading may cost; by default what suits the length of the file.
+        storages: Gives the storage that a persistent identifier of torch names.
+
+    Raises:
+        CheckpointError: The pickle is broken, or asks for something that is not allowed.
+    """
+    end = length_of(file)
+    machine = Machine(budget or Budget(end), storages)
+    try:
+        value = machine.run(Reader(file, end))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        raise CheckpointError(
+            f"The file is not a well-formed pickle ({type(error).__name__}: {str(error)[:200]}). "
+            "Fetch it again from where it came from."
+        ) from error
+    _measure(value)
+    return value
+
+
+class Machine:
+    """The stack machine, one method an instruction; instructions without a method are refused."""
+
+    def __init__(self, budget: Budget, storages: Callable[[Any], Any] | None) -> None:
+        self.budget, self.storages = budget, storages
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self, reader: Reader) -> Any:
+        for opcode, argument, _ in pickletools.genops(reader):  # type: ignore[arg-type]
+            if opcode.name in _VALUES:
+                self.push(argument)
+                continue
+            step = getattr(self, f"do_{opcode.name.lower()}", None)
+            if step is None:
+                raise CheckpointError(
+                    f"The file uses the pickle instruction {opcode.name}, which no published "
+                    "checkpoint needs. It is refused; ask its authors for a state dict."
+                )
+            step(argument)
+        value = self.pop()
+        if self.stack:
+            raise ValueError("values are left over at its end")
+        return value
+
+    def push(self, value: Any) -> None:
+        self.budget.charge_value(value)
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise ValueError("a mark stands where a value should")
+        return value
+
+    def top(self) -> Any:
+        return self.stack[-1]
+
+    def since_mark(self) -> list[Any]:
+        for start in range(len(self.stack) - 1, -1, -1):
+            if self.stack[start] is _MARK:
+                items = self.stack[start + 1 :]
+                del self.stack[start:]
+                return items
+        raise ValueError("a mark is missing")
+
+    # Constants, the stack and the memo.
+
+    def do_proto(self, version: int) -> None:
+        if version > 5:
+            raise CheckpointError(f"The file uses pickle protocol {version}; 0 to 5 are known.")
+
+    def do_frame(self, _: int) -> None:
+        """Frames help files that are read piecewise; lengths are checked at each value."""
+
+    def do_stop(self, _: None) -> None:
+        """The last instruction; :meth:`run` ends by itself."""
+
+    def do_mark(self, _: None) -> None:
+        self.push(_MARK)
+
+    def do_pop(self, _: None) -> None:
+        self.stack.pop()
+
+    def do_pop_mark(self, _: None) -> None:
+        self.since_mark()
+
+    def do_dup(self, _: None) -> None:
+        self.push(self.top())
+
+    def do_none(self, _: None) -> None:
+        self.push(None)
+
+    def do_newtrue(self, _: None) -> None:
+        self.push(True)
+
+    def do_newfalse(self, _: None) -> None:
+        self.push(False)
+
+    def do_put(self, index: int) -> None:
+        if not 0 <= index < 2**32:
+            raise ValueError(f"the memo has no place {index}")
+        self.budget.charge(100)
+        self.memo[index] = self.top()
+
+    do_binput = do_long_binput = do_put
+
+    def do_memoize(self, _: None) -> None:
+        self.do_put(len(self.memo))
+
+    def do_get(self, index: int) -> None:
+        self.push(self.memo[index])
+
+    do_binget = do_long_binget = do_get
+
+    def do_readonly_buffer(self, _: None) -> None:
+        """Whether a buffer may be written makes no difference here."""
+
+    # Containers.
+
+    def do_empty_tuple(self, _: None) -> None:
+        self.push(())
+
+    def do_tuple(self, _: None) -> None:
+        self.push(tuple(self.since_mark()))
+
+    def do_tuple1(self, _: None) -> None:
+        self.push((self.pop(),))
+
+    def do_tuple2(self, _: None) -> None:
+        second, first = self.pop(), self.pop()
+        self.push((first, second))
+
+    def do_tuple3(self, _: None) -> None:
+        third, second, first = self.pop(), self.pop(), self.pop()
+        self.push((first, second, third))
+
+    def do_empty_list(self, _: None) -> None:
+        self.push([])
+
+    def do_list(self, _: None) -> None:
+        self.push(self.since_mark())
+
+    def do_append(self, _: None) -> None:
+        self.append([self.pop()])
+
+    def do_appends(self, _: None) -> None:
+        self.append(self.since_mark())
+
+    def append(self, items: list[Any]) -> None:
+        if type(self.top()) is not list:
+            raise ValueError(f"items are added to a {type(self.top()).__name__}")
+        self.top().extend(items)
+
+    def do_empty_dict(self, _: None) -> None:
+        self.push({})
+
+    def do_dict(self, _: None) -> None:
+        items = self.since_mark()
+        self.push({})
+        self.set_items(items)
+
+    def do_setitem(self, _: None) -> None:
+        value, key = self.pop(), self.pop()
+        self.set_items([key, value])
+
+    def do_setitems(self, _: None) -> None:
+        self.set_items(self.since_mark())
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.top()
+        if not isinstance(target, dict) or len(items) % 2:
+            raise ValueError(f"entries are set in a {type(target).__name__}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[plain_key(key)] = value
+        self.budget.charge(50 * len(items))
+
+    def do_empty_set(self, _: None) -> None:
+        self.push(set())
+
+    def do_frozenset(self, _: None) -> None:
+        self.push(frozenset(plain_key(item) for item in self.since_mark()))
+
+    def do_additems(self, _: None) -> None:
+        items = self.since_mark()
+        if not isinstance(self.top(), set):
+            raise ValueError(f"items are added to a {type(self.top()).__name__}")
+        self.top().update(plain_key(item) for item in items)
+        self.budget.charge(50 * len(items))
+
+    # Names, calls and objects.
+
+    def do_global(self, argument: str) -> None:
+        module, _, name = argument.partition(" ")
+        self.push(find(module, name))
+
+    def do_stack_global(self, _: None) -> None:
+        name, module = self.pop(), self.pop()
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise ValueError("a name is not a string")
+        self.push(find(module, name))
+
+    def do_reduce(self, _: None) -> None:
+        arguments, function = self.pop(), self.pop()
+        self.call(function, arguments)
+
+    do_newobj = do_reduce
+
+    def do_newobj_ex(self, _: None) -> None:
+        keywords, arguments, function = self.pop(), self.pop(), self.pop()
+        if keywords:
+            raise ValueError("an object is made with keywords")
+        self.call(function, arguments)
+
+    def do_obj(self, _: None) -> None:
+        function, *arguments = self.since_mark()
+        self.call(function, tuple(arguments))
+
+    def do_inst(self, argument: str) -> None:
+        module, _, name = argument.partition(" ")
+        self.call(find(module, name), tuple(self.since_mark()))
+
+    def call(self, function: Any, arguments: Any) -> None:
+        if not isinstance(function, Global) or not isinstance(arguments, tuple):
+            raise ValueError(f"a {type(function).__name__} is called")
+        self.push(function.make(self.budget, *arguments))
+
+    def do_build(self, _: None) -> None:
+        state = self.pop()
+        build(self.budget, self.top(), state)
+
+    def do_binpersid(self, _: None) -> None:
+        identifier = self.pop()
+        if self.storages is None:
+            raise ValueError("it refers to data outside itself")
+        self.push(self.storages(identifier))
+
+
+def _measure(value: Any) -> None:
+    """Refuse what a walk through the value would not survive: depth, cycles, endless sharing."""
+    sizes: dict[int, tuple[int, int]] = {}
+
+    def measure(item: Any, depth: int) -> tuple[int, int]:
+        children = _children(item)
+        if not children:
+            return 1, 0
+        size, height = sizes.get(id(item), (0, 0))
+        if depth + height > MAX_NESTING:
+            raise CheckpointError(
+                f"The file nests values deeper than {MAX_NESTING} levels, or holds one that "
+                "contains itself. No checkpoint needs that; it is refused."
+            )
+        if not size:
+            inner = [measure(child, depth + 1) for child in children]
+            size = 1 + sum(each[0] for each in inner)
+            height = 1 + max(each[1] for each in inner)
+            sizes[id(item)] = size, height
+        if size > MAX_VALUES:
+            raise CheckpointError(
+                f"The file repeats itself to more than {MAX_VALUES} values. No checkpoint needs "
+                "that; it is refused."
+            )
+        return size, height
+
+    measure(value, 0)
+
+
+def _children(item: Any) -> Any:
+    if isinstance(item, dict):
+        return list(item.values())
+    if isinstance(item, list | tuple):
+        return item
+    if isinstance(item, np.ndarray) and item.dtype == object:
+        return item.ravel().tolist()
+    return [item.args, item.state] if isinstance(item, Record) else ()

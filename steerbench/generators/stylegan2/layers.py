@@ -66,3 +66,8 @@ class Dense(nn.Module):
 def normalise(x: Tensor) -> Tensor:
     """Scale each row of ``[N, D]`` to a root mean square of one."""
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def limited(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
+    """``x`` within a bound, where there is one."""
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)

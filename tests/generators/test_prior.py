@@ -11,8 +11,7 @@ import torch
 
 from steerbench import store
 from steerbench.errors import CapabilityError
-from steerbench.generators import StyleGAN2
-from steerbench.generators import prior
+from steerbench.generators import StyleGAN2, prior
 from tests.conftest import make_toy
 from tests.contracts.test_generators import biggan_deep
 
@@ -20,7 +19,7 @@ from tests.contracts.test_generators import biggan_deep
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache, in memory and on disk."""
-    monkeypatch.setattr(space_statistics, "_MEASURED", {})
+    monkeypatch.setattr(prior, "_MEASURED", {})
     monkeypatch.setenv("STEERBENCH_CACHE", str(tmp_path))
     return tmp_path / "statistics"
 
@@ -61,15 +60,15 @@ def test_large_sets_of_codes_are_made_in_batches_and_not_kept(make, monkeypatch)
     last = list(usual.spaces)[-1]
     vector = torch.nn.functional.normalize(torch.ones(usual.spaces[last].shape), dim=None)
     whole, expected = torch.cat([*usual.codes(last)]), usual.prior_std(last, vector)
-    monkeypatch.setattr(space_statistics, "KEPT", 0)
-    monkeypatch.setattr(space_statistics, "BATCH", 300 * usual.spaces[last].std.numel())
+    monkeypatch.setattr(prior, "KEPT", 0)
+    monkeypatch.setattr(prior, "BATCH", 300 * usual.spaces[last].std.numel())
     batches = [*frugal.codes(last)]
     assert [len(batch) for batch in batches] == [300] * 13 + [196]
     assert torch.allclose(torch.cat(batches), whole, atol=1e-5)
     assert frugal.prior_std(last, vector) == pytest.approx(expected, rel=1e-5)
     assert frugal._codes == {}
     # Between the two the nearest space that is small is kept.
-    monkeypatch.setattr(space_statistics, "KEPT", 4 * prior.SAMPLES * 20)
+    monkeypatch.setattr(prior, "KEPT", 4 * prior.SAMPLES * 20)
     assert torch.allclose(torch.cat([*frugal.codes(last)]), whole, atol=1e-5)
     assert len(frugal._codes) == 1
     assert last not in frugal._codes
@@ -126,11 +125,11 @@ def test_a_folder_that_cannot_be_written_costs_only_the_file(
 
 
 def test_memory_holds_the_last_measurements(monkeypatch) -> None:
-    monkeypatch.setattr(space_statistics, "REMEMBERED", 2)
+    monkeypatch.setattr(prior, "REMEMBERED", 2)
     G = make_toy()
     for name in ("w", "w+", "s"):
         assert G.spaces[name].std.isfinite().all()
     assert [key.split("-")[1] for key in prior._MEASURED] == ["w+", "s"]
-    monkeypatch.setattr(space_statistics, "LARGEST", 10)
+    monkeypatch.setattr(prior, "LARGEST", 10)
     with pytest.raises(CapabilityError, match="Up to 10 are measured"):
         G.spaces["s"].covariance  # noqa: B018

@@ -1,0 +1,1 @@
+"""The quality of each embedded model, as its card states it."""

@@ -1,0 +1,1 @@
+"""Readers that look at a file and never run anything in it."""

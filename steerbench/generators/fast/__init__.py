@@ -1,0 +1,1 @@
+"""Kernels that compute the same numbers sooner: convolution, resampling, precision."""

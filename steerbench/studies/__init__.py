@@ -1,0 +1,1 @@
+"""How every committed table of the chapters was made."""
