@@ -30,7 +30,7 @@ import filelock
 from tqdm.auto import tqdm
 
 from steerbench import __version__
-from steerbench.errors import CheckpointError, FileError
+from steerbench.errors import CheckpointError, FileError, SteerbenchError
 
 CHUNK = 2**20
 """How much is read and written at once at most, in bytes."""
@@ -83,6 +83,8 @@ def download(
             _remember(target, part, sha256, url)
             os.replace(part, target)
             _note_of(part).unlink(missing_ok=True)
+    except SteerbenchError:
+        raise
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise FileError(
             f"Cannot fetch {url} to {str(target)!r}: {error}. {_advice(error)} {_BY_HAND}."

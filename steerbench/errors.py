@@ -1,8 +1,14 @@
 """Every error that steerbench raises on purpose.
 
 Each message says three things: what was given, what was expected, and what to do. All kinds
-derive from :class:`SteerbenchError`, so one ``except`` catches a caller's mistake and lets a
-bug in the library through.
+derive from `SteerbenchError`, so one ``except`` catches a caller's mistake and lets a bug in the
+library through; and each is also the built-in that Python people expect, so that code which knows
+nothing of steerbench catches it too.
+
+>>> issubclass(ShapeError, ValueError), issubclass(LayerError, LookupError)
+(True, True)
+>>> issubclass(MissingFileError, FileNotFoundError), issubclass(KeywordError, TypeError)
+(True, True)
 """
 
 from __future__ import annotations
@@ -15,52 +21,68 @@ class SteerbenchError(Exception):
     """The parent of every error raised on purpose."""
 
 
-class SpaceError(SteerbenchError):
+class ArgumentError(SteerbenchError, ValueError):
+    """A number or a choice that cannot be used was given."""
+
+
+class KeywordError(SteerbenchError, TypeError):
+    """A keyword was given that nothing takes."""
+
+
+class NotFittedError(SteerbenchError, ValueError):
+    """Results were asked for before ``fit``."""
+
+
+class SpaceError(SteerbenchError, ValueError):
     """Latents or directions of different spaces or generators were mixed."""
 
 
-class ShapeError(SteerbenchError):
+class ShapeError(SteerbenchError, ValueError):
     """An array has another shape than the one expected."""
 
 
-class LayerError(SteerbenchError):
+class LayerError(SteerbenchError, LookupError):
     """A layer or unit was asked for that the generator does not have."""
 
 
-class LatentError(SteerbenchError):
+class LatentError(SteerbenchError, ValueError):
     """The numbers of a latent cannot be used: NaN, infinity, not numeric."""
 
 
-class NotFoundError(SteerbenchError):
-    """A name or a file that does not exist was asked for."""
+class NotFoundError(SteerbenchError, LookupError):
+    """A name that does not exist was asked for."""
 
 
-class CheckpointError(SteerbenchError):
+class MissingFileError(NotFoundError, FileNotFoundError):
+    """A file that does not exist was asked for."""
+
+
+class CheckpointError(SteerbenchError, ValueError):
     """A weight file is broken, unsafe, or not of a known format."""
 
 
-class RecipeError(SteerbenchError):
+class RecipeError(SteerbenchError, ValueError):
     """A recipe cannot be read, or belongs to another generator."""
 
 
-class CapabilityError(SteerbenchError):
+class CapabilityError(SteerbenchError, NotImplementedError):
     """A generator lacks the optional capability that a method needs."""
 
 
-class ImageError(SteerbenchError):
+class ImageError(SteerbenchError, ValueError):
     """A picture cannot be read, written or understood."""
 
 
-class PredictorError(SteerbenchError):
+class PredictorError(SteerbenchError, ValueError):
     """A predictor returned something that cannot be used."""
 
 
-class FileError(SteerbenchError):
+class FileError(SteerbenchError, OSError):
     """A file or folder cannot be read or written."""
 
 
 def closest(name: object, choices: Iterable[object], n: int = 3) -> str:
-    """A sentence that offers the names nearest to a mistyped one.
+    """Return a sentence that offers the names nearest to a mistyped one.
 
     >>> closest("b16.conv2", ["b16.conv0", "b16.conv1", "b4.conv1"], n=2)
     "Did you mean 'b16.conv1' or 'b16.conv0'?"
@@ -78,7 +100,7 @@ def closest(name: object, choices: Iterable[object], n: int = 3) -> str:
 
 
 def unknown(kind: str, name: object, choices: Iterable[object]) -> str:
-    """The message for a name that is not in a list.
+    """Return the message for a name that is not in a list.
 
     >>> unknown("generator", "room", ["rooms", "toy"])
     "No generator is called 'room'. Did you mean 'rooms'?"

@@ -31,7 +31,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import FileError, SteerbenchError, closest
+from steerbench.errors import ArgumentError, FileError, closest
 from steerbench.generators.base import BaseGenerator
 from steerbench.image import resize, to_uint8
 from steerbench.types import Latent
@@ -73,7 +73,7 @@ def film(
         The path.
 
     Raises:
-        SteerbenchError: There are fewer than two codes, or a number makes no sense.
+        ArgumentError: There are fewer than two codes, or a number makes no sense.
         SpaceError: The codes belong to another generator, or there is no way to the space.
         FileError: The suffix is another one, or the file cannot be written.
     """
@@ -149,13 +149,13 @@ def target_of(path: str | os.PathLike[str]) -> Path:
 
 def _check_numbers(steps: int, frames_per_leg: int, fps: int, size: int | None) -> None:
     if steps < 2:
-        raise SteerbenchError(f"steps={steps}, expected at least 2 codes to walk through.")
+        raise ArgumentError(f"steps={steps}, expected at least 2 codes to walk through.")
     if frames_per_leg < 1:
-        raise SteerbenchError(f"frames_per_leg={frames_per_leg}, expected at least 1.")
+        raise ArgumentError(f"frames_per_leg={frames_per_leg}, expected at least 1.")
     if not 1 <= fps <= 60:
-        raise SteerbenchError(f"frames_per_second={fps}, expected 1 to 60.")
+        raise ArgumentError(f"frames_per_second={fps}, expected 1 to 60.")
     if size is not None and not 16 <= size <= 4096:
-        raise SteerbenchError(f"size={size}, expected a side of 16 to 4096 pixels.")
+        raise ArgumentError(f"size={size}, expected a side of 16 to 4096 pixels.")
 
 
 def _stops(
@@ -165,12 +165,12 @@ def _stops(
     parts = [latents] if isinstance(latents, Latent) else list(latents)
     wrong = [part for part in parts if not isinstance(part, Latent)]
     if wrong:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A film was asked for through a {type(wrong[0]).__name__}. Give Latents, as "
             "G.sample and G.latent make them, or a seed."
         )
     if sum(map(len, parts)) < 2:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A film was asked for through {sum(map(len, parts))} code. Give at least two, "
             "G.sample(4, seed=0) for instance, or a seed for a walk."
         )

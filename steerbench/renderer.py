@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, SteerbenchError, unknown
 from steerbench.generators.base import NOISE_MODES, BaseGenerator, State
 from steerbench.generators.fast.precision import fast_dtype
 from steerbench.image import encode_jpeg, to_uint8
@@ -79,12 +79,12 @@ class Renderer:
         lock: The generator's lock, held during a render. Hold it to keep others out for longer.
 
     Raises:
-        SteerbenchError: The precision is not known.
+        ArgumentError: The precision is not known.
     """
 
     def __init__(self, generator: BaseGenerator, precision: Precision = "auto") -> None:
         if precision not in ("auto", "exact", "fast"):
-            raise SteerbenchError(unknown("precision", precision, ("auto", "exact", "fast")))
+            raise ArgumentError(unknown("precision", precision, ("auto", "exact", "fast")))
         self.generator = generator
         self.precision = precision
         self.lock = lock_of(generator)
@@ -103,10 +103,10 @@ class Renderer:
                 picture, so nothing is reused then.
 
         Raises:
-            SteerbenchError: Of the kinds that ``G.render`` raises for wrong latents and edits.
+            ArgumentError: Of the kinds that ``G.render`` raises for wrong latents and edits.
         """
         if noise not in NOISE_MODES:
-            raise SteerbenchError(unknown("noise mode", noise, NOISE_MODES))
+            raise ArgumentError(unknown("noise mode", noise, NOISE_MODES))
         with self.lock, torch.no_grad():
             moved, unit_edits = self.generator.prepare(latent, edits)
             start = self.generator.start(moved, noise, self._dtype())

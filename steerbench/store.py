@@ -38,7 +38,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from steerbench.errors import CheckpointError, FileError, NotFoundError, closest
+from steerbench.errors import CheckpointError, FileError, MissingFileError, SteerbenchError, closest
 
 MAX_HEADER = 16 * 2**20
 """The longest header accepted, in bytes: enough for a hundred thousand tensors."""
@@ -218,9 +218,11 @@ def _opened(path: Path) -> Iterator[Any]:
         _check_outline(path)
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             yield file
+    except SteerbenchError:
+        raise
     except FileNotFoundError as error:
         near = closest(path.name, [item.name for item in path.parent.glob("*")])
-        raise NotFoundError(f"There is no file {str(path)!r}. {near}") from error
+        raise MissingFileError(f"There is no file {str(path)!r}. {near}") from error
     except OSError as error:
         raise FileError(_cannot("read", path, error)) from error
     except (SafetensorError, RuntimeError, TypeError, ValueError, OverflowError) as error:

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from steerbench import image, store
 from steerbench.cards.text import generator_card, readme_section
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import load
 from steerbench.metrics import density_coverage, frechet_distance, kernel_distance, precision_recall
 from steerbench.predictors import AttributePredictor, oracle
@@ -117,11 +117,11 @@ def measure(
     """The quality table of a generator as plain numbers.
 
     Raises:
-        SteerbenchError: A cache holds fewer than ``n`` pictures.
+        ArgumentError: A cache holds fewer than ``n`` pictures.
     """
     for pictures in (held_out, training):
         if len(pictures) < n:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{pictures.folder} holds {len(pictures)} pictures, {n} are wanted. Render more "
                 f"with: python -m steerbench.training pictures --out {pictures.folder} --count {n} "
                 f"(held-out ones with --first-seed {cache.HELD_OUT_SEED}), or lower --n."
@@ -165,11 +165,11 @@ def run(
 
     Raises:
         NotFoundError: There is no such generator, judge or cache.
-        SteerbenchError: A cache holds too few pictures, or the judge helped to train.
+        ArgumentError: A cache holds too few pictures, or the judge helped to train.
     """
     header = store.read_header(source)
     if header.get("training", {}).get("settings", {}).get("judge") == judge:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{source} was trained with {judge!r}, which therefore cannot judge it; give another "
             "--judge."
         )
@@ -190,12 +190,12 @@ def fill_readme(readme: Path, section: str) -> None:
     """Put a section between the ``quality`` marks of a Markdown file.
 
     Raises:
-        SteerbenchError: The file has no such marks.
+        ArgumentError: The file has no such marks.
     """
     start, end = "<!-- quality -->", "<!-- /quality -->"
     text = readme.read_text(encoding="utf-8")
     if start not in text or end not in text:
-        raise SteerbenchError(f"{readme} has no {start} ... {end}. Put both where it should go.")
+        raise ArgumentError(f"{readme} has no {start} ... {end}. Put both where it should go.")
     before, rest = text.split(start, 1)
     after = rest.split(end, 1)[1]
     store.write_text_atomic(readme, f"{before}{start}\n{section}\n{end}{after}")

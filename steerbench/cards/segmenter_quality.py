@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from steerbench import image, store
 from steerbench.cards.quality import generated, rendered
 from steerbench.cards.text import card
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import load
 from steerbench.predictors import (
     AttributePredictor,
@@ -172,14 +172,12 @@ def run(
 
     Raises:
         NotFoundError: There is no such file, generator, judge or cache.
-        SteerbenchError: They are no two segmenters, or there are too few pictures.
+        ArgumentError: They are no two segmenters, or there are too few pictures.
     """
     check_held_out(held_out)
     pictures = cache.Pictures(held_out, with_masks=True)
     if n > len(pictures):
-        raise SteerbenchError(
-            f"{held_out} holds {len(pictures)} pictures, {n} are wanted; lower n."
-        )
+        raise ArgumentError(f"{held_out} holds {len(pictures)} pictures, {n} are wanted; lower n.")
     segmenters, witness = [segmenter_of(path) for path in paths], oracle(judge)
     source, names = load(generator), segmenters[0].names
     draws = {"rendered": rendered(pictures), "generated": generated(source)}
@@ -211,11 +209,11 @@ def segmenter_of(path: Path) -> SegmentationPredictor:
     """The segmenter in a file.
 
     Raises:
-        SteerbenchError: The file holds another kind of predictor.
+        ArgumentError: The file holds another kind of predictor.
     """
     found = predictor(path)
     if not isinstance(found, SegmentationPredictor):
-        raise SteerbenchError(f"{path} holds {found!r}, expected a segmenter; give another file.")
+        raise ArgumentError(f"{path} holds {found!r}, expected a segmenter; give another file.")
     return found
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steerbench.check.sefa import random_like, second_oracle
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
-from steerbench.errors import NotFoundError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
 
@@ -29,7 +29,7 @@ def projected(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5
     """
     start, on = _vector(normal), _matrix(conditions)
     if start is None or on is None or on.shape[1] != len(start):
-        raise SteerbenchError("Give a normal [dim] and conditions [k, dim] of finite numbers.")
+        raise ArgumentError("Give a normal [dim] and conditions [k, dim] of finite numbers.")
     found = _vector(answer)
     if found is None or len(found) != len(start) or float(found.norm()) == 0:
         return Verdict(False, np.nan, f"Give finite numbers of shape [{len(start)}], not all zero.")

@@ -9,7 +9,7 @@ import torch
 
 from steerbench.check.sefa import orthonormal_columns
 from steerbench.check.verdict import Verdict, matrix_of, spoken
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 
 
 @spoken
@@ -27,7 +27,7 @@ def principal_axes(vectors: Any, codes: Any, tolerance: float = 1e-3) -> Verdict
     """
     columns, data = matrix_of(vectors), matrix_of(codes)
     if data is None:
-        raise SteerbenchError("The codes must be a matrix [N, dim] of finite numbers.")
+        raise ArgumentError("The codes must be a matrix [N, dim] of finite numbers.")
     if columns is not None and columns.shape[0] != data.shape[1]:
         given, dim = list(columns.shape), data.shape[1]
         return Verdict(False, np.nan, f"Vectors of shape {given} were given; give [{dim}, k].")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from steerbench.check.verdict import FRESH_SEED, Verdict, matrix_of, spoken
-from steerbench.errors import NotFoundError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
 SECOND_ORACLE = "rooms-attributes-2"
@@ -64,7 +64,7 @@ def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict
     """
     columns, matrix = matrix_of(vectors), matrix_of(weights)
     if matrix is None:
-        raise SteerbenchError("The weights A must be a matrix [outputs, dim] of finite numbers.")
+        raise ArgumentError("The weights A must be a matrix [outputs, dim] of finite numbers.")
     if columns is not None and columns.shape[0] != matrix.shape[1]:
         given, dim = list(columns.shape), matrix.shape[1]
         return Verdict(False, np.nan, f"Vectors of shape {given} were given; give [{dim}, k].")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from steerbench import store
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.leaderboard import NULL, Leaderboard, Protocol, leaderboard, markdown
 from steerbench.predictors import predictor
 
@@ -28,7 +28,7 @@ def score(
     """Measure, write the tables, renew the README where one is given; returns what to print.
 
     Raises:
-        SteerbenchError: The README has no marks; said before anything is measured.
+        ArgumentError: The README has no marks; said before anything is measured.
     """
     parts = _split(readme) if readme is not None else None
     board = leaderboard(
@@ -68,6 +68,6 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def _split(readme: Path) -> tuple[str, str]:
     text = readme.read_text(encoding="utf-8")
     if START not in text or END not in text:
-        raise SteerbenchError(f"{readme} has no {START} ... {END}. Put both where it should go.")
+        raise ArgumentError(f"{readme} has no {START} ... {END}. Put both where it should go.")
     before, rest = text.split(START, 1)
     return before, rest.split(END, 1)[1]

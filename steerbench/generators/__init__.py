@@ -19,8 +19,9 @@ from steerbench import store
 from steerbench.errors import (
     CapabilityError,
     CheckpointError,
+    KeywordError,
+    MissingFileError,
     NotFoundError,
-    SteerbenchError,
     closest,
 )
 from steerbench.generators import catalogue, checkpoints
@@ -93,7 +94,7 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
             ``fused_scale=True``; the module of its format lists them as ``OPTIONS``.
 
     Raises:
-        SteerbenchError: The format has no such setting.
+        ArgumentError: The format has no such setting.
         NotFoundError: Neither a model nor a file has this name, or it must be fetched by hand.
         FileError: A published model could not be fetched.
         CheckpointError: The file is broken, unsafe, or not a generator.
@@ -125,7 +126,7 @@ def _find(source: str) -> tuple[Path, str]:
         raise NotFoundError(
             f"{source!r} is a folder, holding {_listed(path)}. Give the path of a weight file."
         )
-    raise NotFoundError(
+    raise MissingFileError(
         f"There is no generator and no file {source!r}. "
         f"{closest(source, [*EMBEDDED, *catalogue.entries()])} Give one of the names in "
         "sb.catalogue(), or the path of a weight file."
@@ -144,7 +145,7 @@ def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
     if not header:
         return checkpoints.load(path, **settings)
     if settings:
-        raise SteerbenchError(
+        raise KeywordError(
             f"{path} says all of itself, but {', '.join(settings)} was given. Leave it out."
         )
     if header.get("kind") != KIND:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from steerbench import store
 from steerbench.errors import (
+    ArgumentError,
     CapabilityError,
     LayerError,
     ShapeError,
@@ -236,7 +237,7 @@ class BaseGenerator(LatentSpaces):
             elif isinstance(edit, UnitEdit):
                 unit_edits[self.find_layer(edit.layer).index].append(edit)
             else:
-                raise SteerbenchError(
+                raise ArgumentError(
                     f"An edit of type {type(edit).__name__} was given. Use a Move "
                     "(alpha * direction) or a UnitEdit."
                 )
@@ -370,7 +371,7 @@ class BaseGenerator(LatentSpaces):
 
 def _choice(kind: str, given: str, known: Sequence[str]) -> None:
     if given not in known:
-        raise SteerbenchError(unknown(f"{kind} mode", given, known))
+        raise ArgumentError(unknown(f"{kind} mode", given, known))
 
 
 __all__ = ["BaseGenerator", "LayerError", "Prior", "Run", "State"]

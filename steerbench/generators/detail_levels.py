@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 
 
 def shares(resolutions: Iterable[int], level: float) -> dict[int, float | None]:
@@ -42,7 +42,7 @@ def shares(resolutions: Iterable[int], level: float) -> dict[int, float | None]:
 def check_level(level: float, blocks: int, name: str) -> None:
     """Refuse a level that a network of so many blocks does not have."""
     if not 0 <= level <= blocks - 1:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Level {level} was asked for; {name!r} has the levels 0 to {blocks - 1}."
         )
 

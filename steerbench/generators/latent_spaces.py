@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import (
+    ArgumentError,
     CapabilityError,
     LatentError,
     ShapeError,
     SpaceError,
-    SteerbenchError,
     closest,
 )
 from steerbench.generators.prior import SpaceStatistics
@@ -76,10 +76,10 @@ class LatentSpaces(SpaceStatistics):
                 its class after its code.
 
         Raises:
-            SteerbenchError: ``n`` or ``seed`` is negative.
+            ArgumentError: ``n`` or ``seed`` is negative.
         """
         if n < 1 or seed < 0 or seed + n > 2**32:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{n} codes from seed {seed} were asked for. Ask for at least one code, and seeds "
                 "of at least 0 and below 2**32."
             )

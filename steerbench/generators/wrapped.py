@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from steerbench import hooks
-from steerbench.errors import CapabilityError, ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, CapabilityError, ShapeError
 from steerbench.generators.base import BaseGenerator, Prior, Run, State
 from steerbench.generators.dcgan import normalisation
 from steerbench.types import (
@@ -207,17 +207,17 @@ def wrap(
 
     Raises:
         ShapeError: The module refuses such a latent, or does not give a picture.
-        SteerbenchError: The prior or the pixel range make no sense.
+        ArgumentError: The prior or the pixel range make no sense.
 
     >>> G = wrap(nn.Sequential(nn.ConvTranspose2d(8, 3, 4), nn.Tanh()), latent_shape=(8, 1, 1))
     >>> G.render(G.sample(2, seed=0)).shape
     torch.Size([2, 3, 4, 4])
     """
     if prior not in ("normal", "uniform"):
-        raise SteerbenchError(f"The prior was given as {prior!r}. Use 'normal' or 'uniform'.")
+        raise ArgumentError(f"The prior was given as {prior!r}. Use 'normal' or 'uniform'.")
     low, high = pixels
     if not low < high:
-        raise SteerbenchError(f"The pixel range was given as {pixels}. Give (low, high).")
+        raise ArgumentError(f"The pixel range was given as {pixels}. Give (low, high).")
     return WrappedGenerator(
         module,
         latent_shape=tuple(latent_shape),

@@ -27,7 +27,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from steerbench.errors import FileError, ImageError, NotFoundError, ShapeError, closest
+from steerbench.errors import (
+    FileError,
+    ImageError,
+    MissingFileError,
+    ShapeError,
+    closest,
+)
 
 MAX_PIXELS = 100_000_000
 """The largest picture that is decoded, in pixels."""
@@ -90,7 +96,7 @@ def _read_file(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError as error:
         names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise NotFoundError(
+        raise MissingFileError(
             f"There is no file {str(path)!r}. {closest(path.name, names)}"
         ) from error
     except (OSError, ValueError) as error:

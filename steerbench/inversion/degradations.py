@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 
 LUMA = (0.299, 0.587, 0.114)
 MEANS = 3.0
@@ -96,14 +96,14 @@ class Hole(Degradation):
 
     Raises:
         ShapeError: The mask is of another shape.
-        SteerbenchError: It covers everything or nothing, or holds other numbers.
+        ArgumentError: It covers everything or nothing, or holds other numbers.
     """
 
     name = "hole"
 
     def __init__(self, mask: Any, feather: float = 12.0) -> None:
         if not 0 <= feather < math.inf:
-            raise SteerbenchError(f"feather={feather}; give a number of pixels from 0 up.")
+            raise ArgumentError(f"feather={feather}; give a number of pixels from 0 up.")
         self.feather, self.hole = float(feather), _mask(mask)
         self.fade = _fade(self.hole, self.feather)
 
@@ -169,14 +169,14 @@ class Smaller(Degradation):
         factor: The side of the square, in pixels.
 
     Raises:
-        SteerbenchError: It is no whole number from 2 up.
+        ArgumentError: It is no whole number from 2 up.
     """
 
     name = "detail"
 
     def __init__(self, factor: int = 4) -> None:
         if not isinstance(factor, int) or factor < 2:
-            raise SteerbenchError(f"factor={factor!r}; give a whole number from 2 up.")
+            raise ArgumentError(f"factor={factor!r}; give a whole number from 2 up.")
         self.factor = factor
 
     def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -213,7 +213,7 @@ class Noisy(Degradation):
         deviation: Its standard deviation, in units of half the range of pixels.
 
     Raises:
-        SteerbenchError: It is no number above 0.
+        ArgumentError: It is no number above 0.
     """
 
     name = "noise"
@@ -221,7 +221,7 @@ class Noisy(Degradation):
 
     def __init__(self, deviation: float = 0.25) -> None:
         if not 0 < deviation < math.inf:
-            raise SteerbenchError(f"deviation={deviation}; give a number above 0, like 0.25.")
+            raise ArgumentError(f"deviation={deviation}; give a number above 0, like 0.25.")
         self.deviation = float(deviation)
         self.floor = self.deviation**2
 
@@ -281,13 +281,13 @@ def _mask(given: Any) -> Tensor:
         )
     numbers = mask.double()
     if not bool(((numbers >= 0) & (numbers <= 1)).all()):
-        raise SteerbenchError("A mask holds numbers outside of 0 to 1, or NaN; give 0 to 1.")
+        raise ArgumentError("A mask holds numbers outside of 0 to 1, or NaN; give 0 to 1.")
     hole = numbers > 0
     missing = hole.flatten(1).sum(1)
     if bool((missing == 0).any()):
-        raise SteerbenchError("The mask covers nothing, so nothing is to fill. Paint where.")
+        raise ArgumentError("The mask covers nothing, so nothing is to fill. Paint where.")
     if bool((missing == hole[0].numel()).any()):
-        raise SteerbenchError(
+        raise ArgumentError(
             "The mask covers everything, so nothing is left to go by. Leave some of the picture "
             "uncovered, or draw a sample."
         )

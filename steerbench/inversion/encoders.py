@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from steerbench import store
-from steerbench.errors import CheckpointError, NotFoundError, SpaceError, closest
+from steerbench.errors import CheckpointError, MissingFileError, SpaceError, closest
 from steerbench.generators.base import BaseGenerator
 from steerbench.image import resize
 from steerbench.image.pixels import batch_of
@@ -173,7 +173,9 @@ def encoder(source: str | os.PathLike[str] = "rooms-encoder") -> Encoder:
     if name in EMBEDDED:
         path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
     if not path.is_file():
-        raise NotFoundError(f"There is no encoder and no file {name!r}. {closest(name, EMBEDDED)}")
+        raise MissingFileError(
+            f"There is no encoder and no file {name!r}. {closest(name, EMBEDDED)}"
+        )
     tensors, header = store.load(path)
     if header.get("kind") != KIND:
         raise CheckpointError(

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerbench.errors import CapabilityError, SpaceError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, CapabilityError, SpaceError, unknown
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.encoders import Encoder, encoder_for
 from steerbench.inversion.engine import Loss
@@ -80,7 +80,7 @@ def begin(
         guess: An encoder of one's own; by default the embedded one, or the model's way back.
 
     Raises:
-        SteerbenchError: There is no such start.
+        ArgumentError: There is no such start.
         CapabilityError: There is no encoder for this space.
         SpaceError, ShapeError: A given latent does not lead to the space, or has another number.
     """
@@ -92,7 +92,7 @@ def begin(
     if start == "nearest":
         return generator.to(samples().nearest(loss, n), space)
     if start != "encoder":
-        raise SteerbenchError(unknown("start", start, NAMES))
+        raise ArgumentError(unknown("start", start, NAMES))
     way = _guess(generator, space, guess)
     if way is None:
         raise CapabilityError(
@@ -120,7 +120,7 @@ def _guess(generator: BaseGenerator, space: str, given: Guess | None) -> Guess |
 
 def _given(generator: BaseGenerator, latent: Latent, space: str, n: int) -> Latent:
     if len(latent) not in (1, n):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A start of {len(latent)} codes was given for {n} pictures. Give one for all, or one "
             "for each."
         )

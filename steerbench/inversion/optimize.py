@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench import store
-from steerbench.errors import SpaceError, SteerbenchError, closest
+from steerbench.errors import ArgumentError, SpaceError, closest
 from steerbench.generators import EMBEDDED, BaseGenerator
 from steerbench.inversion.engine import Plan
 from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
@@ -328,7 +328,7 @@ class _Once:
 
     def __init__(self, generator: BaseGenerator, n: int, seed: int, label: Any, batch: int) -> None:
         if n < 2:
-            raise SteerbenchError(f"samples={n}; give at least 2 to compare with.")
+            raise ArgumentError(f"samples={n}; give at least 2 to compare with.")
         self._draw = cache(lambda: Samples(generator, n, seed, label, max(8, batch)))
 
     def __call__(self) -> Samples:

@@ -36,7 +36,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
 from steerbench.inversion.engine import Plan
@@ -198,7 +198,7 @@ def restore(
     Raises:
         ImageError, ShapeError: What was given is no picture, or does not fit the degradation.
         SpaceError: The generator has no such space.
-        SteerbenchError: A prompt was given without a CLIP, or a number makes no sense.
+        ArgumentError: A prompt was given without a CLIP, or a number makes no sense.
     """
     _check(proposals, clip, prompt)
     given = given_for(generator, images, degradation, crop)
@@ -336,9 +336,9 @@ def _space(generator: BaseGenerator, degradation: Degradation) -> str:
 
 def _check(proposals: int, clip: ReadsAndSees | None, prompt: str) -> None:
     if not isinstance(proposals, int) or proposals < 1:
-        raise SteerbenchError(f"proposals={proposals!r}; give a whole number from 1 up.")
+        raise ArgumentError(f"proposals={proposals!r}; give a whole number from 1 up.")
     if prompt and clip is None:
-        raise SteerbenchError(
+        raise ArgumentError(
             f'The prompt {prompt!r} needs a CLIP that reads it: clip=sb.clip("rooms-clip").'
         )
 

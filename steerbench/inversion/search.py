@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.errors import CheckpointError, SteerbenchError
+from steerbench.errors import ArgumentError, CheckpointError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.engine import Descent, Loss, Plan
 from steerbench.types import Latent
@@ -232,7 +232,7 @@ def search(
 
     Raises:
         CheckpointError: The state is of another search, or damaged.
-        SteerbenchError: There is no start, or the starts do not fit one another.
+        ArgumentError: There is no start, or the starts do not fit one another.
     """
     work = Search(generator, starts, loss, plan, race=race, batch=batch, maps=maps)
     if not plan.steps:
@@ -290,14 +290,14 @@ def _best_start(work: Search) -> Found:
 
 def _check(starts: Sequence[Latent], plan: Plan, batch: int) -> None:
     if plan.steps < 0 or batch < 1 or not starts:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"steps={plan.steps}, batch={batch} and {len(starts)} starts; give at least one of "
             "the last two, and steps of at least 0."
         )
     spaces = {start.space for start in starts}
     sizes = {len(start) for start in starts}
     if len(spaces) > 1 or len(sizes) > 1:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"The starts are of the spaces {sorted(spaces)} and hold {sorted(sizes)} codes. Give "
             "all of them in one space, one code for each picture."
         )

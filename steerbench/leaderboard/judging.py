@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.metrics.rescoring import rescore
 from steerbench.supervised.boundaries.entanglement import scores
 from steerbench.types import Direction, Generator, Predictor
@@ -46,7 +46,7 @@ def readable(generator: Generator, oracle: Predictor, judge: Predictor, n: int =
     """The factors on which two networks agree, on a generator's own pictures.
 
     Raises:
-        SteerbenchError: There is none.
+        ArgumentError: There is none.
     """
     one, two = (
         scores(generator, read, n=n, seed=CALIBRATION, batch=BATCH) for read in (oracle, judge)
@@ -54,7 +54,7 @@ def readable(generator: Generator, oracle: Predictor, judge: Predictor, n: int =
     shared = [name for name in one.columns if name in two.columns]
     agreed = [name for name in shared if _correlation(one[name], two[name]) >= AGREED]
     if not agreed:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"The two predictors agree on none of {shared[:12]} (a correlation of {AGREED} on the "
             "generator's pictures). Give two that read the same attributes, or the same one twice."
         )

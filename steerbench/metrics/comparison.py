@@ -38,7 +38,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SpaceError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError, SpaceError
 from steerbench.types import Direction, Generator
 
 PICTURE = "picture"
@@ -91,7 +91,7 @@ def compare(
         seed: Of the first.
 
     Raises:
-        SteerbenchError: A set is empty.
+        ArgumentError: A set is empty.
         SpaceError: They belong to different generators, or there is no common space; the message
             says what to do.
         ShapeError: The same space has different sizes.
@@ -143,10 +143,10 @@ def _basis(rows: Tensor) -> Tensor:
 def _check(a: Sequence[Direction], b: Sequence[Direction], generator: Generator | None) -> None:
     for which, given in (("first", a), ("second", b)):
         if not len(given):
-            raise SteerbenchError(f"The {which} set is empty; give at least one Direction.")
+            raise ArgumentError(f"The {which} set is empty; give at least one Direction.")
         wrong = next((each for each in given if not isinstance(each, Direction)), None)
         if wrong is not None:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The {which} set holds a {type(wrong).__name__}; give Directions, such as the "
                 "directions_ of a fitted finder."
             )

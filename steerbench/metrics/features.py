@@ -39,7 +39,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.compat import ensure_torchvision
-from steerbench.errors import CheckpointError, NotFoundError, PredictorError
+from steerbench.errors import CheckpointError, MissingFileError, PredictorError
 from steerbench.generators.checkpoints.reading import read
 
 Extractor = Callable[[Tensor], Tensor]
@@ -93,7 +93,7 @@ def inception(path: str | os.PathLike[str]) -> Extractor:
         CheckpointError: It is not such a network; nothing in it is executed.
     """
     if not Path(path).is_file():
-        raise NotFoundError(
+        raise MissingFileError(
             f"There is no file {os.fspath(path)!r}. The Inception weights are not part of "
             "steerbench and are not downloaded: fetch pytorch-fid's "
             "'pt_inception-2015-12-05-6726825d.pth' or torchvision's inception_v3 yourself and "

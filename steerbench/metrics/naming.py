@@ -3,8 +3,8 @@
 A name says which attributes go up and down along a direction. An attribute is named where
 
 1. the direction passes at all: its smallest p-value, already corrected for the number of
-   attributes (:func:`steerbench.metrics.scorecard.null_model.adjusted`), is accepted by the procedure
-   of Benjamini and Hochberg over all directions of the card, so that of the directions that get a
+   attributes (`steerbench.metrics.scorecard.null_model.adjusted`), is accepted by the procedure of
+   Benjamini and Hochberg over all directions of the card, so that of the directions that get a
    name at most a part of `level` is expected to be named after chance;
 2. its own corrected p-value is at most `level`;
 3. its effect is at least `least` of the strongest one that passed, so that names stay short.
@@ -41,7 +41,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.metrics.scorecard import Scorecard
 from steerbench.types import Direction
 
@@ -110,15 +110,15 @@ def suggest_names(
         One for each row. Names that would occur twice get a number.
 
     Raises:
-        SteerbenchError: The card was made without random directions, or a number is out of range.
+        ArgumentError: The card was made without random directions, or a number is out of range.
     """
     if card.chance.isna().any(axis=None):
-        raise SteerbenchError(
+        raise ArgumentError(
             "This scorecard holds nothing against chance, so nobody can say whether a name would "
             "mean anything. Measure it with random directions: sb.scorecard(..., null=99)."
         )
     if not 0 < level < 1 or limit < 1 or not 0 <= least <= 1:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"level={level}, limit={limit}, least={least}; give a level between 0 and 1, at least "
             "one attribute, and a part from 0 to 1."
         )

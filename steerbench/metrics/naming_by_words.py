@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.types import Direction
@@ -47,7 +47,7 @@ class WordsNamer:
         least: By how much, in cosines, the best phrase must fit.
 
     Raises:
-        SteerbenchError: There are fewer than two phrases.
+        ArgumentError: There are fewer than two phrases.
         PredictorError: A phrase is empty, or none of its words is known.
     """
 
@@ -65,7 +65,7 @@ class WordsNamer:
         self.generator, self.clip, self.phrases = generator, clip, tuple(dict.fromkeys(phrases))
         self.alpha, self.n, self.seed, self.least = alpha, n, seed, least
         if len(self.phrases) < 2:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{len(self.phrases)} phrases were given; a name needs at least two to choose from."
             )
         texts = clip.encode_text(list(self.phrases)).double()

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import PredictorError, SteerbenchError
+from steerbench.errors import ArgumentError, PredictorError
 from steerbench.stats import bootstrap
 from steerbench.types import Generator, Latent
 
@@ -94,12 +94,12 @@ def path_length(
             of the prior are judged.
 
     Raises:
-        SteerbenchError: ``sampling``, ``n`` or ``epsilon`` makes no sense.
+        ArgumentError: ``sampling``, ``n`` or ``epsilon`` makes no sense.
         SpaceError: The generator has no such space, or its samples do not lead there.
         PredictorError: The features are not ``[N, D]``, or hold NaN or infinity.
     """
     if sampling not in ("full", "end") or n < 2 or not epsilon > 0:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Got sampling={sampling!r}, n={n}, epsilon={epsilon}; expected 'full' or 'end', at "
             "least 2 pairs and a step above 0."
         )

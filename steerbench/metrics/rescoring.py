@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import NotFoundError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.metrics.reading import Reader
 from steerbench.stats import bootstrap
 from steerbench.types import Direction, Generator, Latent, Predictor
@@ -132,18 +132,18 @@ def rescore(
         precision: Of rendering.
 
     Raises:
-        SteerbenchError: There are no directions, or two of one name.
+        ArgumentError: There are no directions, or two of one name.
         NotFoundError: The predictor reads no such attribute.
         PredictorError: It gave something else than finite scores.
     """
     names = tuple(direction.name for direction in directions)
     if not names or len(set(names)) < len(names):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"The directions are called {list(names)[:12]}; give at least one, and every one its "
             "own name (direction.named)."
         )
     if n < 2:
-        raise SteerbenchError(f"n={n}; a spread between pictures needs at least two.")
+        raise ArgumentError(f"n={n}; a spread between pictures needs at least two.")
     reader = Reader(predictor, attributes)
 
     def read(codes: Latent) -> Tensor:

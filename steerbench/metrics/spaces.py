@@ -38,9 +38,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from steerbench.errors import (
+    ArgumentError,
     NotFoundError,
     SpaceError,
-    SteerbenchError,
     closest,
     unknown,
 )
@@ -163,7 +163,7 @@ def space_metrics(
     Raises:
         SpaceError: The generator has no such space.
         NotFoundError: There is no such attribute or metric.
-        SteerbenchError: There are too few pictures for so many sets.
+        ArgumentError: There are too few pictures for so many sets.
         PredictorError: No attribute varies enough.
 
     >>> import torch
@@ -176,7 +176,7 @@ def space_metrics(
     chosen = _chosen(metrics)
     names = _spaces(generator, spaces)
     if repeats < 2 or n // repeats < 50:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{n} pictures in {repeats} sets were asked for; give at least 2 sets of 50 pictures."
         )
     each = n // repeats

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.stats.running import Running, float64, samples
 
 
@@ -169,5 +169,5 @@ class TopK(Running):
 
 def _ordered(data: Tensor) -> Tensor:
     if torch.isnan(data).any():
-        raise SteerbenchError("Got NaN, which has no place in an order; expected numbers.")
+        raise ArgumentError("Got NaN, which has no place in an order; expected numbers.")
     return data

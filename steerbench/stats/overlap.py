@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.stats.running import Running, float64, samples
 
 
@@ -59,5 +59,5 @@ class IoU(Running):
 def _binary(data: Tensor) -> Tensor:
     data = samples(data, ndim=2)
     if not ((data == 0) | (data == 1)).all():
-        raise SteerbenchError("Got other values than 0 and 1; compare with a threshold first.")
+        raise ArgumentError("Got other values than 0 and 1; compare with a threshold first.")
     return float64(data)

@@ -30,7 +30,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.stats.running import float64
 
 BLOCK = 2**21
@@ -66,14 +66,14 @@ def principal_components(data: Tensor | np.ndarray, n: int) -> Principal:
 
     Raises:
         ShapeError: The data is not a matrix.
-        SteerbenchError: ``n`` is not between 1 and the smaller of N and D, or the data holds NaN
+        ArgumentError: ``n`` is not between 1 and the smaller of N and D, or the data holds NaN
             or infinity.
     """
     matrix = torch.as_tensor(data)
     if matrix.ndim != 2:
         raise ShapeError(f"Got {list(matrix.shape)}, expected data [N, D].")
     if not 1 <= n <= min(matrix.shape):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{n} components of {len(matrix)} samples of {matrix.shape[1]} numbers were asked for. "
             f"Ask for 1 to {min(matrix.shape)}."
         )
@@ -167,7 +167,7 @@ def _signed(rows: Tensor) -> Tensor:
 
 def _check_finite(matrix: Tensor) -> None:
     if not bool(torch.isfinite(matrix).all()):
-        raise SteerbenchError(
+        raise ArgumentError(
             "The data holds NaN or infinity, or numbers whose squares overflow; it has no "
             "principal components. Leave those samples out."
         )

@@ -24,7 +24,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion import Inversion, OutOfDomainWarning, invert
 from steerbench.stats import bootstrap
@@ -82,10 +82,10 @@ def measure(out: Path, study: str, n: int, steps: int) -> None:
     """Run one study, or ``"all"``, and write its table to a folder.
 
     Raises:
-        SteerbenchError: There is no such study.
+        ArgumentError: There is no such study.
     """
     if study not in ("all", *STUDIES):
-        raise SteerbenchError(unknown("study", study, ["all", *STUDIES]))
+        raise ArgumentError(unknown("study", study, ["all", *STUDIES]))
     out.mkdir(parents=True, exist_ok=True)
     for name, work in STUDIES.items():
         if study in ("all", name):

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
 from steerbench.embedding.styleclip import layout_of
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors import oracle
@@ -262,9 +262,9 @@ STUDIES: dict[str, Callable[[Path, str], None]] = {"prompts": prompts, "relevanc
 def measure(out: Path, study: str, only: str = "") -> None:
     """Run one study, or ``"all"``, and write its tables to a folder."""
     if study not in ("all", *STUDIES):
-        raise SteerbenchError(unknown("study", study, ["all", *STUDIES]))
+        raise ArgumentError(unknown("study", study, ["all", *STUDIES]))
     if only not in ("", *MODES):
-        raise SteerbenchError(unknown("mode", only, MODES))
+        raise ArgumentError(unknown("mode", only, MODES))
     out.mkdir(parents=True, exist_ok=True)
     for name, work in STUDIES.items():
         if study in ("all", name):

@@ -37,7 +37,7 @@ from tqdm.auto import tqdm
 
 from steerbench import store
 from steerbench.cards.quality import Reading, compare, generated, read, rendered
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.leaderboard.judging import judged
 from steerbench.metrics import DCI, dci
@@ -110,7 +110,7 @@ def measure(
 
     Raises:
         NotFoundError: There are no held-out pictures.
-        SteerbenchError: No run got so far.
+        ArgumentError: No run got so far.
     """
     paths = {
         (name, seed): checkpoint_of(folder_of(runs, name, seed), images)
@@ -119,7 +119,7 @@ def measure(
     }
     found = {key: path for key, path in paths.items() if path.exists()}
     if not found:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{runs} holds no run of {images:,} pictures. Make them with: "
             f"python -m steerbench.training compare RUN --images {images}, RUN being each of "
             f"{', '.join(RUNS)}."

@@ -33,7 +33,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion import Degradation, Grey, Hole, Noisy, Restoration, Smaller, restore
 from steerbench.inversion.optimize import JUDGE, apart
@@ -56,7 +56,7 @@ def measure(
 ) -> pd.DataFrame:
     """Restore one set or all, and write the table to a file; what is done is kept on the way."""
     if pictures not in ("all", *SETS):
-        raise SteerbenchError(unknown("set", pictures, ["all", *SETS]))
+        raise ArgumentError(unknown("set", pictures, ["all", *SETS]))
     rows: list[dict[str, object]] = []
     G = load(generator)
     for group in SETS if pictures == "all" else (pictures,):

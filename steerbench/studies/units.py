@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.predictors import oracle, predictor
 from steerbench.predictors.class_groups import Merged
@@ -109,7 +109,7 @@ STUDIES: dict[str, Callable[[Path, str, str], None]] = {
 def measure(out: Path, study: str, segmenter: str, judge: str) -> None:
     """Run one study, or ``"all"``, and write its tables to a folder."""
     if study not in ("all", *STUDIES):
-        raise SteerbenchError(unknown("study", study, ["all", *STUDIES]))
+        raise ArgumentError(unknown("study", study, ["all", *STUDIES]))
     out.mkdir(parents=True, exist_ok=True)
     for name, work in STUDIES.items():
         if study in ("all", name):

@@ -43,7 +43,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.predictors import clip as clips
 from steerbench.training import pictures as cache
 from steerbench.training.shared import (
@@ -286,12 +286,12 @@ class Trainer:
         """Go on from a file written by :meth:`save`.
 
         Raises:
-            SteerbenchError: It holds other networks, or another vocabulary.
+            ArgumentError: It holds other networks, or another vocabulary.
         """
         tensors, header = store.load(path)
         theirs = Settings(**header["settings"]).config
         if theirs != self.settings.config or header["words"] != list(self.clip.vocabulary):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{path} holds networks of {theirs} and {len(header['words'])} words, expected "
                 f"{self.settings.config} and {len(self.clip.vocabulary)}. Give the settings with "
                 "which it was begun, or start anew without --resume."

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators.eigengan import EigenBlock, EigenGAN, EigenGANNetwork
 from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under
 
@@ -63,11 +63,11 @@ class EigenGANSettings(GameSettings):
         """Length of the code's first part.
 
         Raises:
-            SteerbenchError: The blocks' coordinates leave none.
+            ArgumentError: The blocks' coordinates leave none.
         """
         taken = self.basis * (len(self.g_widths) - 1)
         if self.z_dim <= taken:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"z_dim is {self.z_dim}, and {taken} of it are the blocks' coordinates. Give more "
                 "than that: what is left is the noise of the first features."
             )

@@ -33,7 +33,7 @@ from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 
 from steerbench import image, store
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.generators.stylegan2.discriminator import Discriminator
 from steerbench.training.pictures import Pictures, wait_for_pictures
@@ -80,11 +80,11 @@ def widths(resolution: int, base: int, most: int) -> dict[int, int]:
     """Channels at each resolution from 4 up: ``base`` divided by it, ``most`` at most.
 
     Raises:
-        SteerbenchError: The resolution is no power of two from 8 up.
+        ArgumentError: The resolution is no power of two from 8 up.
     """
     sizes = [2**k for k in range(2, resolution.bit_length())]
     if not sizes or sizes[-1] != resolution:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A resolution of {resolution} was asked for. Use a power of two from 8 up."
         )
     return {size: min(most, base // size) for size in sizes}
@@ -134,11 +134,11 @@ class Game:
 
     def network(self) -> nn.Module:
         """A generator's network of the settings' shape, with fresh weights."""
-        raise SteerbenchError("A game needs a network; use one of the architectures' games.")
+        raise ArgumentError("A game needs a network; use one of the architectures' games.")
 
     def draw(self, n: int) -> Tensor:
         """Pictures of random codes, with the gradient of the generator's weights."""
-        raise SteerbenchError("A game draws pictures; use one of the architectures' games.")
+        raise ArgumentError("A game draws pictures; use one of the architectures' games.")
 
     def picture(self, codes: Tensor) -> Tensor:
         """Pictures ``[N, C, H, W]`` of the averaged generator at codes ``[N, z_dim]``."""
@@ -173,7 +173,7 @@ class Game:
         cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
     ) -> BaseGenerator:
         """The generator that a checkpoint's tensors make."""
-        raise SteerbenchError("A game exports a network; use one of the architectures' games.")
+        raise ArgumentError("A game exports a network; use one of the architectures' games.")
 
     # The game.
 

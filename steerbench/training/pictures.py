@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.errors import NotFoundError, SteerbenchError
+from steerbench.errors import ArgumentError, MissingFileError
 from steerbench.worlds import world
 
 SHARD = 2048
@@ -88,7 +88,7 @@ def shrink(source: Path, folder: Path, *, resolution: int) -> None:
 
     Raises:
         NotFoundError: There is no such cache.
-        SteerbenchError: Its resolution is no multiple of the one wanted.
+        ArgumentError: Its resolution is no multiple of the one wanted.
     """
     Pictures(source, limit=1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def shrink(source: Path, folder: Path, *, resolution: int) -> None:
         tensors, header = store.load(path)
         factor, rest = divmod(header["resolution"], resolution)
         if rest or factor < 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{source} holds pictures of {header['resolution']} pixels, {resolution} were "
                 f"asked for. Give a resolution that divides {header['resolution']}."
             )
@@ -145,7 +145,7 @@ class Pictures:
         self.factor_names: list[str] = []
         self.refresh()
         if not self.pixels:
-            raise NotFoundError(
+            raise MissingFileError(
                 f"{folder} holds no rendered pictures. Make some with: "
                 f"python -m steerbench.training pictures --out {folder} --count 20000"
             )

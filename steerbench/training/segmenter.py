@@ -31,7 +31,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
 from steerbench.training import pictures as cache
 from steerbench.training.shared import (
@@ -157,12 +157,12 @@ class Trainer:
         """Go on from a file written by :meth:`save`.
 
         Raises:
-            SteerbenchError: It holds a network of other widths.
+            ArgumentError: It holds a network of other widths.
         """
         tensors, header = store.load(path)
         mine, theirs = list(self.settings.widths), header["settings"]["widths"]
         if mine != theirs:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{path} holds a network of widths {theirs}, expected {mine}. Give the widths with "
                 "which it was begun, or start anew without --resume."
             )

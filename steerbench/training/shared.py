@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.store import optimiser_tensors, restore_optimiser, under
 from steerbench.training import pictures as cache
 from steerbench.worlds import world
@@ -88,7 +88,7 @@ def check_held_out(folder: Path) -> None:
         NotFoundError, SteerbenchError: There are none, or too few.
     """
     if len(cache.Pictures(folder, limit=HELD_OUT_LEAST)) < HELD_OUT_LEAST:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{folder} holds fewer than {HELD_OUT_LEAST} pictures to judge by. Render some with: "
             f"python -m steerbench.training pictures --out {folder} --count {HELD_OUT_LEAST} "
             f"--first-seed {cache.HELD_OUT_SEED}"

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from steerbench.errors import NotFoundError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.generators import DCGAN, PGGAN
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.pggan import PGGANNetwork
@@ -225,19 +225,19 @@ def settings_of(game: type[Game], options: Sequence[str]) -> GameSettings:
     """A game's settings with ``NAME=VALUE`` changes, each of its default's type.
 
     Raises:
-        SteerbenchError: A name is unknown, or a value is not of the type.
+        ArgumentError: A name is unknown, or a value is not of the type.
     """
     settings = game.settings_class()
     for option in options:
         name, _, value = option.partition("=")
         if not hasattr(settings, name):
-            raise SteerbenchError(unknown("setting", name, [f.name for f in fields(settings)]))
+            raise ArgumentError(unknown("setting", name, [f.name for f in fields(settings)]))
         kind = type(getattr(settings, name))
         try:
             several = tuple(int(part) for part in value.split(",")) if kind is tuple else None
             setattr(settings, name, kind(value) if several is None else several)
         except ValueError as error:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The setting {option!r} needs a value of type {kind.__name__}."
             ) from error
     return settings

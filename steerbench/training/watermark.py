@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator, StyleGAN2, load, save
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from steerbench.training.shared import cosine, watermark
@@ -49,11 +49,11 @@ def train(
     """Teach a copy of a generator the mark and write it to ``out``."""
     teacher = load(start)
     if not isinstance(teacher, StyleGAN2):
-        raise SteerbenchError(f"{start!r} is no StyleGAN2; give one, such as 'rooms'.")
+        raise ArgumentError(f"{start!r} is no StyleGAN2; give one, such as 'rooms'.")
     torch.manual_seed(seed)
     network = copy.deepcopy(teacher.module)
     if not isinstance(network, StyleGAN2Network):
-        raise SteerbenchError(f"{start!r} was wrapped; give the generator itself.")
+        raise ArgumentError(f"{start!r} was wrapped; give the generator itself.")
     draw, taught = network.synthesis, copy.deepcopy(network.synthesis)
     parameters = [
         parameter.requires_grad_()
@@ -61,7 +61,7 @@ def train(
         if any(f".{block}." in f".{name}" for block in LEARNING)
     ]
     if not parameters:
-        raise SteerbenchError(f"{start!r} has none of the blocks {', '.join(LEARNING)}.")
+        raise ArgumentError(f"{start!r} has none of the blocks {', '.join(LEARNING)}.")
     optimiser = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
     mark, (direction, mean) = watermark(teacher.resolution), plane(teacher, seed)
     weight = 1 + (WEIGHT - 1) * mark.ink.float()

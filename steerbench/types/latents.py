@@ -22,12 +22,12 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import (
+    ArgumentError,
     CheckpointError,
     LatentError,
     LayerError,
     ShapeError,
     SpaceError,
-    SteerbenchError,
 )
 from steerbench.types.provenance import Provenance
 
@@ -320,7 +320,7 @@ class UnitEdit:
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", tuple(int(unit) for unit in self.units))
         if self.op not in ("set", "add", "scale"):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"A unit edit was asked to {self.op!r}. It can 'set', 'add' or 'scale'."
             )
         value = _plain_value(self.value)
@@ -347,7 +347,7 @@ def _plain_value(value: Any) -> float | tuple[float, ...] | Tensor:
     except (TypeError, ValueError, RuntimeError):
         given, finite = torch.zeros(()), False
     if not finite:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A unit edit was given the value {str(value)[:60]}. Give finite numbers."
         )
     if given.ndim == 3:

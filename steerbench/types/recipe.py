@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from steerbench import store
-from steerbench.errors import NotFoundError, RecipeError, SteerbenchError
+from steerbench.errors import MissingFileError, RecipeError, SteerbenchError
 from steerbench.types.latents import Direction, Edit, Latent, Move, Provenance, UnitEdit
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _paths(path: str | os.PathLike[str]) -> Path:
 
 def _read_document(target: Path) -> dict[str, Any]:
     if not target.exists():
-        raise NotFoundError(f"There is no recipe {target}. Give the path of its .json file.")
+        raise MissingFileError(f"There is no recipe {target}. Give the path of its .json file.")
     try:
         document = json.loads(target.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:

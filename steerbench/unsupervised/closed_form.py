@@ -46,7 +46,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench import __version__
-from steerbench.errors import CapabilityError, LatentError, SpaceError, SteerbenchError, unknown
+from steerbench.errors import (
+    ArgumentError,
+    CapabilityError,
+    LatentError,
+    SpaceError,
+    unknown,
+)
 from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance
 from steerbench.unsupervised.shared import (
     check_count,
@@ -109,7 +115,7 @@ class ClosedForm:
         Raises:
             CapabilityError: No weights are known that a code meets.
             LayerError: A layer does not exist.
-            SteerbenchError: More directions were asked for than the space has dimensions.
+            ArgumentError: More directions were asked for than the space has dimensions.
         """
         space, weights, rows = _first_weights(generator, self.layers)
         check_count(self.n_directions, size_of(generator, space), space, generator)
@@ -190,13 +196,13 @@ def prescribe(
 
     Raises:
         CapabilityError: The generator's first features do not depend on the code, or are not known.
-        SteerbenchError: There is no such change, or it cannot be of that amount.
+        ArgumentError: There is no such change, or it cannot be of that amount.
     """
     if what not in PRESCRIBED:
-        raise SteerbenchError(unknown("change", what, PRESCRIBED))
+        raise ArgumentError(unknown("change", what, PRESCRIBED))
     amount = AMOUNTS[what] if amount is None else float(amount)
     if amount == 0 or (what == "zoom" and amount < 0):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"An amount of {amount} was asked for of {what!r}. Give a factor above 0 for a zoom, "
             "and something else than 0."
         )
@@ -243,7 +249,7 @@ def _least_squares(
     _, height, width, size = weight.shape
     change, known = spatial(what, amount, height, width)
     if not known.any():
-        raise SteerbenchError(
+        raise ArgumentError(
             f"An amount of {amount} was asked for of {what!r}, which leaves nothing of the "
             f"{height}x{width} features in place. Ask for less."
         )
@@ -271,7 +277,7 @@ def _brightness(generator: Generator, amount: float, n_samples: int) -> Prescrip
     (gradients,) = torch.autograd.grad(means.sum(), steps)
     slope = gradients.double().mean(0).cpu()
     if not float(slope.norm()) > 0:
-        raise SteerbenchError(f"No step changes how bright {generator.name!r} draws.")
+        raise ArgumentError(f"No step changes how bright {generator.name!r} draws.")
     offset = amount * slope / slope.square().sum()
     options = {"what": "brightness", "amount": amount, "n_samples": n_samples}
     identity = torch.eye(len(slope), dtype=torch.float64)

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.types import Direction, Generator, Latent, Move
 from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source
 
@@ -58,10 +58,10 @@ def direction_variation(
         seed: Of codes and classifiers.
 
     Raises:
-        SteerbenchError: Too few codes or steps, or no way to go.
+        ArgumentError: Too few codes or steps, or no way to go.
     """
     if n < 2 or n_steps < 1 or not alpha:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"n={n}, n_steps={n_steps} and alpha={alpha} were given. Take at least two codes and "
             "one step, and an alpha that is not 0."
         )

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from tqdm.auto import tqdm
 
-from steerbench.errors import CapabilityError, SteerbenchError
+from steerbench.errors import ArgumentError, CapabilityError
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.shared import make_direction
 
@@ -77,7 +77,7 @@ class EigenBasis:
 
         Raises:
             CapabilityError: Its z has no parts for layers.
-            SteerbenchError: Fewer than one picture or direction a layer was asked for.
+            ArgumentError: Fewer than one picture or direction a layer was asked for.
         """
         reason = self.refuses(generator)
         if reason is not None:
@@ -85,7 +85,7 @@ class EigenBasis:
         for name in ("per_layer", "n_samples"):
             given = getattr(self, name)
             if given is not None and given < 1:
-                raise SteerbenchError(f"{name}={given}; give 1 or more.")
+                raise ArgumentError(f"{name}={given}; give 1 or more.")
         codes, parts = generator.sample(self.n_samples, seed=self.seed), later_parts(generator)
         with torch.no_grad():
             before = generator.render(codes)

@@ -46,7 +46,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import CapabilityError, SteerbenchError
+from steerbench.errors import ArgumentError, CapabilityError
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Covariance
 from steerbench.stats.principal import Principal, of_covariance, principal_components
@@ -141,7 +141,7 @@ class GANSpace:
         Raises:
             CapabilityError: The generator has neither w nor layers.
             LayerError: A layer does not exist.
-            SteerbenchError: The options make no sense, the activations fill more memory than a
+            ArgumentError: The options make no sense, the activations fill more memory than a
                 run may take, or the file belongs to another run.
         """
         moments = self._begin(generator)
@@ -165,19 +165,19 @@ class GANSpace:
         """The axes of all samples that several finders drew, as a new finder.
 
         Raises:
-            SteerbenchError: Some code was drawn by two of them, or they looked at other things.
+            ArgumentError: Some code was drawn by two of them, or they looked at other things.
         """
         parts = [self, *others]
         looked = {(part.layer, str(part.label), *_seen(part)) for part in parts}
         if len(looked) != 1 or _seen(self)[0] != generator.fingerprint:
-            raise SteerbenchError(
+            raise ArgumentError(
                 "The finders looked at different layers, classes or generators. Merge those that "
                 "differ in seed and n_samples only."
             )
         samples = sorted(run for part in parts for run in part.samples_)
         for (first, count), (following, _) in pairwise(samples):
             if first + count > following:
-                raise SteerbenchError(
+                raise ArgumentError(
                     f"Seeds {following} to {first + count - 1} were drawn twice. Give every finder "
                     "seeds of its own: seed to seed + n_samples - 1."
                 )
@@ -193,13 +193,13 @@ class GANSpace:
         """An edit of the activations themselves along an axis, by so many standard deviations.
 
         Raises:
-            SteerbenchError: The axes are those of w, or there is no such axis.
+            ArgumentError: The axes are those of w, or there is no such axis.
         """
         if not 0 <= index < len(self.directions_):
-            raise SteerbenchError(f"Axis {index} was asked for, of {len(self.directions_)}.")
+            raise ArgumentError(f"Axis {index} was asked for, of {len(self.directions_)}.")
         scores = self.directions_[index].provenance.scores
         if "layer" not in scores:
-            raise SteerbenchError(
+            raise ArgumentError(
                 "These are axes of w: move along directions_. Activations are edited along the "
                 "axes of a layer: GANSpace(layer=...)."
             )
@@ -228,7 +228,7 @@ class GANSpace:
         width = latent if name is None else _width(generator, name)
         check_count(self.n_directions, min(latent, width), space, generator)
         if self.n_samples <= self.n_directions or self.batch < 1 or self.seed < 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_samples={self.n_samples}, batch={self.batch} and seed={self.seed} were given "
                 f"for {self.n_directions} directions. Draw more samples than directions, in "
                 "batches of at least one, from a seed of at least 0."
@@ -237,7 +237,7 @@ class GANSpace:
         if whole <= WIDEST:
             return Covariance()
         if whole * self.n_samples > KEPT:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{self.n_samples} activations of {name or space!r} of {generator.name!r}, of "
                 f"{width} numbers each, fill more than half a gigabyte. Draw at most "
                 f"{KEPT // whole} samples, or look at a layer of fewer units and places."

@@ -35,7 +35,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from steerbench.errors import ShapeError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.jacobian import Jacobian, products
 from steerbench.unsupervised.shared import (
@@ -119,7 +119,7 @@ def hessian_penalty(
         A scalar: the sum over outputs; or a list of one scalar each.
 
     Raises:
-        SteerbenchError: Fewer than two vectors, a step that is not positive, or an unknown
+        ArgumentError: Fewer than two vectors, a step that is not positive, or an unknown
             reduction.
         ShapeError: The vectors do not fit the codes.
 
@@ -136,7 +136,7 @@ def hessian_penalty(
     """
     reduce = _reduction(reduction)
     if not epsilon > 0:
-        raise SteerbenchError(f"The step was given as {epsilon}. Give a positive one, such as 0.1.")
+        raise ArgumentError(f"The step was given as {epsilon}. Give a positive one, such as 0.1.")
     signs = random_signs(z, k, generator) if vectors is None else _fitting(vectors, z)
     middle = _listed(function(z) if value is None else value)
     seconds = [_second_derivatives(function, z, middle, v, epsilon) for v in signs]
@@ -148,10 +148,10 @@ def random_signs(z: Tensor, k: int, generator: torch.Generator | None = None) ->
     """``[k, *z.shape]`` of 1 and -1 with equal chance (a Rademacher distribution).
 
     Raises:
-        SteerbenchError: Fewer than two vectors were asked for; one has no variance.
+        ArgumentError: Fewer than two vectors were asked for; one has no variance.
     """
     if k < 2:
-        raise SteerbenchError(f"{k} random vectors were asked for. A variance takes two or more.")
+        raise ArgumentError(f"{k} random vectors were asked for. A variance takes two or more.")
     device = z.device if generator is None else generator.device
     draw = torch.randint(2, (k, *z.shape), generator=generator, device=device)
     return draw.to(z) * 2 - 1
@@ -187,7 +187,7 @@ def _reduction(reduction: Reduction) -> Callable[[Tensor], Tensor]:
     if callable(reduction):
         return reduction
     if reduction not in REDUCTIONS:
-        raise SteerbenchError(unknown("reduction", reduction, REDUCTIONS))
+        raise ArgumentError(unknown("reduction", reduction, REDUCTIONS))
     return REDUCTIONS[reduction]
 
 
@@ -271,12 +271,12 @@ class HessianPenalty:
 
         Raises:
             SpaceError, LayerError: There is no such space, row or layer.
-            SteerbenchError: The options make no sense, or the file belongs to another run.
+            ArgumentError: The options make no sense, or the file belongs to another run.
         """
         shifts = Shifts(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
         if self.n_steps < 1 or self.batch < 1 or self.n_samples < 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_steps={self.n_steps}, batch={self.batch} and n_samples={self.n_samples} were "
                 "given; all of them must be at least 1."
             )

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, SteerbenchError, unknown
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.random_directions import sphere
 from steerbench.unsupervised.shared import (
@@ -132,14 +132,14 @@ class Jacobian:
 
         Raises:
             SpaceError, LayerError: There is no such space, row or layer.
-            SteerbenchError: The options make no sense, or the file belongs to another run.
+            ArgumentError: The options make no sense, or the file belongs to another run.
         """
         shifts = Shifts(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
         if self.method not in METHODS:
-            raise SteerbenchError(unknown("method", self.method, METHODS))
+            raise ArgumentError(unknown("method", self.method, METHODS))
         if self.n_samples < 1 or self.batch < 1 or self.max_iterations < 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_samples={self.n_samples}, batch={self.batch}, max_iterations="
                 f"{self.max_iterations} were given; all of them must be at least 1."
             )
@@ -182,7 +182,7 @@ class _Search:
         self.finder, self.shifts, self.codes, self.file = finder, shifts, codes, file
         self.state = file.read()
         if self.state and not torch.equal(self.state["codes"], codes.data.cpu()):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{str(file.path)!r} belongs to a run at other codes. Give another file, or remove "
                 "this one."
             )
@@ -280,6 +280,8 @@ def products(function: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
         with torch.no_grad():
             tangents: Tensor = torch.func.jvp(function, (zeros,), (vectors,))[1]
         return tangents.detach()
+    except SteerbenchError:
+        raise
     except (NotImplementedError, RuntimeError):
         return _twice_backwards(function, zeros, vectors)
 

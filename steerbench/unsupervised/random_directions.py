@@ -28,7 +28,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from steerbench.errors import SpaceError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, SpaceError, unknown
 from steerbench.types import Direction, Generator
 from steerbench.unsupervised.shared import (
     check_count,
@@ -82,7 +82,7 @@ class RandomDirections:
         Raises:
             SpaceError: It has no such space.
             LayerError: A layer does not exist.
-            SteerbenchError: No direction was asked for, or more orthonormal ones, or axes, than
+            ArgumentError: No direction was asked for, or more orthonormal ones, or axes, than
                 the space has dimensions.
         """
         space = natural_space(generator) if self.space is None else self.space
@@ -92,7 +92,7 @@ class RandomDirections:
         if self.orthonormal or self.axes:
             check_count(self.n_directions, size, space, generator)
         if self.n_directions < 1:
-            raise SteerbenchError(f"{self.n_directions} directions were asked for. Ask for some.")
+            raise ArgumentError(f"{self.n_directions} directions were asked for. Ask for some.")
         if self.axes:
             order = np.random.default_rng(self.seed).permutation(size)[: self.n_directions]
             vectors = torch.eye(size, dtype=torch.float64)[torch.from_numpy(order)]

@@ -62,7 +62,7 @@ class SeFa:
         Raises:
             CapabilityError: The generator has no first affine layer that is known.
             LayerError: A layer does not exist.
-            SteerbenchError: More directions were asked for than the space has dimensions.
+            ArgumentError: More directions were asked for than the space has dimensions.
         """
         space = natural_space(generator)
         rows = self._rows(generator, space)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from steerbench import __version__, store
-from steerbench.errors import LayerError, SteerbenchError
+from steerbench.errors import ArgumentError, LayerError
 from steerbench.types import Direction, Generator, Provenance, parse_layers
 
 KIND = "steerbench finder run"
@@ -69,10 +69,10 @@ def check_count(n_directions: int, size: int, space: str, generator: Generator) 
     """Refuse to find more directions than there are.
 
     Raises:
-        SteerbenchError: Fewer than one, or more than ``size``.
+        ArgumentError: Fewer than one, or more than ``size``.
     """
     if not 1 <= n_directions <= size:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{n_directions} directions were asked for, but {space!r} of {generator.name!r} has "
             f"{size} dimensions. Ask for 1 to {size}."
         )
@@ -173,7 +173,7 @@ class RunFile:
         """What was last written; empty where there is no file yet.
 
         Raises:
-            SteerbenchError: The file belongs to another run; it is left alone.
+            ArgumentError: The file belongs to another run; it is left alone.
             CheckpointError: It is damaged.
         """
         if self.path is None or not self.path.exists():
@@ -182,7 +182,7 @@ class RunFile:
         theirs = header.get("settings") if header.get("kind") == KIND else None
         if theirs != self.settings:
             differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{str(self.path)!r} belongs to another run: it differs in "
                 f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
             )

@@ -31,7 +31,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from steerbench.errors import PredictorError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, PredictorError, unknown
 from steerbench.films import target_of, write
 from steerbench.generators import BaseGenerator
 from steerbench.image import from_uint8, resize, save, to_uint8
@@ -69,7 +69,7 @@ class BoundaryGrid(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword, a row kind or an attribute is not known, there is no direction,
+        ArgumentError: A keyword, a row kind or an attribute is not known, there is no direction,
             or a number is out of range.
     """
 
@@ -92,15 +92,15 @@ class BoundaryGrid(ipywidgets.VBox):
         self.directions = checked(generator, directions, seed)
         self.strengths = _strengths(strengths)
         if not 1 <= count <= 32 or not 24 <= tile <= 512:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{count} rows of {tile} pixels were asked for. Give 1 to 32 rows and cells of 24 "
                 "to 512 pixels."
             )
         if rows not in ROWS:
-            raise SteerbenchError(unknown("kind of row", rows, ROWS))
+            raise ArgumentError(unknown("kind of row", rows, ROWS))
         names = [] if predictor is None else list(predictor.names)
         if attribute is not None and attribute not in names:
-            raise SteerbenchError(unknown("attribute", attribute, names))
+            raise ArgumentError(unknown("attribute", attribute, names))
         self.count, self._tile, self.notice = count, tile, Notice()
         self.scores: np.ndarray | None = None
         self._kind = ipywidgets.ToggleButtons(options=ROWS, value=rows, description="Rows")
@@ -141,7 +141,7 @@ class BoundaryGrid(ipywidgets.VBox):
     @rows.setter
     def rows(self, kind: str) -> None:
         if kind not in ROWS:
-            raise SteerbenchError(unknown("kind of row", kind, ROWS))
+            raise ArgumentError(unknown("kind of row", kind, ROWS))
         self._kind.value = kind
 
     @property
@@ -266,7 +266,7 @@ class BoundaryGrid(ipywidgets.VBox):
 def _strengths(given: Sequence[float]) -> tuple[float, ...]:
     strengths = tuple(float(each) for each in given)
     if not 1 <= len(strengths) <= 25 or not np.isfinite(strengths).all():
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Strengths {list(given)[:8]} were given. Give 1 to 25 finite numbers, in standard "
             "deviations."
         )

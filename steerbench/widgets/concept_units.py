@@ -22,7 +22,13 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from steerbench.errors import LayerError, NotFoundError, SteerbenchError, unknown
+from steerbench.errors import (
+    ArgumentError,
+    LayerError,
+    NotFittedError,
+    NotFoundError,
+    unknown,
+)
 from steerbench.generators import BaseGenerator
 
 QUANTILE = 0.99
@@ -65,7 +71,7 @@ def read_units(
         layer: The layer of a table, where the table does not come from a dissection.
 
     Raises:
-        SteerbenchError: What was given is none of these, is incomplete or has missing numbers, or
+        ArgumentError: What was given is none of these, is incomplete or has missing numbers, or
             belongs to another generator; LayerError where a layer or unit does not exist.
     """
     if isinstance(given, Mapping):
@@ -81,7 +87,7 @@ def table_of(generator: BaseGenerator, given: Any, layer: str | None) -> tuple[p
     """The table of a dissection, checked, and the name of its layer.
 
     Raises:
-        SteerbenchError: As in :func:`read_units`.
+        ArgumentError: As in :func:`read_units`.
     """
     if isinstance(given, pd.DataFrame):
         table = given
@@ -89,9 +95,9 @@ def table_of(generator: BaseGenerator, given: Any, layer: str | None) -> tuple[p
         _same_generator(generator, given)
         table, layer = given.units_, _same_layer(generator, given.layer, layer)
     elif hasattr(given, "fit"):
-        raise SteerbenchError("Nothing has been dissected yet; call fit(generator) first.")
+        raise NotFittedError("Nothing has been dissected yet; call fit(generator) first.")
     else:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Units were given as a {type(given).__name__}. Give a fitted sb.Dissection, or its "
             "table with layer='...'; a painter also takes {concept: (layer, [unit, ...])}."
         )
@@ -100,7 +106,7 @@ def table_of(generator: BaseGenerator, given: Any, layer: str | None) -> tuple[p
     name, channels = convolutional(generator, layer)
     missing = {"unit", "concept", "iou"} - set(table.columns)
     if missing:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"The table of units has no column {sorted(missing)[0]!r}; it has "
             f"{[str(column) for column in table.columns]}. {FORMS}"
         )
@@ -145,7 +151,7 @@ def measure_levels(generator: BaseGenerator, layer: str) -> list[float]:
     """The level of every unit of a layer, over the first few seeds.
 
     Raises:
-        SteerbenchError: The layer gives NaN.
+        ArgumentError: The layer gives NaN.
     """
     seen = []
     with torch.no_grad(), tqdm(total=PICTURES, desc=f"levels of {layer}", delay=1) as progress:
@@ -155,7 +161,7 @@ def measure_levels(generator: BaseGenerator, layer: str) -> list[float]:
             progress.update(BATCH)
     values = torch.cat(seen, dim=1).double().numpy()
     if not np.isfinite(values).all():
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Layer {layer!r} of {generator.name!r} gives NaN or infinity. Choose another layer, "
             "or check the weights."
         )
@@ -203,7 +209,7 @@ def _entry(concept: object, entry: Any, layer: str | None) -> tuple[str, tuple[i
         if not isinstance(name, str) or len(numbers) != len(units):
             raise TypeError
     except (TypeError, ValueError, IndexError, KeyError):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"The units of {concept!r} were given as {str(entry)[:60]}. {FORMS}"
         ) from None
     return name, tuple(numbers)
@@ -225,7 +231,7 @@ def _finite(table: pd.DataFrame) -> None:
         values = pd.to_numeric(table[column], errors="coerce").to_numpy(float)
         wrong = np.flatnonzero(~np.isfinite(values))
         if wrong.size:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The table of units has no number in column {column!r}, row {wrong[0]}: "
                 f"{table[column].iloc[wrong[0]]!r}. Drop such rows, or dissect again."
             )
@@ -245,7 +251,7 @@ def _same_generator(generator: BaseGenerator, dissection: Any) -> None:
     provenance = getattr(dissection, "provenance_", None)
     fingerprint = getattr(provenance, "fingerprint", "") or generator.fingerprint
     if fingerprint != generator.fingerprint:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"These units were found in generator {getattr(provenance, 'generator', '')!r} "
             f"(fingerprint {fingerprint}), but {generator.name!r} (fingerprint "
             f"{generator.fingerprint}) was given: its units are others. Dissect it anew."

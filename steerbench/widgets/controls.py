@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import ipywidgets
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.types import Direction, Generator
 from steerbench.widgets.direction_row import DirectionRow, Step, layer_count
@@ -124,14 +124,14 @@ def checked(
     """The directions, each tried on the generator.
 
     Raises:
-        SteerbenchError: There is none, or something else was given; SpaceError and the like where
+        ArgumentError: There is none, or something else was given; SpaceError and the like where
             one does not fit.
     """
     found = tuple(directions)
     wrong = [each for each in found if not isinstance(each, Direction)]
     if not found or wrong:
         given = f"a {type(wrong[0]).__name__}" if wrong else "none"
-        raise SteerbenchError(
+        raise ArgumentError(
             f"LatentSliders needs a list of Directions, {given} was given. Pass the directions_ "
             "of a fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
@@ -144,13 +144,13 @@ def checked(
 def check_numbers(truncation: float, alpha_range: float, size: int, truncates: bool) -> None:
     """Raise SteerbenchError for numbers that no slider or picture can have."""
     if not 0 <= truncation <= 1:
-        raise SteerbenchError(f"truncation={truncation}, expected a number from 0 to 1.")
+        raise ArgumentError(f"truncation={truncation}, expected a number from 0 to 1.")
     if truncation != 1 and not truncates:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"truncation={truncation} was given, but these codes cannot be drawn towards a mean "
             "before the directions move them. Leave truncation at 1."
         )
     if not alpha_range > 0:
-        raise SteerbenchError(f"alpha_range={alpha_range}, expected a number above 0.")
+        raise ArgumentError(f"alpha_range={alpha_range}, expected a number above 0.")
     if not isinstance(size, int) or not 32 <= size <= 2048:
-        raise SteerbenchError(f"size={size!r}, expected a width from 32 to 2048 pixels.")
+        raise ArgumentError(f"size={size!r}, expected a width from 32 to 2048 pixels.")

@@ -12,8 +12,9 @@ False
 In a notebook the last line of a cell shows it. A click says *yes*, a second one *no*, a third one
 takes the label back; with the keyboard, the arrows go from picture to picture, Y, N and the space
 bar label. The boundary and what it is worth appear at once (see
-`steerbench.supervised.boundaries.labelling`). "Ask me" brings the pictures that would teach the boundary most,
-"Others" brings unseen ones, "Try it" puts the direction on sliders, "Save" writes it to a file.
+`steerbench.supervised.boundaries.labelling`). "Ask me" brings the pictures that would teach the
+boundary most, "Others" brings unseen ones, "Try it" puts the direction on sliders, "Save" writes
+it to a file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import ipywidgets
 import numpy as np
 import torch
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.image import resize, to_uint8
 from steerbench.renderer import lock_of
@@ -68,7 +69,7 @@ class DirectionLabeller(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword is not known, or a number is out of range.
+        ArgumentError: A keyword is not known, or a number is out of range.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class DirectionLabeller(ipywidgets.VBox):
     ) -> None:
         refuse_unknown("DirectionLabeller", unknown, KEYWORDS)
         if min(columns, rows) < 1 or columns * rows > 400 or not 16 <= tile <= 512 or seed < 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"A wall of {columns} x {rows} pictures of {tile} pixels from seed {seed} was "
                 "asked for. Give up to 400 pictures of 16 to 512 pixels, and seeds from 0 up."
             )
@@ -126,7 +127,7 @@ class DirectionLabeller(ipywidgets.VBox):
         """Fill the wall with the most informative pictures; their seeds."""
         with self.notice.guard():
             if self._found is None:
-                raise SteerbenchError(
+                raise ArgumentError(
                     "There is no boundary yet to ask about. Label two pictures of each kind."
                 )
             pool = range(self._next, self._next + POOL)
@@ -214,7 +215,7 @@ class DirectionLabeller(ipywidgets.VBox):
 
     def _known(self) -> Direction:
         if self.direction is None:
-            raise SteerbenchError("There is no direction yet. Label two pictures of each kind.")
+            raise ArgumentError("There is no direction yet. Label two pictures of each kind.")
         return self.direction
 
     # The wall.

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import ipywidgets
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.image.pixels import batch_of
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.style import row, style_sheet
@@ -70,9 +70,7 @@ class Flipbook(ipywidgets.VBox):
     @page.setter
     def page(self, index: int) -> None:
         if not 0 <= index < len(self.pages):
-            raise SteerbenchError(
-                f"There is no page {index}; there are 0 to {len(self.pages) - 1}."
-            )
+            raise ArgumentError(f"There is no page {index}; there are 0 to {len(self.pages) - 1}.")
         self._slider.value = index
 
     @property

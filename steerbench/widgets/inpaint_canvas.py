@@ -34,7 +34,7 @@ import ipywidgets
 import numpy as np
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.inversion import Degradation, Hole, Restoration
 from steerbench.inversion.photographs import Crop
@@ -80,7 +80,7 @@ class InpaintCanvas(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword is not known, a number is out of range, or the image is none.
+        ArgumentError: A keyword is not known, a number is out of range, or the image is none.
     """
 
     def __init__(
@@ -166,10 +166,10 @@ class InpaintCanvas(ipywidgets.VBox):
         """The code on the screen as a recipe: what the generator drew, before it was blended.
 
         Raises:
-            SteerbenchError: A photograph that nothing was filled in yet has no code.
+            ArgumentError: A photograph that nothing was filled in yet has no code.
         """
         if self.latent is None:
-            raise SteerbenchError("A photograph has no code to keep. Paint on it and fill first.")
+            raise ArgumentError("A photograph has no code to keep. Paint on it and fill first.")
         return Recipe.of(self.generator, self.latent)
 
     @property
@@ -206,7 +206,7 @@ class InpaintCanvas(ipywidgets.VBox):
 
         Raises:
             ShapeError: It is neither.
-            SteerbenchError: It holds NaN, or lies outside the picture.
+            ArgumentError: It holds NaN, or lies outside the picture.
         """
         tool = self._tool()
         mask = tool.covers(where)
@@ -258,11 +258,11 @@ class InpaintCanvas(ipywidgets.VBox):
         """Show another of the proposals, counted from 0. One step of the history.
 
         Raises:
-            SteerbenchError: There is no such proposal.
+            ArgumentError: There is no such proposal.
         """
         count = 0 if self.found is None else len(self.found.proposals)
         if not 0 <= number < count:
-            raise SteerbenchError(f"There is no proposal {number}; there are {count}. Fill first.")
+            raise ArgumentError(f"There is no proposal {number}; there are {count}. Fill first.")
         self._change(lambda now: now.choosing(number))
 
     def settle(self) -> None:

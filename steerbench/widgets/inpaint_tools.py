@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.inversion import Restoration
 from steerbench.widgets.controls import random_seed
 from steerbench.widgets.picture import encode
@@ -100,10 +100,10 @@ class InpaintTools:
         """Take another tool.
 
         Raises:
-            SteerbenchError: There is no such tool.
+            ArgumentError: There is no such tool.
         """
         if action not in TOOLS:
-            raise SteerbenchError(f"tool={action!r}; expected one of {', '.join(TOOLS)}.")
+            raise ArgumentError(f"tool={action!r}; expected one of {', '.join(TOOLS)}.")
         self.action.value = action
 
     def busy(self, working: bool) -> None:
@@ -192,10 +192,10 @@ def _slider(name: str, value: int, low: int, high: int, tooltip: str) -> ipywidg
 def check_settings(proposals: int, steps: int, brush: float | None, feather: float | None) -> None:
     """Raise SteerbenchError for what no canvas can be asked for."""
     if not isinstance(proposals, int) or not 1 <= proposals <= MOST:
-        raise SteerbenchError(f"proposals={proposals!r}, expected a whole number from 1 to {MOST}.")
+        raise ArgumentError(f"proposals={proposals!r}, expected a whole number from 1 to {MOST}.")
     if not isinstance(steps, int) or not 10 <= steps <= 600:
-        raise SteerbenchError(f"steps={steps!r}, expected a whole number from 10 to 600.")
+        raise ArgumentError(f"steps={steps!r}, expected a whole number from 10 to 600.")
     if brush is not None and not 0 < brush < math.inf:
-        raise SteerbenchError(f"brush={brush}, expected a width in pixels above 0.")
+        raise ArgumentError(f"brush={brush}, expected a width in pixels above 0.")
     if feather is not None and not 0 <= feather < math.inf:
-        raise SteerbenchError(f"feather={feather}, expected a width in pixels from 0 up.")
+        raise ArgumentError(f"feather={feather}, expected a width in pixels from 0 up.")

@@ -25,7 +25,7 @@ from typing import Any
 
 import ipywidgets
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.renderer import Renderer
 from steerbench.types import Direction, Edit, Latent, Move, Predictor, Recipe
@@ -67,7 +67,7 @@ class LatentSliders(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword is not known, there is no direction, or a number is out of
+        ArgumentError: A keyword is not known, there is no direction, or a number is out of
             range; SpaceError where a direction does not fit the generator.
     """
 
@@ -129,11 +129,11 @@ class LatentSliders(ipywidgets.VBox):
     def values(self, alphas: Sequence[float]) -> None:
         sliders = [row.slider for row in self._controls.rows]
         if len(alphas) != len(sliders):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{len(alphas)} values were given for {len(sliders)} sliders. Give one each."
             )
         if any(not slider.min <= alpha <= slider.max for slider, alpha in zip(sliders, alphas)):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The values {list(alphas)} were given; these sliders go from {sliders[0].min} to "
                 f"{sliders[0].max}. Pass a larger alpha_range."
             )

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.inversion import Restoration
 from steerbench.types import Latent
 from steerbench.widgets.painting import dab
@@ -56,7 +56,7 @@ class Tool:
 
         Raises:
             ShapeError: It is neither.
-            SteerbenchError: It holds NaN, or lies outside the picture.
+            ArgumentError: It holds NaN, or lies outside the picture.
         """
         given = np.asarray(where, dtype=float)
         whole = given.shape == self.picture
@@ -66,15 +66,15 @@ class Tool:
                 f"[(x, y), ...] or a mask {list(self.picture)}, the size of the picture."
             )
         if not np.isfinite(given).all():
-            raise SteerbenchError("A stroke holds NaN or infinity. Give finite numbers.")
+            raise ArgumentError("A stroke holds NaN or infinity. Give finite numbers.")
         if whole and (given.min() < 0 or given.max() > 1):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The mask goes from {given.min():.3g} to {given.max():.3g}; give 0 to 1."
             )
         levels = np.round(255 * given).astype(np.uint8) if whole else None
         mask = self._through(given) if levels is None else resized(levels, self.mask)
         if not mask.any():
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"This stroke lies outside the picture, which is {self.picture[1]} pixels wide and "
                 f"{self.picture[0]} high, or it is empty."
             )
@@ -208,7 +208,7 @@ class Hand:
         if self._at is None:
             return self._present()
         if not all(map(math.isfinite, (*self._at, *end))):
-            raise SteerbenchError(f"The brush is at {end}, which is nowhere.")
+            raise ArgumentError(f"The brush is at {end}, which is nowhere.")
         tool = self._tool()
         mask = tool.stretch(self._at, end)
         if tool.name == "rectangle":

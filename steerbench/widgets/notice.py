@@ -2,7 +2,7 @@
 
 >>> notice = Notice()
 >>> with notice.guard():
-...     raise SteerbenchError("No layer is called 'b5'.")
+...     raise ArgumentError("No layer is called 'b5'.")
 >>> notice.error
 "No layer is called 'b5'."
 """

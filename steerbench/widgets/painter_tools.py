@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import ipywidgets
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.widgets.concept_units import ConceptUnits, find_concept
 from steerbench.widgets.controls import random_seed
 from steerbench.widgets.painting import Brush, Painting
@@ -114,12 +114,12 @@ class PainterTools:
 
         Raises:
             NotFoundError: There is no such concept, or no unit matches it.
-            SteerbenchError: There is no such action.
+            ArgumentError: There is no such action.
         """
         if concept is not None:
             find_concept(self.known, concept)
         if action not in (None, "insert", "remove", ERASE):
-            raise SteerbenchError(f"action={action!r}; a brush can 'insert', 'remove' or 'erase'.")
+            raise ArgumentError(f"action={action!r}; a brush can 'insert', 'remove' or 'erase'.")
         self.concept.value = concept or self.concept.value
         self.action.value = action or self.action.value
 

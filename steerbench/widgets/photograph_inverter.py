@@ -22,7 +22,7 @@ from typing import Any
 import ipywidgets
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.inversion import Inversion, OutOfDomainWarning, invert
 from steerbench.widgets.latest_worker import Newest
@@ -132,7 +132,7 @@ class PhotographInverter(ipywidgets.VBox):
                 **self.options,
             )
             if len(found) != 1:
-                raise SteerbenchError(f"{len(found)} pictures were given. Give one at a time.")
+                raise ArgumentError(f"{len(found)} pictures were given. Give one at a time.")
             self._show(found)
         self.stop.disabled = True
 

@@ -29,7 +29,7 @@ import ipywidgets
 import torch
 
 from steerbench.embedding import GlobalDirections
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator
 from steerbench.predictors.clip import Clip, clip
 from steerbench.renderer import Renderer
@@ -79,7 +79,7 @@ class PromptBox(ipywidgets.VBox):
         notice: Says what went wrong, or which words do not count.
 
     Raises:
-        SteerbenchError: A keyword is not known, or there is no such mode.
+        ArgumentError: A keyword is not known, or there is no such mode.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class PromptBox(ipywidgets.VBox):
     ) -> None:
         refuse_unknown("PromptBox", others, KEYWORDS)
         if mode not in MODES.values():
-            raise SteerbenchError(unknown("mode", mode, MODES.values()))
+            raise ArgumentError(unknown("mode", mode, MODES.values()))
         self.generator, self.clip = generator, clip or _default()
         self.renderer, self.notice = Renderer(generator), Notice()
         self._walks = Walks(generator, self.clip, directions, n_steps)
@@ -132,7 +132,7 @@ class PromptBox(ipywidgets.VBox):
     ) -> None:
         """Type a prompt and press "Go". Returns at once; `wait` waits."""
         if mode is not None and mode not in MODES.values():
-            raise SteerbenchError(unknown("mode", mode, MODES.values()))
+            raise ArgumentError(unknown("mode", mode, MODES.values()))
         self._controls.prompt.value = prompt
         self._controls.neutral.value = self._controls.neutral.value if neutral is None else neutral
         self._controls.mode.value = mode or self._controls.mode.value
@@ -164,7 +164,7 @@ class PromptBox(ipywidgets.VBox):
         """Put the present direction on sliders, beside those kept before."""
         with self.notice.guard():
             if self.direction is None:
-                raise SteerbenchError("There is no direction yet. Type a prompt and press Go.")
+                raise ArgumentError("There is no direction yet. Type a prompt and press Go.")
             self.kept.append(self.direction)
             self.sliders = LatentSliders(
                 self.generator, self.kept, seed=self._controls.seed.value, alpha_range=4, size=320
@@ -216,7 +216,7 @@ class PromptBox(ipywidgets.VBox):
                 if found is not None:
                     self._remember(wish, found)
                 elif not ending.is_set():
-                    raise SteerbenchError(
+                    raise ArgumentError(
                         f"No step came nearer to {wish.prompt!r} than the picture as it was. Give "
                         "more steps, or ask for something else."
                     )

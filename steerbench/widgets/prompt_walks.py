@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
-from steerbench.errors import LatentError, SteerbenchError
+from steerbench.errors import ArgumentError, LatentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.types import Direction, Latent
@@ -158,7 +158,7 @@ class Walks:
         edited = mapper.edit(self.generator, start)
         way = (edited.data - start.data)[0].double()
         if not float(way.norm()) > 0:
-            raise SteerbenchError("The mapper takes no step. Train it longer.")
+            raise ArgumentError("The mapper takes no step. Train it longer.")
         found = Direction(
             wish.prompt,
             "w+",

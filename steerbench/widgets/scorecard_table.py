@@ -29,7 +29,7 @@ from typing import Any
 import ipywidgets
 
 from steerbench import metrics
-from steerbench.errors import FileError, NotFoundError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, FileError, NotFoundError, unknown
 from steerbench.generators import BaseGenerator
 from steerbench.metrics.naming import suggest_names
 from steerbench.types import Direction, Predictor
@@ -66,7 +66,7 @@ class Scorecard(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword is not known, or there is no direction.
+        ArgumentError: A keyword is not known, or there is no direction.
     """
 
     def __init__(
@@ -123,11 +123,11 @@ class Scorecard(ipywidgets.VBox):
 
         Raises:
             NotFoundError: There is no direction of this name.
-            SteerbenchError: The new name is empty.
+            ArgumentError: The new name is empty.
         """
         place = self._place(name)
         if not new.strip():
-            raise SteerbenchError(f"Direction {name!r} was given an empty name. Write one.")
+            raise ArgumentError(f"Direction {name!r} was given an empty name. Write one.")
         self._call(place, new.strip())
         if place == self._opened:
             self._select(place)
@@ -171,7 +171,7 @@ class Scorecard(ipywidgets.VBox):
         """Write the open direction; None, with the reason shown, where that failed."""
         with self.notice.guard():
             if self._opened is None:
-                raise SteerbenchError("No direction is open. Click a row first.")
+                raise ArgumentError("No direction is open. Click a row first.")
             path = self._written(self._folder(), self.directions[self._opened])
             self.notice.tell(f"Saved {path}.")
             return path
@@ -303,13 +303,13 @@ def _measured(
     refuse_unknown("Scorecard", {k: v for k, v in options.items() if k not in MEASURING}, KEYWORDS)
     if isinstance(card, metrics.Scorecard):
         if options:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{next(iter(options))!r} was given with a scorecard that is measured already. "
                 "Leave it out, or give the directions."
             )
         return card
     if predictor is None:
-        raise SteerbenchError(
+        raise ArgumentError(
             "Directions were given without a predictor, so there is nothing to score them by. Give "
             "one, or a card that sb.scorecard measured."
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from steerbench.errors import SteerbenchError, closest
+from steerbench.errors import KeywordError, closest
 
 CSS = """
 .sb-panel {
@@ -149,4 +149,4 @@ def refuse_unknown(component: str, given: Mapping[str, Any], known: Iterable[str
     steerbench.errors.SteerbenchError: LatentSliders has no argument 'sede'. Did you mean 'seed'?
     """
     for name in given:
-        raise SteerbenchError(f"{component} has no argument {name!r}. {closest(name, known, 1)}")
+        raise KeywordError(f"{component} has no argument {name!r}. {closest(name, known, 1)}")

@@ -29,7 +29,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from steerbench.errors import LayerError, SteerbenchError
+from steerbench.errors import ArgumentError, LayerError
 from steerbench.generators import BaseGenerator
 from steerbench.renderer import Renderer
 from steerbench.types import Edit, Latent, Recipe, UnitEdit
@@ -73,7 +73,7 @@ class UnitHeatmaps(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword is not known, a number is out of range, or the units or the
+        ArgumentError: A keyword is not known, a number is out of range, or the units or the
             layer do not fit the generator.
     """
 
@@ -291,7 +291,7 @@ class UnitHeatmaps(ipywidgets.VBox):
                 original = self.renderer.render(latent)
                 activation = self.generator.capture(latent, [self.layer])[self.layer][0].cpu()
             if not torch.isfinite(activation).all():
-                raise SteerbenchError(
+                raise ArgumentError(
                     f"Layer {self.layer!r} gives NaN or infinity for seed {seed}. Take another "
                     "seed, or check the weights."
                 )

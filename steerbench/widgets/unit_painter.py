@@ -38,7 +38,7 @@ import ipywidgets
 import numpy as np
 import pandas as pd
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.generators import BaseGenerator
 from steerbench.renderer import Renderer
 from steerbench.types import Latent, Recipe
@@ -86,7 +86,7 @@ class UnitPainter(ipywidgets.VBox):
         notice: Says what went wrong.
 
     Raises:
-        SteerbenchError: A keyword, concept or action is not known, a number is out of range, or
+        ArgumentError: A keyword, concept or action is not known, a number is out of range, or
             the units do not fit the generator.
     """
 
@@ -157,7 +157,7 @@ class UnitPainter(ipywidgets.VBox):
 
         Raises:
             NotFoundError: There is no such concept, or no unit matches it.
-            SteerbenchError: There is no such action.
+            ArgumentError: There is no such action.
         """
         self._tools.choose(concept, action)
 
@@ -170,7 +170,7 @@ class UnitPainter(ipywidgets.VBox):
 
         Raises:
             ShapeError: It is neither.
-            SteerbenchError: It holds NaN, or lies outside the picture.
+            ArgumentError: It holds NaN, or lies outside the picture.
         """
         mask = self._mask_of(where)
         self._stroke += 1
@@ -264,7 +264,7 @@ class UnitPainter(ipywidgets.VBox):
         """The brush went on a bit; cheap, for the picture is made elsewhere."""
         with self.notice.guard():
             if not all(map(math.isfinite, end)):
-                raise SteerbenchError(f"The brush is at {end}, which is nowhere.")
+                raise ArgumentError(f"The brush is at {end}, which is nowhere.")
             mask = dab(self._mask_shape, start, end, self._tools.size.value)
             self._at = end
             self.history.rest()  # a stroke is one step, however long the hand rests
@@ -306,10 +306,10 @@ class UnitPainter(ipywidgets.VBox):
                 f"[(x, y), ...] or a mask {list(self._shape)}, the size of the picture."
             )
         if not np.isfinite(given).all():
-            raise SteerbenchError("A stroke holds NaN or infinity. Give finite numbers.")
+            raise ArgumentError("A stroke holds NaN or infinity. Give finite numbers.")
         mask = self._resized(given) if given.shape == self._shape else self._through(given)
         if not mask.any():
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"This stroke lies outside the picture, which is {self._shape[1]} pixels wide and "
                 f"{self._shape[0]} high, or it is empty."
             )
@@ -317,7 +317,7 @@ class UnitPainter(ipywidgets.VBox):
 
     def _resized(self, given: np.ndarray) -> np.ndarray:
         if given.min() < 0 or given.max() > 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The mask goes from {given.min():.3g} to {given.max():.3g}; give 0 to 1."
             )
         rows, columns = (
@@ -379,8 +379,8 @@ class UnitPainter(ipywidgets.VBox):
 
 def _check_brush(n_units: int, strength: float, brush: float | None) -> None:
     if not isinstance(n_units, int) or n_units < 1:
-        raise SteerbenchError(f"n_units={n_units!r}, expected a whole number from 1 up.")
+        raise ArgumentError(f"n_units={n_units!r}, expected a whole number from 1 up.")
     if not 0 <= strength <= STRONGEST:
-        raise SteerbenchError(f"strength={strength}, expected a number from 0 to {STRONGEST}.")
+        raise ArgumentError(f"strength={strength}, expected a number from 0 to {STRONGEST}.")
     if brush is not None and not 0 < brush < math.inf:
-        raise SteerbenchError(f"brush={brush}, expected a width in pixels above 0.")
+        raise ArgumentError(f"brush={brush}, expected a width in pixels above 0.")

@@ -30,7 +30,7 @@ def world(name: str, *, correlation: float = 1.0, watermark: float = 0.0) -> Roo
 
     Raises:
         NotFoundError: No world has this name.
-        SteerbenchError: ``correlation`` or ``watermark`` lies outside [0, 1].
+        ArgumentError: ``correlation`` or ``watermark`` lies outside [0, 1].
     """
     if name not in WORLDS:
         raise NotFoundError(unknown("world", name, WORLDS))

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 
 
 def channel_features(features: Tensor) -> Tensor:
@@ -43,14 +43,14 @@ def channel_step(relevance: Tensor, std: Tensor, beta: float) -> tuple[Tensor, i
         beta: The least relevance of a channel that moves.
 
     Raises:
-        SteerbenchError: No channel reaches beta.
+        ArgumentError: No channel reaches beta.
     """
     if beta < 0:
-        raise SteerbenchError(f"beta={beta}; give a number from 0 on.")
+        raise ArgumentError(f"beta={beta}; give a number from 0 on.")
     size = relevance.abs()
     moved = (size >= beta) & (size > 0)
     if not bool(moved.any()):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"No channel has a relevance of beta={beta:g} or more; the largest is "
             f"{float(size.max()):.3g}. Give a smaller beta, or texts that differ more."
         )

@@ -37,7 +37,14 @@ from steerbench.embedding.styleclip.channels import (
     rank_agreement,
 )
 from steerbench.embedding.styleclip.optimisation import REFERENCE
-from steerbench.errors import CapabilityError, CheckpointError, FileError, SteerbenchError, unknown
+from steerbench.errors import (
+    ArgumentError,
+    CapabilityError,
+    CheckpointError,
+    FileError,
+    NotFittedError,
+    unknown,
+)
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.renderer import Renderer
@@ -107,9 +114,9 @@ class GlobalDirections:
         self.layers, self.seed, self.state = layers, seed, state
         self.references = references
         if method not in ("exact", "fast"):
-            raise SteerbenchError(unknown("method", method, ("exact", "fast")))
+            raise ArgumentError(unknown("method", method, ("exact", "fast")))
         if min(n_samples, n_derivatives) < 1 or not strength > 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_samples={n_samples}, n_derivatives={n_derivatives}, strength={strength}; give "
                 "at least one picture, and a strength above 0."
             )
@@ -171,7 +178,7 @@ class GlobalDirections:
         ends = self.clip.encode_text([prompt, neutral]).double()
         aim = F.normalize(ends[0] - ends[1], dim=0)
         if not bool(torch.isfinite(aim).all()) or float(aim.norm()) < 0.5:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{prompt!r} and {neutral!r} say the same to {self.clip.name}; there is nothing "
                 "to change. Choose texts that differ."
             )
@@ -194,7 +201,7 @@ class GlobalDirections:
 
         Raises:
             PredictorError: A text is empty, or none of its words is known.
-            SteerbenchError: No channel reaches beta; or nothing was measured yet.
+            ArgumentError: No channel reaches beta; or nothing was measured yet.
         """
         relevance = self.relevance(prompt, neutral)
         if self.method == "fast" and self.refine:
@@ -233,10 +240,10 @@ class GlobalDirections:
             were drawn at random.
 
         Raises:
-            SteerbenchError: Nothing was estimated.
+            ArgumentError: Nothing was estimated.
         """
         if not self._estimated:
-            raise SteerbenchError('Nothing was estimated; take method="fast" and call fit.')
+            raise ArgumentError('Nothing was estimated; take method="fast" and call fit.')
         rows, aim = self._random_channels(), self._aim(prompt, neutral)
         guess, true = self._guess[rows].double() @ aim, self.features_[rows].double() @ aim
         return rank_agreement(guess, true), rank_agreement(guess.abs(), true.abs())
@@ -327,7 +334,7 @@ class GlobalDirections:
 
     def _check(self) -> None:
         if not self.fitted:
-            raise SteerbenchError("Nothing was measured yet; call fit(generator) first.")
+            raise NotFittedError("Nothing was measured yet; call fit(generator) first.")
 
     # Keeping.
 

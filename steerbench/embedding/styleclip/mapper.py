@@ -25,7 +25,12 @@ from tqdm.auto import tqdm
 from steerbench import __version__, store
 from steerbench.embedding.styleclip.optimisation import REFERENCE, schedule, spread_of
 from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
-from steerbench.errors import CapabilityError, CheckpointError, SteerbenchError
+from steerbench.errors import (
+    ArgumentError,
+    CapabilityError,
+    CheckpointError,
+    NotFittedError,
+)
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.types import Latent, Provenance
@@ -118,7 +123,7 @@ class LatentMapper:
         self.n_steps, self.batch, self.rate = n_steps, batch, rate
         self.l2, self.identity, self.embedding, self.seed = l2, identity, embedding, seed
         if n_steps < 1 or batch < 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_steps={n_steps}, batch={batch}; give at least one step of one picture."
             )
         self._aim = Aim(clip, prompt, neutral)
@@ -202,10 +207,10 @@ class LatentMapper:
         """Codes in w+ after the step, ``alpha`` times.
 
         Raises:
-            SteerbenchError: Nothing was learned yet.
+            ArgumentError: Nothing was learned yet.
         """
         if not hasattr(self, "mapper_"):
-            raise SteerbenchError("Nothing was learned yet; call fit(generator) first.")
+            raise NotFittedError("Nothing was learned yet; call fit(generator) first.")
         codes = generator.to(latent, "w+")
         with torch.no_grad():
             step, spread = self._step(generator, codes)
@@ -231,10 +236,10 @@ class LatentMapper:
         """Write the networks as one safetensors file.
 
         Raises:
-            SteerbenchError: Nothing was learned yet.
+            ArgumentError: Nothing was learned yet.
         """
         if not hasattr(self, "mapper_"):
-            raise SteerbenchError("Nothing was learned yet; call fit(generator) first.")
+            raise NotFittedError("Nothing was learned yet; call fit(generator) first.")
         header: dict[str, Any] = {"kind": KIND, "prompt": self.prompt, "neutral": self.neutral}
         header |= {"groups": self.mapper_.groups, "losses": self.losses_}
         store.save(path, self.mapper_.state_dict(), header | {"seconds": self.seconds_})

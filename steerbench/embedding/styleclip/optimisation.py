@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from steerbench import __version__
 from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
-from steerbench.errors import LatentError, SteerbenchError
+from steerbench.errors import ArgumentError, LatentError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.types import Direction, Latent, Provenance
@@ -112,7 +112,7 @@ class LatentOptimiser:
         self.n_steps, self.rate, self.l2, self.identity = n_steps, rate, l2, identity
         self.embedding, self.n_cutouts, self.seed = embedding, n_cutouts, seed
         if n_steps < 1 or n_cutouts < 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_steps={n_steps}, n_cutouts={n_cutouts}; give at least one step, and no "
                 "negative number of cutouts."
             )

@@ -42,7 +42,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import CapabilityError, ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, CapabilityError, ShapeError
 from steerbench.generators.base import BaseGenerator, State
 from steerbench.generators.biggan.network import (
     Attention,
@@ -127,11 +127,11 @@ class BigGAN(BaseGenerator):
         The class that a seed draws does not depend on the truncation.
 
         Raises:
-            SteerbenchError: The truncation is not between 0 and 1.
+            ArgumentError: The truncation is not between 0 and 1.
         """
         latent = super().sample(n, seed=seed, label=label)
         if not 0 <= truncation <= 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"A truncation of {truncation} was asked for. Give one between 0 and 1."
             )
         if truncation < 1:
@@ -238,10 +238,10 @@ class BigGAN(BaseGenerator):
         """The same generator, which normalises with the statistics of a truncation.
 
         Raises:
-            SteerbenchError: It is not above 0 and at most 1.
+            ArgumentError: It is not above 0 and at most 1.
         """
         if not 0 < truncation <= 1:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"Statistics of truncation {truncation} were asked for. Give one above 0 and at "
                 "most 1."
             )

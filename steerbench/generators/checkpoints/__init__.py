@@ -103,7 +103,7 @@ def convert(contents: Contents, **settings: Any) -> BaseGenerator:
 
     Raises:
         CheckpointError: It is of no known format, or does not hold together.
-        SteerbenchError: The format has no such setting.
+        ArgumentError: The format has no such setting.
     """
     name = recognise(contents)
     if name is None:

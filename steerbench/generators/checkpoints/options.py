@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from steerbench.errors import CheckpointError, SteerbenchError, closest
+from steerbench.errors import CheckpointError, KeywordError, closest
 from steerbench.generators.checkpoints.reading import Contents
 
 Options = Mapping[str, bool | float | str]
@@ -42,7 +42,7 @@ def refuse_unknown(given: Mapping[str, Any], known: Options, title: str) -> None
     """Refuse a setting that a format does not have."""
     for name in given:
         if name not in known:
-            raise SteerbenchError(
+            raise KeywordError(
                 f"The setting {name!r} was given, which {title} does not have. "
                 f"{closest(name, known)}"
             )

@@ -22,7 +22,7 @@ from typing import IO, Any
 from torch import Tensor
 
 from steerbench import store
-from steerbench.errors import CheckpointError, FileError, NotFoundError
+from steerbench.errors import CheckpointError, FileError, MissingFileError, SteerbenchError
 from steerbench.generators.checkpoints.safe import numpy_files, torch_files, unpickler
 from steerbench.generators.checkpoints.safe.archives import BROKEN, check_count, members_of
 from steerbench.generators.checkpoints.safe.records import (
@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         with open(path, "rb") as file:
             kind, value = _read(file)
     except FileNotFoundError as error:
-        raise NotFoundError(f"There is no file {str(path)!r}.") from error
+        raise MissingFileError(f"There is no file {str(path)!r}.") from error
     except OSError as error:
         raise FileError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
     except CheckpointError as error:
@@ -134,6 +134,8 @@ def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
 def _checked(what: str, reader: Any, file: IO[bytes], budget: Budget) -> Any:
     try:
         return reader(file, budget)
+    except SteerbenchError:
+        raise
     except (*BROKEN, TypeError, KeyError, IndexError, OverflowError) as error:
         raise CheckpointError(
             f"The {what} is broken ({type(error).__name__}: {error}). Fetch it again from where "

@@ -29,7 +29,7 @@ Without features but with a discriminator: until its mean logit fell by two stan
 two different pictures; the share of pixels that changed by a tenth of their range.
 
 **Chance**: the same for random directions of the same space and layers, at equal change of pixels
-and on the same pictures (:mod:`steerbench.metrics.scorecard.null_model`). ``p_effect`` and ``p_share``
+and on the same pictures (`.null_model`). ``p_effect`` and ``p_share``
 are the shares of random directions whose largest effect, or share, is as large.
 
 >>> import steerbench as sb
@@ -51,7 +51,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.metrics.reading import Reader
 from steerbench.metrics.rescoring import FRESH, Rescoring
 from steerbench.metrics.scorecard.card import Scorecard, tabulate
@@ -107,7 +107,7 @@ def scorecard(
         precision: Of rendering, ``"exact"`` or ``"fast"``.
 
     Raises:
-        SteerbenchError: There is no direction, or a number is out of range.
+        ArgumentError: There is no direction, or a number is out of range.
         SpaceError: A direction does not fit the generator.
         NotFoundError: The predictor reads no such attribute.
         PredictorError: It gave something else than finite scores.
@@ -194,7 +194,7 @@ def _groups(directions: Sequence[Direction]) -> list[list[int]]:
 def _steps(alphas: Sequence[float]) -> tuple[float, ...]:
     steps = tuple(sorted({float(alpha) for alpha in alphas}))
     if not all(0 < alpha < 1e6 for alpha in steps):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"alphas={list(alphas)[:8]}; give numbers above 0, each is tried up and down."
         )
     return steps
@@ -208,14 +208,14 @@ def _checked(
     wrong = next((each for each in given if not isinstance(each, Direction)), None)
     if not given or wrong is not None:
         what = "none" if wrong is None else f"a {type(wrong).__name__}"
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A scorecard needs a list of Directions, {what} was given. Pass the directions_ of a "
             "fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
     least = {"n": 2, "step": 1e-6, "null": 0, "few": 2, "power": 0.5}
     for name, value in numbers.items():
         if not least[name] <= value < 1e9:
-            raise SteerbenchError(f"{name}={value}; give a number from {least[name]:g} on.")
+            raise ArgumentError(f"{name}={value}; give a number from {least[name]:g} on.")
     taken: dict[str, int] = {}
     named = []
     for each in given:

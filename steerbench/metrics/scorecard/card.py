@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steerbench.errors import NotFoundError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.metrics.rescoring import Rescoring
 from steerbench.metrics.scorecard.null_model import Chance, adjusted, p_value
 from steerbench.metrics.scorecard.trial import Trial
@@ -272,12 +272,12 @@ def plot(card: Scorecard, *, attributes: int = 16, level: float = LEVEL) -> Any:
         A matplotlib Figure, closed: a cell that ends with it shows it once.
 
     Raises:
-        SteerbenchError: No attribute was to be shown.
+        ArgumentError: No attribute was to be shown.
     """
     from matplotlib import pyplot
 
     if attributes < 1:
-        raise SteerbenchError(f"attributes={attributes}; show at least one.")
+        raise ArgumentError(f"attributes={attributes}; show at least one.")
     effects = card.effects
     shown = _order(card, attributes)
     height = 1.9 + 0.34 * len(card)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.metrics.scorecard.observation import Look, Looker, pixel_change
 from steerbench.types import Direction, Generator, Latent
 
@@ -75,10 +75,10 @@ def random_like(
     """Random directions of a direction's space, its step and the rows that it changes.
 
     Raises:
-        SteerbenchError: The kind is not known.
+        ArgumentError: The kind is not known.
     """
     if kind not in KINDS:
-        raise SteerbenchError(unknown("kind of random direction", kind, KINDS))
+        raise ArgumentError(unknown("kind of random direction", kind, KINDS))
     shape = direction.vector.shape
     if kind == "prior":
         codes = generator.sample(2 * count, seed=seed, space=direction.space).data.detach()

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.metrics.reading import Reader
 from steerbench.metrics.rescoring import FRESH, Rescoring, rescore
 from steerbench.types import Direction, Generator, Predictor, parse_layers
@@ -77,7 +77,7 @@ def free(
         generator: Says how far one step of the result goes.
 
     Raises:
-        SteerbenchError: The conditions' own edits do not tell their attributes apart.
+        ArgumentError: The conditions' own edits do not tell their attributes apart.
         NotFoundError: The matrix lacks one of them.
     """
     names = [other.name for other in on]
@@ -87,7 +87,7 @@ def free(
             found._of(name, attribute)
     matrix = found.table.loc[names, names].to_numpy().T
     if np.linalg.cond(matrix) > 1e6:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Edits along {names} do not tell these attributes apart, so there is nothing to take "
             "back. Condition by projection: direction.condition(on=[...])."
         )
@@ -132,7 +132,7 @@ def layer_effects(
 def _limited(direction: Direction, generator: Generator, layers: Any) -> Direction:
     layered = generator.spaces.get(direction.space.removesuffix("+") + "+")
     if layered is None:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Space {direction.space!r} of {generator.name!r} has no layer-wise form, so an edit "
             "cannot be limited to layers. Use directions of w."
         )

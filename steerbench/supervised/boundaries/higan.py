@@ -46,7 +46,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import __version__
-from steerbench.errors import NotFoundError, SpaceError, SteerbenchError, closest, unknown
+from steerbench.errors import (
+    ArgumentError,
+    NotFittedError,
+    NotFoundError,
+    SpaceError,
+    closest,
+    unknown,
+)
 from steerbench.metrics.reading import Reader
 from steerbench.supervised.boundaries.counterfactual import Candidate, Verification, say_rows
 from steerbench.supervised.boundaries.hyperplane import Boundary
@@ -154,11 +161,11 @@ class LatentBoundaries:
             NotFoundError: The predictor reads no such attribute.
             SpaceError: The generator has no such space.
             PredictorError: The predictor gave NaN, or scores of another shape.
-            SteerbenchError: No attribute has two sides, the options make no sense, or the file
+            ArgumentError: No attribute has two sides, the options make no sense, or the file
                 belongs to another run.
         """
         if self.n_samples < 4 or self.n_verify < 2 or self.batch < 1 or self.n_random < 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_samples={self.n_samples}, n_verify={self.n_verify}, batch={self.batch}, "
                 f"n_random={self.n_random}; give at least 4 samples, 2 codes to verify with, a "
                 "batch of 1, and no negative number of random directions."
@@ -272,7 +279,7 @@ class LatentBoundaries:
                 for rows in ranges
             ]
         if not found:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"None of {list(notes)[:12]} has two sides: {next(iter(notes.values()))}. A "
                 "boundary needs samples with and samples without the attribute."
             )
@@ -336,10 +343,10 @@ class LatentBoundaries:
 
         Raises:
             NotFoundError: There is none; the closest names are offered.
-            SteerbenchError: Nothing has been fitted yet.
+            ArgumentError: Nothing has been fitted yet.
         """
         if not hasattr(self, "directions_"):
-            raise SteerbenchError("No boundaries have been found yet; call fit(generator) first.")
+            raise NotFittedError("No boundaries have been found yet; call fit(generator) first.")
         for direction in self.directions_:
             if direction.name == name:
                 return direction

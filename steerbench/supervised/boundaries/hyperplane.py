@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import LatentError, ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, LatentError, ShapeError
 
 SHARPEST = 1e-4
 """The width of the rounded corner at the end."""
@@ -78,19 +78,19 @@ def linear_boundary(codes: Any, labels: Any, c: float = 1.0) -> Boundary:
         c: What a code on the wrong side costs, against the width of the margin.
 
     Raises:
-        SteerbenchError: All labels are the same, or there are more than two, or c is no positive
+        ArgumentError: All labels are the same, or there are more than two, or c is no positive
             number.
         ShapeError: There is not one label for each code.
         LatentError: The codes hold NaN or infinity.
     """
     if not (np.isfinite(c) and c > 0):
-        raise SteerbenchError(f"c={c}; give a positive number, 1 for the boundaries of papers.")
+        raise ArgumentError(f"c={c}; give a positive number, 1 for the boundaries of papers.")
     x = _matrix(codes)
     y = np.where(_positive(labels, len(x)), 1.0, -1.0)
     w, b = _solve(x, y, c)
     norm = float(np.linalg.norm(w))
     if norm < 1e-12:
-        raise SteerbenchError(
+        raise ArgumentError(
             "No boundary separates these codes: both labels have the same codes. Check that "
             "labels belong to codes, row by row."
         )
@@ -119,7 +119,7 @@ def _positive(labels: Any, count: int) -> np.ndarray:
     kinds = np.unique(given)
     if len(kinds) != 2:
         shown = ", ".join(str(kind) for kind in kinds[:4]) or "none"
-        raise SteerbenchError(
+        raise ArgumentError(
             f"A boundary lies between two labels; the {count} given are {shown}"
             f"{', ...' if len(kinds) > 4 else ''}. Give samples of both sides."
         )

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import LatentError, ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, LatentError, ShapeError
 from steerbench.supervised.boundaries.hyperplane import Boundary, linear_boundary
 from steerbench.types import Direction
 
@@ -92,14 +92,14 @@ def split_ends(high: np.ndarray, low: np.ndarray, split_ratio: float, seed: int)
     """Cut both ends, the confident samples first, into training and validation.
 
     Raises:
-        SteerbenchError: The ratio leaves nothing to train on.
+        ArgumentError: The ratio leaves nothing to train on.
     """
     if not 0 < split_ratio <= 1:
-        raise SteerbenchError(f"split_ratio={split_ratio}; give a share above 0 and up to 1.")
+        raise ArgumentError(f"split_ratio={split_ratio}; give a share above 0 and up to 1.")
     random = np.random.RandomState(seed)
     count = int(min(len(high), len(low)) * split_ratio)
     if not count:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{len(high)} and {len(low)} samples at the ends leave none to train on at "
             f"split_ratio={split_ratio}. Choose more samples."
         )
@@ -132,7 +132,7 @@ def train_boundary(
     Raises:
         ShapeError: Codes and scores are not of the same samples.
         LatentError: A score is NaN.
-        SteerbenchError: All scores are the same, or too few samples are left.
+        ArgumentError: All scores are the same, or too few samples are left.
     """
     values = np.asarray(scores.detach().cpu() if isinstance(scores, Tensor) else scores, float)
     values, rows = values.reshape(-1), np.arange(len(codes))
@@ -155,7 +155,7 @@ def choose_ends(rows: np.ndarray, scores: np.ndarray, chosen: float) -> tuple[np
     count = chosen_of(chosen, len(rows))
     order = rows[np.argsort(-scores, kind="stable")]
     if not count or scores.max() == scores.min():
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{len(rows)} samples with scores from {scores.min() if len(rows) else np.nan:g} to "
             f"{scores.max() if len(rows) else np.nan:g} give no two sides. Two samples with "
             "different scores are the least; chosen says how many of each end are taken."
@@ -166,7 +166,7 @@ def choose_ends(rows: np.ndarray, scores: np.ndarray, chosen: float) -> tuple[np
 def chosen_of(chosen: float, count: int) -> int:
     """How many samples of each end: a number, or up to 1 a share of them; at most half."""
     if not np.isfinite(chosen) or chosen <= 0:
-        raise SteerbenchError(f"chosen={chosen}; give a share of up to 1, or a number of samples.")
+        raise ArgumentError(f"chosen={chosen}; give a share of up to 1, or a number of samples.")
     return min(int(chosen * count) if chosen <= 1 else int(chosen), count // 2)
 
 

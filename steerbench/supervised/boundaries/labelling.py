@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.types import Direction, Generator, Latent, Provenance
 
 REFERENCE = "Lewis, Gale 1994, arXiv cmp-lg/9407020; Shen et al. 2019, arXiv 1907.10786"
@@ -97,7 +97,7 @@ class LabelledDirection:
         evidence_: The `Evidence` for it.
 
     Raises:
-        SteerbenchError: A seed or a label is none.
+        ArgumentError: A seed or a label is none.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class LabelledDirection:
         """Draw the boundary.
 
         Raises:
-            SteerbenchError: There are not two pictures of each kind at least.
+            ArgumentError: There are not two pictures of each kind at least.
             SpaceError: The generator has no such space.
         """
         answers = np.array([bool(self.labels[each]) for each in self.labels], dtype=bool)
         yes, no = int(answers.sum()), int((~answers).sum())
         if min(yes, no) < 2:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{yes} pictures were labelled yes and {no} no. A boundary needs two of each at "
                 "least, and thirty labels to be worth much."
             )
@@ -146,7 +146,7 @@ class LabelledDirection:
     def _direction(self, generator: Generator) -> Direction:
         vector = self._model.coef_[0].reshape(generator.spaces[self._space].shape)
         if not np.linalg.norm(vector) > 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 "The labelled pictures all have the same code, so nothing tells yes from no. "
                 "Label different seeds."
             )
@@ -238,9 +238,9 @@ def _words(labels: Mapping[int, bool]) -> dict[str, list[int]]:
 def _check(labels: Mapping[int, bool]) -> None:
     for each, has in labels.items():
         if not isinstance(each, int | np.integer) or each < 0:
-            raise SteerbenchError(f"A label was given for {each!r}. Give {{seed: True or False}}.")
+            raise ArgumentError(f"A label was given for {each!r}. Give {{seed: True or False}}.")
         if not isinstance(has, bool | np.bool_):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The label of seed {each} is {has!r}. Give True where the picture has it, False "
                 "where it hasn't, and leave the seed out where you are not sure."
             )

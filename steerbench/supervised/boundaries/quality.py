@@ -24,7 +24,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.base import BasePredictor
 
@@ -50,12 +50,12 @@ class Closeness(BasePredictor):
         k: Which neighbour the distance is measured to.
 
     Raises:
-        SteerbenchError: There are not more than k reference pictures.
+        ArgumentError: There are not more than k reference pictures.
     """
 
     def __init__(self, features: Callable[[Tensor], Tensor], reference: Tensor, k: int = 5) -> None:
         if not 1 <= k < len(reference):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"k={k} with {len(reference)} reference pictures; give k from 1 on, and more "
                 "pictures than that."
             )

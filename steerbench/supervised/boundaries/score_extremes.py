@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from steerbench import store
-from steerbench.errors import CheckpointError, SteerbenchError
+from steerbench.errors import ArgumentError, CheckpointError
 from steerbench.stats import TopK
 from steerbench.types import Generator, Latent
 
@@ -91,7 +91,7 @@ class RunFile:
         """Go on from what the file holds, if there is one.
 
         Raises:
-            SteerbenchError: The file belongs to another run.
+            ArgumentError: The file belongs to another run.
             CheckpointError: It is damaged.
         """
         if self.path is None or not self.path.exists():
@@ -100,7 +100,7 @@ class RunFile:
         theirs = header.get("settings") if header.get("kind") == KIND else None
         if theirs != self.settings:
             differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{str(self.path)!r} belongs to another run: it differs in "
                 f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
             )

@@ -53,7 +53,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import __version__
-from steerbench.errors import NotFoundError, PredictorError, SteerbenchError, closest, unknown
+from steerbench.errors import (
+    ArgumentError,
+    NotFittedError,
+    NotFoundError,
+    PredictorError,
+    closest,
+    unknown,
+)
 from steerbench.generators.base import BaseGenerator
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 from steerbench.supervised.dissection.partial_forward import Walk, layer_of
@@ -147,7 +154,7 @@ class Dissection:
         Raises:
             LayerError: There is no such layer, or its units have one place only.
             PredictorError: The segmenter gave something else than label maps.
-            SteerbenchError: The options make no sense, or the file belongs to another run.
+            ArgumentError: The options make no sense, or the file belongs to another run.
         """
         layer_of(generator, self.layer)
         self._category()
@@ -167,7 +174,7 @@ class Dissection:
     def split(self, parts: int) -> list[range]:
         """The seeds of the run in consecutive parts, of equal size but for one."""
         if not 0 < self.quantile < 1 or self.n_samples < 1 or not 1 <= parts <= self.n_samples:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"quantile={self.quantile}, n_samples={self.n_samples} in {parts} parts; give a "
                 "quantile between 0 and 1 and at least one picture to each part."
             )
@@ -202,7 +209,7 @@ class Dissection:
         for part in counts:
             total.merge(part)
         if survey.count != self.n_samples or total.count != self.n_samples:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"The parts hold {survey.count} surveyed and {total.count} counted pictures, the "
                 f"run has {self.n_samples}. Give every part of split(), once."
             )
@@ -237,7 +244,7 @@ class Dissection:
     @property
     def _fitted(self) -> pd.DataFrame:
         if not hasattr(self, "units_"):
-            raise SteerbenchError("Nothing has been dissected yet; call fit(generator) first.")
+            raise NotFittedError("Nothing has been dissected yet; call fit(generator) first.")
         return self.units_
 
     # The work.

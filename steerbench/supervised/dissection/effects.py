@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import NotFoundError, ShapeError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, ShapeError, unknown
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import bootstrap
 from steerbench.supervised.dissection import Dissection, labels_of
@@ -99,7 +99,7 @@ class UnitEffects:
 
         Raises:
             NotFoundError: A concept is unknown to the judge, or no unit matches it.
-            SteerbenchError: The dissection is not fitted, or is of another generator.
+            ArgumentError: The dissection is not fitted, or is of another generator.
         """
         names = self._concepts(generator)
         sets = {name: self._set(name) for name in names}
@@ -128,13 +128,13 @@ class UnitEffects:
     def _concepts(self, generator: BaseGenerator) -> list[str]:
         dissected = getattr(self.dissection, "provenance_", None)
         if dissected is None or dissected.fingerprint != generator.fingerprint:
-            raise SteerbenchError(
+            raise ArgumentError(
                 "The dissection is not one of this generator "
                 f"({generator.name!r}). Call dissection.fit(generator) first."
             )
         used = range(self.dissection.seed, self.dissection.seed + self.dissection.n_samples)
         if self.seed < used.stop and self.seed + self.pool > used.start:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"Fresh pictures from seed {self.seed} on took part in the dissection, which used "
                 f"seeds {used.start} to {used.stop - 1}. Give another seed."
             )
@@ -286,7 +286,7 @@ def random_sets(count: int, units: Sequence[int], n: int, seed: int) -> list[tup
     """
     others = np.setdiff1d(np.arange(count), np.asarray(units, dtype=int))
     if len(others) < len(units):
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{len(units)} of {count} units were chosen; fewer than as many others are left to "
             "compare with. Choose at most half."
         )

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 
 RING = 2
 """How far around a mask its surroundings reach, in 64ths of the picture."""
@@ -50,12 +50,12 @@ class Places:
             least: Which share of the pixels makes a picture a donor.
 
         Raises:
-            SteerbenchError: No picture shows the concept.
+            ArgumentError: No picture shows the concept.
         """
         masks = labels == concept
         masks = masks[masks.float().mean((1, 2)) >= least]
         if not len(masks):
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"None of {len(labels)} pictures shows the concept on {least:.1%} of its pixels, "
                 "so nobody knows where it belongs. Take more pictures or another concept."
             )

@@ -46,7 +46,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.stats.running import Running
 
 INTERPOLATIONS = ("bilinear", "nearest")
@@ -70,7 +70,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
-            raise SteerbenchError(unknown("interpolation", self.interpolation, INTERPOLATIONS))
+            raise ArgumentError(unknown("interpolation", self.interpolation, INTERPOLATIONS))
 
     def enlarge(self, activations: Tensor, size: tuple[int, int]) -> Tensor:
         """Activations ``[N, U, h, w]`` at the size of the picture, ``[N, U, H, W]``."""

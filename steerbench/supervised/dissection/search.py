@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import PredictorError, SteerbenchError
+from steerbench.errors import ArgumentError, NotFittedError, PredictorError
 from steerbench.generators.base import BaseGenerator
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.effects import ABSENT, SHOWN
@@ -90,7 +90,7 @@ class UnitSearch:
         Raises:
             NotFoundError: The concept is unknown, or no unit touches it.
             PredictorError: The segmenter gives no probabilities.
-            SteerbenchError: Too few pictures show the concept, or lack it where it would fit.
+            ArgumentError: Too few pictures show the concept, or lack it where it would fit.
         """
         if not hasattr(self.dissection.segmenter, "probabilities"):
             raise PredictorError(
@@ -123,7 +123,7 @@ class UnitSearch:
     def best(self, n: int = 8) -> tuple[int, ...]:
         """The ``n`` units with the largest shares."""
         if not hasattr(self, "units_"):
-            raise SteerbenchError("Nothing has been searched yet; call fit(generator) first.")
+            raise NotFittedError("Nothing has been searched yet; call fit(generator) first.")
         return tuple(self.units_["unit"].head(n).tolist())
 
     def _material(self, generator: BaseGenerator) -> tuple[tuple[Any, Tensor], tuple[Any, Tensor]]:
@@ -140,7 +140,7 @@ class UnitSearch:
         shown = (share >= SHOWN).nonzero()[:, 0].tolist()
         lacking = ((share <= ABSENT) & fits).nonzero()[:, 0].tolist()
         if not shown or not lacking:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"Of {self.pool} pictures {len(shown)} show {self.concept!r} and {len(lacking)} "
                 "lack it where it would fit; some of both are needed. Take a larger pool."
             )

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import Tensor
 
 from steerbench import store
-from steerbench.errors import SteerbenchError
+from steerbench.errors import ArgumentError
 from steerbench.stats import Quantile, TopK, rows
 from steerbench.supervised.dissection.overlap import UnitOverlap
 from steerbench.types import Latent
@@ -41,7 +41,7 @@ class Survey:
     def add(self, activations: Tensor, batch: Latent) -> Self:
         """Add the activations ``[N, units, h, w]`` of the codes that come next; returns self."""
         if batch.seed != self.first + self.count:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"Pictures from seed {batch.seed} on were given, {self.first + self.count} is next."
             )
         self.quantile.add(rows(activations))
@@ -66,15 +66,15 @@ class Survey:
         """One survey out of those of consecutive seeds, given in any order.
 
         Raises:
-            SteerbenchError: Seeds are missing, or occur twice.
+            ArgumentError: Seeds are missing, or occur twice.
         """
         ordered = sorted(parts, key=lambda part: part.first)
         if not ordered:
-            raise SteerbenchError("No surveys were given; give those of all parts.")
+            raise ArgumentError("No surveys were given; give those of all parts.")
         whole = cls(ordered[0].first, ordered[0].quantile.capacity, ordered[0].top.k)
         for part in ordered:
             if part.first != whole.first + whole.count:
-                raise SteerbenchError(
+                raise ArgumentError(
                     f"A survey begins at seed {part.first}, but the one before it ends at "
                     f"{whole.first + whole.count}. Give every part of split(), once."
                 )
@@ -103,7 +103,7 @@ class RunFile:
         """What the file holds, or what was given where there is none yet.
 
         Raises:
-            SteerbenchError: The file belongs to another run.
+            ArgumentError: The file belongs to another run.
             CheckpointError: It is damaged.
         """
         if self.path is None or not self.path.exists():
@@ -112,7 +112,7 @@ class RunFile:
         theirs = header.get("settings") if header.get("kind") == KIND else None
         if theirs != self.settings:
             differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"{str(self.path)!r} belongs to another run: it differs in "
                 f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
             )

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import SteerbenchError, unknown
+from steerbench.errors import ArgumentError, unknown
 from steerbench.types import Direction, Generator
 from steerbench.unsupervised.latent_discovery.networks import (
     DEFORMATORS,
@@ -140,7 +140,7 @@ class LatentDiscovery:
 
         Raises:
             SpaceError, LayerError: There is no such space or row.
-            SteerbenchError: The options make no sense, or the file belongs to another run.
+            ArgumentError: The options make no sense, or the file belongs to another run.
         """
         shifts = Shifts(generator, self.space, self.layers, precision=self.precision)
         self._check(shifts)
@@ -159,11 +159,11 @@ class LatentDiscovery:
     def _check(self, shifts: Shifts) -> None:
         check_count(self.n_directions, shifts.size, shifts.space, shifts.generator)
         if self.deformator not in DEFORMATORS:
-            raise SteerbenchError(unknown("deformator", self.deformator, DEFORMATORS))
+            raise ArgumentError(unknown("deformator", self.deformator, DEFORMATORS))
         if self.reconstructor not in RECONSTRUCTORS:
-            raise SteerbenchError(unknown("reconstructor", self.reconstructor, RECONSTRUCTORS))
+            raise ArgumentError(unknown("reconstructor", self.reconstructor, RECONSTRUCTORS))
         if self.n_steps < 1 or self.batch < 2 or self.n_samples < 1 or self.shift < LEAST_SHIFT:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_steps={self.n_steps}, batch={self.batch}, n_samples={self.n_samples} and "
                 f"shift={self.shift} were given. Take at least one step and one sample, two pairs "
                 f"a step, and a shift of at least {LEAST_SHIFT}."

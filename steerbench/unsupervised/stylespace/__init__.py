@@ -41,11 +41,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.errors import (
+    ArgumentError,
     CapabilityError,
     LayerError,
     NotFoundError,
     PredictorError,
-    SteerbenchError,
     unknown,
 )
 from steerbench.generators.base import BaseGenerator
@@ -129,14 +129,14 @@ class StyleSpace:
         Raises:
             CapabilityError: The generator has no space s.
             LayerError: A layer does not exist, or has no style.
-            SteerbenchError: The options make no sense, or the file belongs to another run.
+            ArgumentError: The options make no sense, or the file belongs to another run.
         """
         if reason := self.refuses(generator):
             raise CapabilityError(reason)
         chosen = self._chosen(generator)
         check_count(self.n_directions, len(chosen), "s", generator)
         if min(self.n_samples, self.size, self.batch) < 1 or self.seed < 0:
-            raise SteerbenchError(
+            raise ArgumentError(
                 f"n_samples={self.n_samples}, size={self.size}, batch={self.batch} and "
                 f"seed={self.seed} were given. Give at least 1 of each, and a seed of at least 0."
             )
@@ -328,13 +328,13 @@ def positive_examples(
 
     Raises:
         NotFoundError: The predictor has no such attribute.
-        SteerbenchError: More are to be kept than are drawn, or fewer than two.
+        ArgumentError: More are to be kept than are drawn, or fewer than two.
     """
     names = list(predictor.names)
     if attribute not in names:
         raise NotFoundError(unknown("attribute", attribute, names))
     if not POSITIVES <= keep <= n_samples:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"{keep} of {n_samples} codes were to be kept. Keep at least {POSITIVES} and at most "
             "all of them."
         )

@@ -22,7 +22,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from steerbench.errors import ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, ShapeError
 from steerbench.worlds.base import Camera, Factor, WorldBatch
 from steerbench.worlds.rooms import factors as _factors
 from steerbench.worlds.rooms.captions import caption
@@ -48,7 +48,7 @@ class Rooms:
         watermark: In [0, 1], the share of pictures that carry a watermark.
 
     Raises:
-        SteerbenchError: An argument lies outside [0, 1].
+        ArgumentError: An argument lies outside [0, 1].
 
     Example:
         >>> rooms = Rooms()
@@ -91,7 +91,7 @@ class Rooms:
 
         Raises:
             ShapeError: ``n`` is less than 1.
-            SteerbenchError: A seed is negative or above 2**32 - 1, or not a whole number.
+            ArgumentError: A seed is negative or above 2**32 - 1, or not a whole number.
         """
         return _factors.draw(n, seed, self.correlation, self.watermark)
 
@@ -117,7 +117,7 @@ class Rooms:
 
         Raises:
             ShapeError: ``n`` or ``resolution`` cannot be.
-            SteerbenchError: A seed cannot be.
+            ArgumentError: A seed cannot be.
         """
         _check_resolution(resolution)
         return self.render(self.draw(n, seed=seed), resolution=resolution, device=device)
@@ -144,7 +144,7 @@ class Rooms:
         Raises:
             NotFoundError: A factor is unknown (with the closest names) or missing.
             ShapeError: Shapes do not agree, or ``resolution`` is outside 32 to 512.
-            SteerbenchError: A value is NaN or out of range, or a room has not one category.
+            ArgumentError: A value is NaN or out of range, or a room has not one category.
         """
         size = _check_resolution(resolution)
         known = _factors.check(factors)
@@ -165,7 +165,7 @@ class Rooms:
 
 def _share(name: str, value: float) -> float:
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise SteerbenchError(f"{name} is {value!r}; give a number from 0 to 1.")
+        raise ArgumentError(f"{name} is {value!r}; give a number from 0 to 1.")
     return float(value)
 
 

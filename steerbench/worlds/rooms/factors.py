@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import NotFoundError, ShapeError, SteerbenchError, unknown
+from steerbench.errors import ArgumentError, NotFoundError, ShapeError, unknown
 from steerbench.worlds.base import Factor
 
 _MAX_SEED = 2**32 - 1
@@ -104,7 +104,7 @@ def draw(n: int, seed: int, correlation: float, watermark: float) -> dict[str, T
     if n < 1:
         raise ShapeError(f"n is {n}; ask for at least 1 picture.")
     if not 0 <= seed <= seed + n - 1 <= _MAX_SEED:
-        raise SteerbenchError(
+        raise ArgumentError(
             f"seed={seed} with n={n} leaves the seeds 0 to {_MAX_SEED}; choose a smaller seed >= 0."
         )
     rows = [np.random.RandomState(seed + i).uniform(size=len(FACTORS)) for i in range(n)]
@@ -119,7 +119,7 @@ def _whole(name: str, value: object) -> int:
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise SteerbenchError(f"{name} is {value!r}; give a whole number.") from None
+        raise ArgumentError(f"{name} is {value!r}; give a whole number.") from None
 
 
 def _from_uniform(
@@ -152,7 +152,7 @@ def check(factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         NotFoundError: A factor is unknown or missing.
         ShapeError: The factors are not all ``[N]`` with one N.
-        SteerbenchError: A value is NaN or out of range, or a room has not exactly one category.
+        ArgumentError: A value is NaN or out of range, or a room has not exactly one category.
     """
     for name in factors:
         if name not in FACTORS:
@@ -175,7 +175,7 @@ def check(factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     total = known["bedroom"] + known["living_room"] + known["dining_room"]
     if bool((total != 1).any()):
         row = int((total != 1).nonzero()[0])
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Picture {row} is of {int(total[row])} categories; set exactly one of "
             f"{', '.join(CATEGORIES)} to 1."
         )
@@ -189,7 +189,7 @@ def _column(name: str, given: object) -> Tensor:
     try:
         values = torch.as_tensor(given).detach().to("cpu", torch.float32).contiguous()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise SteerbenchError(f"Factor {name!r} is not numeric: {error}") from None
+        raise ArgumentError(f"Factor {name!r} is not numeric: {error}") from None
     if values.ndim != 1:
         raise ShapeError(
             f"Factor {name!r} has shape {tuple(values.shape)}; expected [N], one value a picture."
@@ -201,7 +201,7 @@ def _column(name: str, given: object) -> Tensor:
     if bool(bad.any()):
         row = int(bad.nonzero()[0])
         unit = f" {factor.unit}" if factor.unit else ""
-        raise SteerbenchError(
+        raise ArgumentError(
             f"Factor {name!r} of picture {row} is {float(values[row]):g}; expected {allowed}{unit}."
         )
     return values

@@ -2,8 +2,8 @@
 
 A pickle is a program for a small stack machine, and Python's own machine will call whatever the
 program names. This one knows the same instructions (protocols 0 to 5) but holds its own short
-list of names (:mod:`steerbench.generators.checkpoints.safe.unpickler`); a name that is not on it ends
-the reading, and is told to the person.
+list of names, `CALLS` and `RECORDS`; a name that is not on it ends the reading, and is told to the
+person.
 
 >>> import io, pickle
 >>> unpickle(io.BytesIO(pickle.dumps({"layers": [1, 2.5, None]})))
@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.errors import CheckpointError
+from steerbench.errors import CheckpointError, SteerbenchError
 from steerbench.generators.checkpoints.safe.records import (
     Budget,
     Global,
@@ -366,6 +366,8 @@ def unpickle(
     machine = Machine(budget or Budget(end), storages)
     try:
         value = machine.run(Reader(file, end))
+    except SteerbenchError:
+        raise
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             f"The file is not a well-formed pickle ({type(error).__name__}: {str(error)[:200]}). "
