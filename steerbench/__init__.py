@@ -43,7 +43,7 @@ _HOMES = {
     "catalogue": "generators.catalogue",
     "clip": "predictors.clip",
     "compare": "metrics",
-    "film": "film",
+    "film": "films",
     "inspect": "inspection",
     "invert": "inversion",
     "load": "generators",

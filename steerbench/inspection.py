@@ -190,7 +190,7 @@ Probe = Callable[[BaseGenerator, Latent, Tensor], object]
 
 
 def _affine(generator: BaseGenerator, latent: Latent, image: Tensor) -> object:
-    return generator.affine("w" if "w" in generator.spaces else generator.latent_space)
+    return generator.affine(generator.natural_space)
 
 
 def _truncation(generator: BaseGenerator, latent: Latent, image: Tensor) -> object:

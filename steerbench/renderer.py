@@ -34,10 +34,10 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import ArgumentError, SteerbenchError, unknown
-from steerbench.generators.base import NOISE_MODES, BaseGenerator, State
+from steerbench.generators.base import NOISE_MODES, BaseGenerator
 from steerbench.generators.fast.precision import fast_dtype
 from steerbench.image import encode_jpeg, to_uint8
-from steerbench.types import Edit, Latent, UnitEdit
+from steerbench.types import ActivationState, Edit, Latent, State, UnitEdit
 
 Precision = Literal["auto", "exact", "fast"]
 UnitEdits = dict[int, list[UnitEdit]]
@@ -54,8 +54,8 @@ _FASTEST: WeakKeyDictionary[BaseGenerator, torch.dtype | None] = WeakKeyDictiona
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
-    """A finished walk: what the layers were fed, what came between them, and the picture."""
+class CachedForward:
+    """A finished forward pass: what layers were fed, what came between them, and the picture."""
 
     start: State
     edits: UnitEdits
@@ -89,15 +89,20 @@ class Renderer:
         self.precision = precision
         self.lock = lock_of(generator)
         self.last_start = 0
-        self._last: Walk | None = None
+        self._last: CachedForward | None = None
         self._newest = 0
         self._counting = threading.Lock()
 
-    def render(self, latent: Latent, edits: Sequence[Edit] = (), noise: str = "const") -> Tensor:
+    def render(
+        self,
+        latent: Latent | ActivationState,
+        edits: Sequence[Edit] = (),
+        noise: str = "const",
+    ) -> Tensor:
         """Pictures ``[N, C, H, W]`` float32, nominally in [-1, 1], not clamped; no gradients.
 
         Args:
-            latent: Codes in any space that leads to the picture.
+            latent: Codes in any space that leads to the picture, or activations to go on from.
             edits: Moves of the latent and changes of units, applied in order.
             noise: ``"const"``, ``"none"`` or ``"random"``; random noise is drawn anew for every
                 picture, so nothing is reused then.
@@ -109,13 +114,16 @@ class Renderer:
             raise ArgumentError(unknown("noise mode", noise, NOISE_MODES))
         with self.lock, torch.no_grad():
             moved, unit_edits = self.generator.prepare(latent, edits)
-            start = self.generator.start(moved, noise, self._dtype())
+            start = self.generator.begin(moved, noise, self._dtype())
             if noise == "random":
                 return self._walk_anew(start, unit_edits)
             return self._walk(start, unit_edits)
 
     def request(
-        self, latent: Latent, edits: Sequence[Edit] = (), noise: str = "const"
+        self,
+        latent: Latent | ActivationState,
+        edits: Sequence[Edit] = (),
+        noise: str = "const",
     ) -> Tensor | None:
         """`render`, or None if a newer request came while this one waited for its turn."""
         with self._counting:
@@ -158,7 +166,7 @@ class Renderer:
             state = states[max(states)].resume(start.inputs)
         run = self.generator.run(state, edits=edits, keep_states=True)
         image = _picture(run.image)
-        self._last = Walk(start, edits, states | run.states, image)
+        self._last = CachedForward(start, edits, states | run.states, image)
         self.last_start = state.index
         return image.clone()
 
@@ -202,12 +210,12 @@ def _timed(generator: BaseGenerator, latent: Latent, precision: str) -> tuple[fl
     return min(tries), picture
 
 
-def _parting(last: Walk, start: State, edits: UnitEdits, layers: int) -> int | None:
+def _parting(last: CachedForward, start: State, edits: UnitEdits, layers: int) -> int | None:
     """The first layer that is fed something else than in the last walk; None where there is none.
 
     A generator whose layers read no inputs of their own parts only by its unit edits.
     """
-    for index in range(layers):
+    for index in range(start.index, layers):
         if index < len(start.inputs) and not _same(last.start.inputs[index], start.inputs[index]):
             return index
         if not _same_edits(last.edits.get(index, []), edits.get(index, [])):
@@ -216,7 +224,8 @@ def _parting(last: Walk, start: State, edits: UnitEdits, layers: int) -> int | N
 
 
 def _same_beginning(a: State, b: State) -> bool:
-    return a.noise == b.noise and len(a.inputs) == len(b.inputs) and _same(a.x, b.x)
+    words = (a.index, a.noise, len(a.inputs)) == (b.index, b.noise, len(b.inputs))
+    return words and _same(a.x, b.x) and _alike(a.image, b.image) and _alike(a.shortcut, b.shortcut)
 
 
 def _same_edits(a: list[UnitEdit], b: list[UnitEdit]) -> bool:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from steerbench.generators.base import BaseGenerator, State
-from steerbench.types import Latent, Layer, Space
+from steerbench.generators.base import BaseGenerator
+from steerbench.types import Latent, Layer, Space, State
 
 SIZE, CHANNEL = 8, 5
 SHAPE = (3, 8, 8)

@@ -11,8 +11,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,18 +23,23 @@ from steerbench.errors import (
     CapabilityError,
     LayerError,
     ShapeError,
+    SpaceError,
     SteerbenchError,
     unknown,
 )
 from steerbench.generators.fast.precision import fast_dtype
 from steerbench.generators.latent_spaces import LatentSpaces, Prior
+from steerbench.generators.prior import PriorStatistics
 from steerbench.types import (
+    ActivationState,
     Edit,
     FirstFeatures,
     Latent,
     Layer,
     Move,
+    Run,
     Space,
+    State,
     UnitEdit,
     apply_move,
     apply_unit_edits,
@@ -48,52 +52,6 @@ PRECISIONS = ("exact", "fast")
 PIECE = 2**22
 """How many numbers of a layer to compute at a time, 16 MiB: larger tensors leave the processor's
 cache, and the system hands out their memory page by page."""
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """What is known before layer ``index`` runs.
-
-    Attributes:
-        index: The layer that runs next.
-        inputs: What each layer reads besides the activations (its style), by layer.
-        x: The activations, ``[N, C, H, W]``.
-        image: The picture so far, where an architecture sums one up.
-        shortcut: The other path of a residual block, until it is added.
-        noise: The noise mode.
-        maps: Noise of one's own by layer name, instead of what the mode gives.
-    """
-
-    index: int
-    inputs: tuple[Tensor, ...]
-    x: Tensor
-    image: Tensor | None = None
-    noise: str = "const"
-    shortcut: Tensor | None = None
-    maps: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def noise_of(self, layer: str) -> str | Tensor:
-        """The noise of a layer: its map where there is one, or the mode."""
-        return self.maps.get(layer, self.noise)
-
-    def resume(self, inputs: tuple[Tensor, ...]) -> State:
-        """The same place in the walk with other inputs for the layers to come."""
-        return replace(self, inputs=inputs)
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """The result of a walk.
-
-    Attributes:
-        image: The picture ``[N, C, H, W]``, or none where the walk stopped early.
-        activations: What was asked for, by layer index.
-        states: The state before each layer, where they were asked for.
-    """
-
-    image: Tensor | None
-    activations: dict[int, Tensor] = field(default_factory=dict)
-    states: dict[int, State] = field(default_factory=dict)
 
 
 class BaseGenerator(LatentSpaces):
@@ -111,11 +69,12 @@ class BaseGenerator(LatentSpaces):
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.name = name
-        self.spaces = self._measurable({space.name: space for space in spaces})
+        self.statistics = PriorStatistics(self)
+        self.spaces = self.statistics.measured({space.name: space for space in spaces})
         self.layers = tuple(layers)
         self.resolution = 0
         self.fingerprint = store.fingerprint(self.module.state_dict())
-        self._codes: dict[str, Tensor] = {}
+        self._picture_shape: tuple[int, int, int] | None = None
 
     # What an architecture supplies.
 
@@ -137,9 +96,18 @@ class BaseGenerator(LatentSpaces):
 
     # Rendering.
 
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """The channels, height and width of a picture; drawn once where nobody has asked yet."""
+        if self._picture_shape is None:
+            with torch.no_grad():
+                channels, height, width = self.render(self.sample(1)).shape[1:]
+            self._picture_shape = (channels, height, width)
+        return self._picture_shape
+
     def render(
         self,
-        latent: Latent,
+        latent: Latent | ActivationState,
         *,
         edits: Sequence[Edit] = (),
         noise: str | Mapping[str, Tensor] = "const",
@@ -151,7 +119,7 @@ class BaseGenerator(LatentSpaces):
         Differentiable when the latent, or noise that was given, requires a gradient.
 
         Args:
-            latent: Codes in any space that leads to the picture.
+            latent: Codes in any space that leads to the picture, or activations to go on from.
             edits: Moves of the latent and changes of units, applied in order.
             noise: ``"const"``, ``"none"`` or ``"random"``; ignored where there is no noise. Or maps
                 of one's own for some of the layers of :meth:`noise_maps`, ``[H, W]`` for all
@@ -166,13 +134,13 @@ class BaseGenerator(LatentSpaces):
         _choice("precision", precision, PRECISIONS)
         moved, unit_edits = self.prepare(latent, edits)
         self._check_maps(maps, len(moved))
-        wanted = moved.data.requires_grad or any(part.requires_grad for part in maps.values())
+        wanted = _learns(moved) or any(part.requires_grad for part in maps.values())
         with torch.set_grad_enabled(torch.is_grad_enabled() and wanted):
             dtype = fast_dtype(self.device.type) if precision == "fast" else None
             size = len(moved) if unit_edits or maps else self._piece(moved)
             images = []
             for i in range(0, len(moved), size):
-                start = self.start(moved[i : i + size], mode, dtype)
+                start = self.begin(moved[i : i + size], mode, dtype)
                 images.append(self.run(replace(start, maps=maps), edits=unit_edits).image)
         pictures = [image for image in images if image is not None]
         if len(pictures) < len(images):
@@ -195,16 +163,16 @@ class BaseGenerator(LatentSpaces):
                     f"Give {list(size)}, or {[n, 1, *size]}."
                 )
 
-    def _piece(self, latent: Latent) -> int:
+    def _piece(self, latent: Latent | ActivationState) -> int:
         """How many pictures to make at a time: a large batch on a CPU is quicker in pieces."""
-        if not self.independent or latent.data.requires_grad or self.device.type != "cpu":
+        if not self.independent or _learns(latent) or self.device.type != "cpu":
             return len(latent)
         largest = max(layer.channels * layer.height * layer.width for layer in self.layers)
         return max(1, PIECE // largest)
 
     def capture(
         self,
-        latent: Latent,
+        latent: Latent | ActivationState,
         layers: Sequence[str],
         *,
         edits: Sequence[Edit] = (),
@@ -219,29 +187,137 @@ class BaseGenerator(LatentSpaces):
         names = [layers] if isinstance(layers, str) else list(layers)
         wanted = {name: self.find_layer(name).index for name in names}
         moved, unit_edits = self.prepare(latent, edits)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and moved.data.requires_grad):
+        if isinstance(moved, ActivationState):
+            self._refuse_earlier(moved, [self.layers[index] for index in wanted.values()])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(moved)):
             run = self.run(
-                self.start(moved, noise), edits=unit_edits, keep=wanted.values(), stop=True
+                self.begin(moved, noise), edits=unit_edits, keep=wanted.values(), stop=True
             )
         return {name: run.activations[index].float() for name, index in wanted.items()}
 
+    def capture_state(
+        self, latent: Latent, layer: str, *, edits: Sequence[Edit] = (), noise: str = "const"
+    ) -> ActivationState:
+        """Stop after a layer: the activations from which `render` goes on to the same picture.
+
+        Args:
+            latent: Codes in any space that leads to the picture.
+            layer: Where to stop.
+            edits: Moves, and changes of units of this layer and earlier ones.
+            noise: ``"const"``, ``"none"`` or ``"random"``.
+
+        Raises:
+            LayerError: The layer does not exist.
+        """
+        _choice("noise", noise, NOISE_MODES)
+        place = self.find_layer(layer)
+        codes, unit_edits = self._moved_by(latent, edits), self._unit_edits(edits)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(codes)):
+            start = self.begin(self.to(codes, self.render_space), noise)
+            run = self.run(start, edits=unit_edits, keep=[place.index], stop=True)
+        image = None if run.end is None else run.end.image
+        return ActivationState(
+            place.name,
+            run.activations[place.index],
+            latent=codes,
+            image=image,
+            generator=self.fingerprint,
+        )
+
     def prepare(
-        self, latent: Latent, edits: Sequence[Edit] = ()
-    ) -> tuple[Latent, dict[int, list[UnitEdit]]]:
-        """Apply the moves; give the latent in the render space, and unit edits by layer index."""
+        self, latent: Latent | ActivationState, edits: Sequence[Edit] = ()
+    ) -> tuple[Any, dict[int, list[UnitEdit]]]:
+        """Apply the moves; return what is left to run, and unit edits by layer index.
+
+        What is left is a latent in the render space, or activations with such a latent.
+
+        Raises:
+            LayerError: An edit is of a layer that does not exist, or that has run already.
+        """
+        unit_edits = self._unit_edits(edits)
+        if isinstance(latent, Latent):
+            return self.to(self._moved_by(latent, edits), self.render_space), unit_edits
+        self._check_activations(latent)
+        self._refuse_earlier(latent, [self.layers[index] for index in unit_edits])
+        if latent.latent is not None or any(isinstance(edit, Move) for edit in edits):
+            codes = self._moved_by(latent.codes(), edits)
+            latent = latent.with_latent(self.to(codes, self.render_space))
+        return latent, unit_edits
+
+    def _moved_by(self, latent: Latent, edits: Sequence[Edit]) -> Latent:
         self._check(latent)
-        unit_edits: dict[int, list[UnitEdit]] = defaultdict(list)
         for edit in edits:
-            if isinstance(edit, Move):
-                latent = self._moved(latent, edit)
-            elif isinstance(edit, UnitEdit):
-                unit_edits[self.find_layer(edit.layer).index].append(edit)
-            else:
+            latent = self._moved(latent, edit) if isinstance(edit, Move) else latent
+        return latent
+
+    def _unit_edits(self, edits: Sequence[Edit]) -> dict[int, list[UnitEdit]]:
+        by_layer: dict[int, list[UnitEdit]] = defaultdict(list)
+        for edit in edits:
+            if isinstance(edit, UnitEdit):
+                by_layer[self.find_layer(edit.layer).index].append(edit)
+            elif not isinstance(edit, Move):
                 raise ArgumentError(
                     f"An edit of type {type(edit).__name__} was given. Use a Move "
                     "(alpha * direction) or a UnitEdit."
                 )
-        return self.to(latent, self.render_space), dict(unit_edits)
+        return dict(by_layer)
+
+    def _check_activations(self, state: ActivationState) -> None:
+        if state.generator and state.generator != self.fingerprint:
+            raise SpaceError(
+                f"The activations belong to generator {state.generator}, this is {self.name!r} "
+                f"({self.fingerprint}). Capture them here: G.capture_state(latent, layer)."
+            )
+        layer = self.find_layer(state.layer)
+        shape = (layer.channels, layer.height, layer.width)
+        if tuple(state.activations.shape[1:]) != shape:
+            raise ShapeError(
+                f"Activations {list(state.activations.shape[1:])} were given for layer "
+                f"{layer.name!r} of {self.name!r}, which has {list(shape)}."
+            )
+
+    def _refuse_earlier(self, state: ActivationState, layers: Sequence[Layer]) -> None:
+        first = self.find_layer(state.layer)
+        for layer in layers:
+            if layer.index <= first.index:
+                raise LayerError(
+                    f"Layer {layer.name!r} has run already: the picture begins after "
+                    f"{first.name!r}. Edit layers after it, or change the activations themselves."
+                )
+
+    def begin(
+        self,
+        latent: Latent | ActivationState,
+        noise: str = "const",
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """Return the state from which `run` draws what `prepare` left.
+
+        Args:
+            latent: A latent of the render space, or activations with one.
+            noise: The noise mode.
+            dtype: Of the activations; None for the latent's own.
+        """
+        if isinstance(latent, Latent):
+            return self.start(latent, noise, dtype)
+        layer = self.find_layer(latent.layer)
+        codes = self._any_codes(len(latent)) if latent.latent is None else latent.latent
+        state = self.start(codes, noise, dtype)
+        if layer.index:
+            before = self.run(state, keep=[layer.index - 1], stop=True).end
+            state = state if before is None else before
+        like = state.x if dtype is None else state.x.to(dtype)
+        state = self.advance(state, latent.weighted().to(like))
+        return state if latent.image is None else replace(state, image=latent.image.to(like))
+
+    def _any_codes(self, n: int) -> Latent:
+        """Codes for layers that read none; a generator whose layers do needs those of its own."""
+        if any(layer.row is not None for layer in self.layers):
+            raise SpaceError(
+                f"The layers of {self.name!r} read a style each, and the activations come without "
+                "codes. Give ActivationState(..., latent=codes)."
+            )
+        return self.to(self.sample(1), self.render_space)[[0] * n]
 
     def _moved(self, latent: Latent, move: Move) -> Latent:
         space = move.direction.space
@@ -283,7 +359,7 @@ class BaseGenerator(LatentSpaces):
                 activations[index] = activation
             state = self.advance(state, activation)
         image = None if stop else self.finish(state)
-        return Run(image, activations, states)
+        return Run(image, activations, states, state)
 
     # Capabilities.
 
@@ -338,11 +414,6 @@ class BaseGenerator(LatentSpaces):
 
     # Device and precision.
 
-    @property
-    def device(self) -> torch.device:
-        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
-        return torch.device("cpu") if tensor is None else tensor.device
-
     def on(self, device: str | torch.device) -> BaseGenerator:
         """The same generator on another device."""
         return self._with(copy.deepcopy(self.module).to(device))
@@ -353,9 +424,9 @@ class BaseGenerator(LatentSpaces):
 
     def _with(self, module: nn.Module) -> BaseGenerator:
         other = copy.copy(self)
-        other.module, other._codes = module, {}
+        other.module, other.statistics = module, PriorStatistics(other)
         other._rebind()
-        other.spaces = other._measurable(other.spaces)
+        other.spaces = other.statistics.measured(other.spaces)
         return other
 
     def _rebind(self) -> None:
@@ -369,9 +440,18 @@ class BaseGenerator(LatentSpaces):
         )
 
 
+def _learns(given: Latent | ActivationState) -> bool:
+    """Whether a gradient is wanted with respect to what a picture is drawn from."""
+    if isinstance(given, Latent):
+        return given.data.requires_grad
+    parts = (given.activations, given.weights, given.image)
+    wanted = any(part is not None and part.requires_grad for part in parts)
+    return wanted or (given.latent is not None and given.latent.data.requires_grad)
+
+
 def _choice(kind: str, given: str, known: Sequence[str]) -> None:
     if given not in known:
         raise ArgumentError(unknown(f"{kind} mode", given, known))
 
 
-__all__ = ["BaseGenerator", "LayerError", "Prior", "Run", "State"]
+__all__ = ["BaseGenerator", "LayerError", "Prior"]

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from steerbench.errors import CapabilityError
-from steerbench.generators.base import BaseGenerator, State
-from steerbench.types import FirstFeatures, Latent, Layer, Space
+from steerbench.generators.base import BaseGenerator
+from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
 
 class DCGANNetwork(nn.Module):

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.generators.base import BaseGenerator, State
-from steerbench.types import FirstFeatures, Latent, Layer, Space
+from steerbench.generators.base import BaseGenerator
+from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
 SLOPE = 0.2
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from steerbench.errors import (
     ArgumentError,
@@ -23,26 +24,27 @@ from steerbench.errors import (
     SpaceError,
     closest,
 )
-from steerbench.generators.prior import SpaceStatistics
+from steerbench.generators.prior import PriorStatistics
 from steerbench.types import Latent, Space
 
 Prior = Literal["normal", "uniform"]
 
 
-class LatentSpaces(SpaceStatistics):
-    """What a generator knows of its codes; :class:`BaseGenerator` adds the walk to pictures."""
+class LatentSpaces:
+    """What a generator knows of its codes; `BaseGenerator` adds the way to pictures."""
 
     prior: Prior = "normal"
     classes = 0
+    name: str
+    fingerprint: str
+    module: nn.Module
+    spaces: dict[str, Space]
+    statistics: PriorStatistics
 
-    if TYPE_CHECKING:
-        name: str
-        fingerprint: str
-        spaces: dict[str, Space]
-        _codes: dict[str, Tensor]
-
-        @property
-        def device(self) -> torch.device: ...
+    @property
+    def device(self) -> torch.device:
+        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
 
     def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
         """One step of the chain, from a space to its child (or back, where invertible)."""
@@ -54,6 +56,15 @@ class LatentSpaces(SpaceStatistics):
     def latent_space(self) -> str:
         """The space that samples are drawn in."""
         return next(iter(self.spaces))
+
+    @property
+    def natural_space(self) -> str:
+        """Where directions are looked for if nothing else is asked: w where there is one."""
+        return "w" if "w" in self.spaces else self.latent_space
+
+    def prior_std(self, space: str, vector: Tensor) -> float:
+        """Return the standard deviation of the prior along a unit vector of a space."""
+        return self.statistics.std_along(space, vector)
 
     def sample(
         self,
@@ -86,7 +97,7 @@ class LatentSpaces(SpaceStatistics):
         first = self.spaces[self.latent_space]
         size = int(np.prod(first.shape))
         draws = [np.random.RandomState(seed + i) for i in range(n)]
-        rows = np.concatenate([self._draw(draw, size) for draw in draws])
+        rows = np.concatenate([self.draw(draw, size) for draw in draws])
         data = torch.from_numpy(rows).to(self.device, torch.float32).reshape(n, *first.shape)
         if label is None and self.classes:
             label = [int(draw.randint(self.classes)) for draw in draws]
@@ -95,7 +106,8 @@ class LatentSpaces(SpaceStatistics):
             return latent
         return self.to(latent, space, truncation=truncation)
 
-    def _draw(self, random: np.random.RandomState, size: int) -> np.ndarray:
+    def draw(self, random: np.random.RandomState, size: int) -> np.ndarray:
+        """Return so many numbers of the prior, ``[1, size]``."""
         return random.randn(1, size) if self.prior == "normal" else random.uniform(-1, 1, (1, size))
 
     def latent(self, array: Any, space: str | None = None, label: Any = None) -> Latent:

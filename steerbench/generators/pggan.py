@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.errors import CapabilityError
-from steerbench.generators.base import BaseGenerator, State
+from steerbench.generators.base import BaseGenerator
 from steerbench.generators.detail_levels import blend, check_level, enlarge, shares
-from steerbench.types import FirstFeatures, Latent, Layer, Space
+from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
 SLOPE = 0.2
 

@@ -13,18 +13,18 @@ A file that is damaged, of something else, or cannot be written only costs measu
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from steerbench import store
-from steerbench.errors import CapabilityError, ShapeError, SteerbenchError
+from steerbench.errors import CapabilityError, ShapeError, SpaceError, SteerbenchError, closest
 from steerbench.stats import Covariance, MeanVar
 from steerbench.types import Latent, Space
 
@@ -43,113 +43,138 @@ KIND = "steerbench space statistics 1"
 _MEASURED: dict[str, MeanVar] = {}
 
 
-class SpaceStatistics:
-    """The part of a generator that measures its own prior."""
+class Sampler(Protocol):
+    """What is asked of a generator whose prior is measured."""
 
-    if TYPE_CHECKING:
-        name: str
-        architecture: str
-        fingerprint: str
-        prior: str
-        classes: int
-        spaces: dict[str, Space]
-        _codes: dict[str, Tensor]
+    name: str
+    architecture: str
+    fingerprint: str
+    classes: int
+    spaces: dict[str, Space]
 
-        @property
-        def device(self) -> torch.device: ...
+    @property
+    def prior(self) -> str: ...
 
-        @property
-        def latent_space(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
 
-        def _draw(self, random: np.random.RandomState, size: int) -> np.ndarray: ...
-        def _space(self, name: str) -> Space: ...
-        def to(self, latent: Latent, space: str) -> Latent: ...
+    @property
+    def latent_space(self) -> str: ...
 
-    def _measurable(self, spaces: dict[str, Space]) -> dict[str, Space]:
-        """Spaces that ask this generator for their statistics."""
+    def draw(self, random: np.random.RandomState, size: int) -> np.ndarray: ...
+
+    def to(self, latent: Latent, space: str) -> Latent: ...
+
+
+class PriorStatistics:
+    """Mean, standard deviation and covariance of a generator's prior in each of its spaces.
+
+    Args:
+        generator: Draws codes and converts them.
+    """
+
+    def __init__(self, generator: Any) -> None:
+        self.generator: Sampler = generator
+        self._codes: dict[str, Tensor] = {}
+
+    def measured(self, spaces: Mapping[str, Space]) -> dict[str, Space]:
+        """Return spaces that ask here for their statistics."""
         return {
-            name: replace(space, measure=partial(self._statistics, name))
+            name: replace(space, measure=partial(self.statistic, name))
             for name, space in spaces.items()
         }
 
     def codes(self, space: str) -> Iterator[Tensor]:
-        """A fixed set of codes of the prior in a space, in batches ``[n, *shape]``."""
-        source: str | None = self._space(space).name
+        """Yield a fixed set of codes of the prior in a space, in batches ``[n, *shape]``."""
+        source: str | None = space
         while source is not None and 4 * SAMPLES * self._length(source) > KEPT:
-            source = self.spaces[source].parent
+            source = self.generator.spaces[source].parent
         if source is None:
-            return self._onwards(self._drawn(self._step(space)), self.latent_space, space)
+            first = self.generator.latent_space
+            return self._onwards(self._drawn(self._step(space)), first, space)
         if source not in self._codes:
-            drawn = self._drawn(self._step(self.latent_space))
-            self._codes[source] = torch.cat([*self._onwards(drawn, self.latent_space, source)])
+            first = self.generator.latent_space
+            drawn = self._drawn(self._step(first))
+            self._codes[source] = torch.cat([*self._onwards(drawn, first, source)])
         return self._onwards(self._codes[source].split(self._step(space)), source, space)
 
     def _onwards(self, batches: Iterable[Tensor], source: str, space: str) -> Iterator[Tensor]:
         """Batches of the set, taken from a space to a later one."""
-        labels, start = self._any_labels(), 0
+        labels, start = self._labels(), 0
         for batch in batches:
             label = None if labels is None else labels[start : start + len(batch)]
             start += len(batch)
-            latent = Latent(source, batch, self.fingerprint, label=label)
+            latent = Latent(source, batch, self.generator.fingerprint, label=label)
             with torch.no_grad():
-                data = self.to(latent, space).data
+                data = self.generator.to(latent, space).data
             yield data
 
     def _drawn(self, step: int) -> Iterator[Tensor]:
         """The codes in the first space; the steps make no difference to what is drawn."""
-        random, shape = np.random.RandomState(0), self.spaces[self.latent_space].shape
+        shape = self.generator.spaces[self.generator.latent_space].shape
+        random = np.random.RandomState(0)
         for start in range(0, SAMPLES, step):
             count = min(step, SAMPLES - start)
-            rows = torch.from_numpy(self._draw(random, count * int(np.prod(shape))))
-            yield rows.to(self.device, torch.float32).reshape(count, *shape)
+            rows = torch.from_numpy(self.generator.draw(random, count * int(np.prod(shape))))
+            yield rows.to(self.generator.device, torch.float32).reshape(count, *shape)
 
-    def _any_labels(self) -> Tensor | None:
+    def _labels(self) -> Tensor | None:
         """Classes drawn at random, so that statistics are of all of them."""
-        if not self.classes:
+        if not self.generator.classes:
             return None
-        drawn = np.random.RandomState(0).randint(self.classes, size=SAMPLES)
-        return torch.from_numpy(drawn).to(self.device)
+        drawn = np.random.RandomState(0).randint(self.generator.classes, size=SAMPLES)
+        return torch.from_numpy(drawn).to(self.generator.device)
 
     def _length(self, space: str) -> int:
-        return int(np.prod(self.spaces[space].shape))
+        return int(np.prod(self.generator.spaces[space].shape))
 
     def _step(self, space: str) -> int:
         return max(1, min(SAMPLES, BATCH // self._length(space)))
 
     # Measuring.
 
-    def prior_std(self, space: str, vector: Tensor) -> float:
-        """The standard deviation of the prior along a unit vector of a space."""
-        shape = self._space(space).shape
+    def std_along(self, space: str, vector: Tensor) -> float:
+        """Return the standard deviation of the prior along a unit vector of a space.
+
+        Raises:
+            SpaceError: There is no such space.
+            ShapeError: The vector has another shape than a code.
+        """
+        if space not in self.generator.spaces:
+            raise SpaceError(
+                f"{self.generator.name!r} has no space {space!r}. "
+                f"{closest(space, self.generator.spaces)}"
+            )
+        shape = self.generator.spaces[space].shape
         if tuple(vector.shape) != shape:
             raise ShapeError(
                 f"A vector of shape {list(vector.shape)} was given for space {space!r} of "
-                f"{self.name!r}, whose codes have the shape {list(shape)}."
+                f"{self.generator.name!r}, whose codes have the shape {list(shape)}."
             )
-        if space == self.latent_space:
+        if space == self.generator.latent_space:
             return self._known_std()
-        flat = vector.flatten().to(self.device, torch.float64)
+        flat = vector.flatten().to(self.generator.device, torch.float64)
         along = [batch.flatten(1).double() @ flat for batch in self.codes(space)]
         return float(torch.cat(along).std())
 
     def _known_std(self) -> float:
-        return 1.0 if self.prior == "normal" else float(1 / np.sqrt(3.0))
+        return 1.0 if self.generator.prior == "normal" else float(1 / np.sqrt(3.0))
 
-    def _statistics(self, space: str, what: str) -> Tensor:
-        """One of ``mean``, ``std`` (of a code's shape) and ``covariance`` (of flat codes)."""
-        shape, length = self.spaces[space].shape, self._length(space)
+    def statistic(self, space: str, what: str) -> Tensor:
+        """Return ``mean``, ``std`` (of a code's shape) or ``covariance`` (of flat codes)."""
+        shape, length = self.generator.spaces[space].shape, self._length(space)
         if what == "covariance" and length > LARGEST:
             raise CapabilityError(
                 f"The covariance of {length} numbers was asked for in space {space!r} of "
-                f"{self.name!r}. Up to {LARGEST} are measured; take the standard deviation, or "
-                "another space."
+                f"{self.generator.name!r}. Up to {LARGEST} are measured; take the standard "
+                "deviation, or another space."
             )
-        if space == self.latent_space:
+        if space == self.generator.latent_space:
             value = self._known(what, length)
         else:
             value = self._moments(space, what)
         value = value if what == "covariance" else value.reshape(shape)
-        return value.to(self.device, torch.float32)
+        return value.to(self.generator.device, torch.float32)
 
     def _known(self, what: str, length: int) -> Tensor:
         std = self._known_std()
@@ -166,11 +191,13 @@ class SpaceStatistics:
 
     def _remembered(self, space: str, kind: type[MeanVar]) -> MeanVar:
         """Moments from memory, from their file, or measured and put in both."""
-        name = f"{self.fingerprint}-{space}-{'covariance' if kind is Covariance else 'moments'}"
+        what = "covariance" if kind is Covariance else "moments"
+        name = f"{self.generator.fingerprint}-{space}-{what}"
         if name in _MEASURED:
             return _MEASURED[name]
         path = store.cache_folder("statistics", f"{name}.safetensors")
-        header = {"kind": KIND, "architecture": self.architecture, "prior": self.prior}
+        owner = self.generator
+        header = {"kind": KIND, "architecture": owner.architecture, "prior": owner.prior}
         moments = _read(path, kind, header, self._length(space))
         if moments is None:
             moments = kind()
@@ -202,4 +229,4 @@ def _read(path: Path, kind: type[MeanVar], header: dict[str, str], length: int) 
     return moments if right else None
 
 
-__all__ = ["SpaceStatistics"]
+__all__ = ["PriorStatistics"]

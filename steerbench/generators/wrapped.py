@@ -3,13 +3,15 @@
 The module is run once on a sample to learn what it is made of: its convolutions become the
 layers, by their dotted names and in the order in which they run; its pixels are brought from
 their own range to [-1, 1]; the weights that the latent meets first become ``affine``, so that
-SeFa works. The module is run whole, with its layers recorded and edited on the way; a foreign
-module cannot be entered in the middle, so nothing is reused between two pictures.
+SeFa works. The module is always run whole, with its layers recorded and edited on the way: to go on
+from a layer, the activation there takes the place of what the module computes, so that a later
+start gives the same picture and saves nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,13 +19,15 @@ from torch import Tensor, nn
 
 from steerbench import hooks
 from steerbench.errors import ArgumentError, CapabilityError, ShapeError
-from steerbench.generators.base import BaseGenerator, Prior, Run, State
+from steerbench.generators.base import BaseGenerator, Prior
 from steerbench.generators.dcgan import normalisation
 from steerbench.types import (
     FirstFeatures,
     Latent,
     Layer,
+    Run,
     Space,
+    State,
     UnitEdit,
     apply_unit_edits,
 )
@@ -56,12 +60,14 @@ class WrappedGenerator(BaseGenerator):
         layers = [Layer(layer, index, *shape) for index, (layer, shape) in enumerate(found.items())]
         super().__init__(module, name=name, spaces=[code], layers=layers)
         self.resolution = int(picture.shape[-1])
+        self._picture_shape = (int(picture.shape[1]), int(picture.shape[2]), self.resolution)
         self._first = _first_weights(module, probe)
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         reference = next(self.module.parameters(), latent.data)
         x = latent.data.to(reference.dtype).reshape(-1, *self.latent_shape)
-        return State(0, (), x, None, noise)
+        # The code stands among the inputs of every state: the module is entered with it.
+        return State(0, (x,), x, None, noise)
 
     def run(
         self,
@@ -72,21 +78,32 @@ class WrappedGenerator(BaseGenerator):
         keep_states: bool = False,
         stop: bool = False,
     ) -> Run:
-        names = {layer.index: layer.name for layer in self.layers}
-        changes = {
-            names[index]: lambda x, changed=changed: apply_unit_edits(x, changed)
-            for index, changed in (edits or {}).items()
-        }
+        names = [layer.name for layer in self.layers]
+        changes = self._changes(state, edits or {})
+        last = max(keep, default=len(names) - 1) if stop else len(names) - 1
+        watched = sorted({*keep, *([last] if stop else [])})
         image = None
         with hooks.Trace(
-            self.module, [names[i] for i in keep], edit=changes, stop=stop and bool(keep)
+            self.module, [names[i] for i in watched], edit=changes, stop=stop and bool(names)
         ) as trace:
-            image = self.module(state.x)
+            image = self.module(state.inputs[0])
         activations = {index: trace[names[index]] for index in keep}
-        states = {0: state} if keep_states else {}
+        states = {state.index: state} if keep_states else {}
         if stop or image is None:
-            return Run(None, activations, states)
+            end = replace(state, index=last + 1, x=trace[names[last]]) if stop and names else None
+            return Run(None, activations, states, end)
         return Run(self._to_pixels(image), activations, states)
+
+    def _changes(self, state: State, edits: Mapping[int, list[UnitEdit]]) -> dict[str, Any]:
+        """What takes the place of each layer's output: its edited one, or where to go on from."""
+        names = [layer.name for layer in self.layers]
+        changes: dict[str, Any] = {
+            names[index]: lambda x, changed=changed: apply_unit_edits(x, changed)
+            for index, changed in edits.items()
+        }
+        if state.index:
+            changes[names[state.index - 1]] = lambda x: state.x.to(x)
+        return changes
 
     def _to_pixels(self, image: Tensor) -> Tensor:
         low, high = self.pixels

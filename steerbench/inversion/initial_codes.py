@@ -160,8 +160,8 @@ def _middle(generator: BaseGenerator, first: str, after: str | None, label: Any)
         drawn = generator.sample(64, seed=0, label=label)
         onwards = generator.render(drawn).flatten(1)
         return drawn.data[(onwards - onwards.mean(0)).square().sum(1).argmin()]
-    codes = torch.cat([*generator.codes(first)])
-    onwards = torch.cat([*generator.codes(after)]).flatten(1)
+    codes = torch.cat([*generator.statistics.codes(first)])
+    onwards = torch.cat([*generator.statistics.codes(after)]).flatten(1)
     return codes[(onwards - onwards.mean(0)).square().sum(1).argmin()]
 
 

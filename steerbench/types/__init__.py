@@ -1,24 +1,29 @@
-"""The nouns of steerbench: spaces, latents, directions, edits, recipes, and two protocols.
+"""The nouns of steerbench: spaces, latents, directions, walks, edits, recipes, and protocols.
 
 All are frozen: an operation returns a new object, so what a notebook cell holds never changes
 under its feet. Shapes are stated without the batch.
 """
 
+from steerbench.types.activations import ActivationState
+from steerbench.types.forward import Run, State
 from steerbench.types.latents import (
     Direction,
     Edit,
     Latent,
     Move,
-    Provenance,
+    Traversal,
     UnitEdit,
+    Walk,
     apply_move,
     apply_unit_edits,
 )
-from steerbench.types.protocols import Generator, Predictor
+from steerbench.types.protocols import Generator, Predictor, Walkable
+from steerbench.types.provenance import Provenance
 from steerbench.types.recipe import Recipe
 from steerbench.types.spaces import FirstFeatures, Layer, Space, parse_layers
 
 __all__ = [
+    "ActivationState",
     "Direction",
     "Edit",
     "FirstFeatures",
@@ -29,8 +34,13 @@ __all__ = [
     "Predictor",
     "Provenance",
     "Recipe",
+    "Run",
     "Space",
+    "State",
+    "Traversal",
     "UnitEdit",
+    "Walk",
+    "Walkable",
     "apply_move",
     "apply_unit_edits",
     "parse_layers",

@@ -1,7 +1,10 @@
-"""Codes, directions and edits: what a person holds, and how one changes another.
+"""Codes, directions, walks and edits: what a person holds, and how one changes another.
 
-A `Latent` is a batch of codes, a `Direction` a unit vector with the length of its step, an edit
-inert data that says what to change: a `Move` of the code, or a `UnitEdit` of a layer's units.
+A `Latent` is a batch of codes. A `Direction` is a unit vector with the length of its step, the
+same wherever one stands; a `Walk` is a direction whose step depends on where one stands. An edit is
+inert data that says what to change: a `Move` of the code along a direction or a walk, or a
+`UnitEdit` of a layer's units. Whatever takes a direction takes a walk: sliders, grids, films,
+scorecards, recipes, leaderboards.
 
 >>> latent = Latent("w", torch.zeros(1, 2))
 >>> (latent + 2.0 * Direction("right", "w", [1.0, 0.0])).data
@@ -10,10 +13,12 @@ tensor([[2., 0.]])
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -26,8 +31,10 @@ from steerbench.errors import (
     CheckpointError,
     LatentError,
     LayerError,
+    NotFoundError,
     ShapeError,
     SpaceError,
+    closest,
 )
 from steerbench.types.provenance import Provenance
 
@@ -76,14 +83,14 @@ class Latent:
         label = None if self.label is None else self.label[chosen]
         return replace(self, data=self.data[chosen], label=label, seed=seed)
 
-    def __add__(self, other: Move | Direction) -> Latent:
-        if isinstance(other, Direction):
+    def __add__(self, other: Move | Traversal) -> Latent:
+        if isinstance(other, Direction | Walk):
             other = Move(other, 1.0)
         if not isinstance(other, Move):
             return NotImplemented
         return apply_move(self, other)
 
-    def __sub__(self, other: Move | Direction) -> Latent:
+    def __sub__(self, other: Move | Traversal) -> Latent:
         return self + (-other)
 
     def with_data(self, data: Tensor, space: str | None = None) -> Latent:
@@ -121,11 +128,44 @@ class Latent:
         return replace(first, data=data, seed=None, label=label)
 
 
+class _Traversable:
+    """What a direction and a walk have in common: they can be stepped along, named, limited."""
+
+    if TYPE_CHECKING:
+        name: str
+        space: str
+        scale: float
+        layers: tuple[int, ...] | None
+        generator: str
+
+    def __mul__(self, alpha: float) -> Move:
+        return Move(cast("Traversal", self), float(alpha))
+
+    __rmul__ = __mul__
+
+    def named(self, name: str) -> Self:
+        """Return the same under another name."""
+        return cast(Self, replace(cast(Any, self), name=name))
+
+    def limited(self, layers: Sequence[int] | None) -> Self:
+        """Return the same, changing only some rows of the layer-wise latent; None for all."""
+        return cast(Self, replace(cast(Any, self), layers=_rows_of(layers)))
+
+    def stretched(self, factor: float) -> Self:
+        """Return the same with steps that are so many times as long."""
+        return cast(Self, replace(cast(Any, self), scale=self.scale * factor))
+
+
+def _rows_of(layers: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if layers is None else tuple(int(row) for row in layers)
+
+
 KIND = "steerbench direction"
+WALK = "steerbench walk"
 
 
 @dataclass(frozen=True, eq=False)
-class Direction:
+class Direction(_Traversable):
     """A unit vector in a latent space, and how far one step along it goes.
 
     Attributes:
@@ -168,24 +208,10 @@ class Direction:
         unit = vector.clone() if abs(float(norm) - 1) < 1e-12 else vector / norm
         object.__setattr__(self, "vector", unit)
         object.__setattr__(self, "scale", float(self.scale))
-        if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(int(row) for row in self.layers))
-
-    def __mul__(self, alpha: float) -> Move:
-        return Move(self, float(alpha))
-
-    __rmul__ = __mul__
+        object.__setattr__(self, "layers", _rows_of(self.layers))
 
     def __neg__(self) -> Direction:
         return replace(self, vector=-self.vector)
-
-    def named(self, name: str) -> Direction:
-        """The same direction under another name."""
-        return replace(self, name=name)
-
-    def limited(self, layers: Sequence[int] | None) -> Direction:
-        """The same direction, changing only some rows of the layer-wise latent."""
-        return replace(self, layers=None if layers is None else tuple(layers))
 
     def cosine(self, other: Direction) -> float:
         """The cosine between two directions of one space, in float64."""
@@ -219,10 +245,9 @@ class Direction:
         given = " and ".join(other.name for other in on)
         return replace(self, vector=rest.view_as(self.vector), name=f"{self.name} given {given}")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the direction as a safetensors file."""
-        header = {
-            "kind": KIND,
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the vector, as plain values that JSON can hold."""
+        return {
             "name": self.name,
             "space": self.space,
             "scale": self.scale,
@@ -230,11 +255,27 @@ class Direction:
             "generator": self.generator,
             "provenance": self.provenance.to_json(),
         }
-        store.save(path, {"vector": self.vector}, header)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], vector: Tensor) -> Direction:
+        """Make the direction again, from what `to_json` gave and its vector."""
+        return cls(
+            name=values["name"],
+            space=values["space"],
+            vector=vector,
+            scale=values["scale"],
+            layers=_rows_of(values["layers"]),
+            generator=values["generator"],
+            provenance=Provenance.from_json(values["provenance"]),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the direction as a safetensors file."""
+        store.save(path, {"vector": self.vector}, {"kind": KIND} | self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Direction:
-        """Read a file written by :meth:`save`.
+        """Read a file written by `save`.
 
         Raises:
             CheckpointError: It is broken, or not a direction.
@@ -246,16 +287,163 @@ class Direction:
                 " Give a file written by Direction.save; published .npy, .npz and .pt directions "
                 "are read by sb.read_published_direction."
             )
-        layers = header["layers"]
-        return cls(
-            name=header["name"],
-            space=header["space"],
-            vector=tensors["vector"],
-            scale=header["scale"],
-            layers=None if layers is None else tuple(layers),
-            generator=header["generator"],
-            provenance=Provenance.from_json(header["provenance"]),
+        return cls.from_json(header, tensors["vector"])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Walk(_Traversable, ABC):
+    """A direction whose step depends on where one stands: `walk(latent, alpha)` is a latent.
+
+    A kind of walk is a frozen, keyword-only dataclass with the name of its kind::
+
+        @dataclass(frozen=True, eq=False, kw_only=True)
+        class Spiral(Walk, kind="spiral"):
+            turns: float
+            centre: Tensor
+
+            def step(self, latent: Latent, alpha: float) -> Latent: ...
+
+    Its own fields are what a recipe or a file keeps: numbers, text, lists of them, tensors and
+    directions. Nothing else of the class is stored, so that reading one executes nothing; the
+    module that defines the kind must have been imported (those of steerbench are found by
+    themselves).
+
+    Attributes:
+        name: What a person calls it.
+        space: The name of the space that it walks in.
+        scale: By what alpha is multiplied; a negative one walks the other way.
+        layers: The rows of the layer-wise latent that it may change; none for all.
+        generator: The fingerprint of the generator it was found in; empty where it is not known.
+        provenance: How it was found.
+    """
+
+    name: str
+    space: str
+    scale: float = 1.0
+    layers: tuple[int, ...] | None = None
+    generator: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
+
+    kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls, kind: str = "", **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.kind = kind or cls.kind
+        if cls.kind:
+            _WALKS[cls.kind] = cls
+
+    @abstractmethod
+    def step(self, latent: Latent, alpha: float) -> Latent:
+        """Return where codes of `space` (or of its layer-wise form) are after a step of alpha."""
+
+    def __call__(self, latent: Latent, alpha: float) -> Latent:
+        """Walk a latent so far: the same as ``latent + alpha * walk``."""
+        return apply_move(latent, Move(self, float(alpha)))
+
+    def __neg__(self) -> Self:
+        return replace(self, scale=-self.scale)
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return the walk's own fields: plain values for JSON, and tensors by name."""
+        own = [each.name for each in fields(self) if each.name not in Walk.__dataclass_fields__]
+        plain: dict[str, Any] = {}
+        tensors: dict[str, Tensor] = {}
+        for name in own:
+            value = getattr(self, name)
+            if isinstance(value, Direction):
+                plain[name] = value.to_json() | {"vector": name}
+                value = value.vector
+            if isinstance(value, Tensor):
+                tensors[name] = value
+            else:
+                plain[name] = list(value) if isinstance(value, tuple) else value
+        return plain, tensors
+
+    @classmethod
+    def from_parts(
+        cls, kind: str, plain: Mapping[str, Any], tensors: Mapping[str, Tensor], **shared: Any
+    ) -> Walk:
+        """Make a walk of a kind again, from what `parts` gave and the fields that all walks have.
+
+        Raises:
+            NotFoundError: No kind of that name is known.
+            CheckpointError: The parts are not those of the kind.
+        """
+        if kind not in _WALKS and kind in WALK_HOMES:
+            importlib.import_module(WALK_HOMES[kind])
+        if kind not in _WALKS:
+            raise NotFoundError(
+                f"No kind of walk is called {kind!r}. {closest(kind, {*_WALKS, *WALK_HOMES})} "
+                "Import the module that defines it first."
+            )
+        own: dict[str, Any] = dict(tensors)
+        for name, value in plain.items():
+            if isinstance(value, Mapping) and "vector" in value:
+                own[name] = Direction.from_json(value, tensors[value["vector"]])
+            else:
+                own[name] = value
+        names = {each.name for each in fields(_WALKS[kind])} - {*Walk.__dataclass_fields__}
+        if own.keys() != names:
+            raise CheckpointError(
+                f"A walk of the kind {kind!r} is made of {sorted(names)}; {sorted(own)} are there. "
+                "It was written by another version: make it anew."
+            )
+        return _WALKS[kind](**own, **shared)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields that all walks have, as plain values that JSON can hold."""
+        return {
+            "name": self.name,
+            "space": self.space,
+            "scale": self.scale,
+            "layers": None if self.layers is None else list(self.layers),
+            "generator": self.generator,
+            "provenance": self.provenance.to_json(),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the walk as a safetensors file."""
+        plain, tensors = self.parts()
+        header = {"kind": WALK, "walk": self.kind, "parts": plain} | self.to_json()
+        store.save(path, tensors, header)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Walk:
+        """Read a file written by `save`.
+
+        Raises:
+            CheckpointError: It is broken, or not a walk.
+            NotFoundError: Its kind is not known.
+        """
+        tensors, header = store.load(path)
+        if header.get("kind") != WALK:
+            raise CheckpointError(
+                f"{os.fspath(path)} is not a walk: it holds {header.get('kind', 'no kind')!r}. "
+                "Give a file written by Walk.save."
+            )
+        return cls.from_parts(
+            header["walk"], header["parts"], tensors, **cls.shared_from_json(header)
         )
+
+    @staticmethod
+    def shared_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that all walks have, from what `to_json` gave."""
+        shared = {name: values[name] for name in ("name", "space", "scale", "generator")}
+        shared["layers"] = _rows_of(values["layers"])
+        shared["provenance"] = Provenance.from_json(values["provenance"])
+        return shared
+
+
+_WALKS: dict[str, type[Walk]] = {}
+"""The kinds of walks whose classes are there, by name."""
+WALK_HOMES = {
+    "great circle": "steerbench.unsupervised.closed_form",
+    "small circle": "steerbench.unsupervised.closed_form",
+}
+"""Where steerbench defines its own, so that a file can be read before anything was imported."""
+
+Traversal = Direction | Walk
+"""What can be stepped along: the same way everywhere, or one that depends on the place."""
 
 
 def _plain(vector: Any) -> Any:
@@ -280,12 +468,12 @@ Op = Literal["set", "add", "scale"]
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """A step of ``alpha`` standard deviations along a direction, on some rows or on all.
+    """A step of ``alpha`` along a direction or a walk, on some rows or on all.
 
     ``layers`` takes the place of the direction's own.
     """
 
-    direction: Direction
+    direction: Traversal
     alpha: float
     layers: tuple[int, ...] | None = None
 
@@ -362,15 +550,18 @@ def _plain_value(value: Any) -> float | tuple[float, ...] | Tensor:
 
 
 def apply_move(latent: Latent, move: Move) -> Latent:
-    """Add a step along a direction to a latent.
+    """Add a step along a direction to a latent, or walk it so far.
 
     Raises:
         SpaceError: The direction lives in another space, or belongs to another generator.
         ShapeError: The direction's shape does not fit the latent's.
+        LatentError: A walk led to NaN or infinity.
     """
-    direction = move.direction
-    _check_generators(latent, direction)
+    _check_generators(latent, move.direction)
     latent = _fit_space(latent, move)
+    if isinstance(move.direction, Walk):
+        return _walk(latent, move, move.direction)
+    direction = move.direction
     step = (move.alpha * direction.scale * direction.vector).to(latent.data)
     if step.ndim < latent.data.ndim - 1:
         step = step.expand(latent.data.shape[1:])
@@ -384,12 +575,36 @@ def apply_move(latent: Latent, move: Move) -> Latent:
     return latent.with_data(latent.data + step)
 
 
-def _check_generators(latent: Latent, direction: Direction) -> None:
+def _walk(latent: Latent, move: Move, walk: Walk) -> Latent:
+    """Where a walk leads, checked: it is somebody's own code."""
+    reached = walk.step(latent, move.alpha * walk.scale)
+    what = f"The walk {walk.name!r} was given codes {list(latent.data.shape)} in {latent.space!r}"
+    if not isinstance(reached, Latent) or reached.data.shape != latent.data.shape:
+        gave = list(reached.data.shape) if isinstance(reached, Latent) else type(reached).__name__
+        raise ShapeError(
+            f"{what} and returned {gave}. Its step must return a Latent of the same shape: "
+            "latent.with_data(numbers)."
+        )
+    if reached.space != latent.space:
+        raise SpaceError(f"{what} and returned codes in {reached.space!r}. Stay in one space.")
+    if not torch.isfinite(reached.data.detach()).all():
+        raise LatentError(
+            f"{what} and, at alpha={move.alpha:g}, returned NaN or infinity. Take smaller steps, "
+            "or correct its step where it divides or takes a root."
+        )
+    if move.rows is None:
+        return reached
+    change = _only_rows(reached.data - latent.data, move.rows, walk, batched=True)
+    return latent.with_data(latent.data + change)
+
+
+def _check_generators(latent: Latent, direction: Traversal) -> None:
     if latent.generator and direction.generator and latent.generator != direction.generator:
         raise SpaceError(
-            f"Direction {direction.name!r} was found in generator {direction.generator}, the "
-            f"latent belongs to generator {latent.generator}. Find the direction anew in this "
-            "generator, or drop its binding with dataclasses.replace(direction, generator='')."
+            f"{type(direction).__name__} {direction.name!r} was found in generator "
+            f"{direction.generator}, the latent belongs to generator {latent.generator}. Find it "
+            "anew in this generator, or drop its binding with dataclasses.replace(direction, "
+            "generator='')."
         )
 
 
@@ -405,13 +620,17 @@ def _fit_space(latent: Latent, move: Move) -> Latent:
     if space == latent.space or space + "+" == latent.space:
         return latent
     raise SpaceError(
-        f"Direction {move.direction.name!r} lives in {space!r}, the latent in {latent.space!r}. "
-        f"Convert the latent first: G.to(latent, {space!r})."
+        f"{type(move.direction).__name__} {move.direction.name!r} lives in {space!r}, the latent "
+        f"in {latent.space!r}. Convert the latent first: G.to(latent, {space!r})."
     )
 
 
-def _only_rows(step: Tensor, rows: tuple[int, ...], direction: Direction) -> Tensor:
-    if step.ndim < 2:
+def _only_rows(
+    step: Tensor, rows: tuple[int, ...], direction: Traversal, *, batched: bool = False
+) -> Tensor:
+    """A step ``[rows, ...]``, or one a code where it is batched, with only some of its rows."""
+    step = step.transpose(0, 1) if batched and step.ndim > 2 else step
+    if step.ndim < 2 + batched:
         raise SpaceError(
             f"Direction {direction.name!r} is limited to layers {list(rows)}, but space "
             f"{direction.space!r} of this generator is not layer-wise. Use limited(None)."
@@ -423,7 +642,8 @@ def _only_rows(step: Tensor, rows: tuple[int, ...], direction: Direction) -> Ten
         )
     keep = torch.zeros(step.shape[0], dtype=step.dtype, device=step.device)
     keep[list(rows)] = 1
-    return step * keep.view(-1, *[1] * (step.ndim - 1))
+    step = step * keep.view(-1, *[1] * (step.ndim - 1))
+    return step.transpose(0, 1) if batched else step
 
 
 def apply_unit_edits(activation: Tensor, edits: Iterable[UnitEdit]) -> Tensor:

@@ -1,13 +1,16 @@
-"""What a generator and a predictor are to everybody else."""
+"""What a generator, a layer walk and a predictor are to everybody else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
-from steerbench.types.latents import Edit, Latent
+from steerbench.types.activations import ActivationState
+from steerbench.types.forward import Run, State
+from steerbench.types.latents import Edit, Latent, UnitEdit
 from steerbench.types.spaces import FirstFeatures, Layer, Space
 
 
@@ -21,12 +24,30 @@ class Generator(Protocol):
     """
 
     name: str
+    architecture: str
+    format: str
     fingerprint: str
     resolution: int
     layers: tuple[Layer, ...]
+    classes: int
+
+    @property
+    def prior(self) -> str: ...
+
+    @property
+    def device(self) -> torch.device: ...
 
     @property
     def spaces(self) -> Mapping[str, Space]: ...
+
+    @property
+    def latent_space(self) -> str: ...
+
+    @property
+    def natural_space(self) -> str: ...
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]: ...
 
     def sample(
         self,
@@ -38,7 +59,7 @@ class Generator(Protocol):
         label: Any = None,
     ) -> Latent: ...
 
-    def latent(self, array: Any, space: str = "z", label: Any = None) -> Latent: ...
+    def latent(self, array: Any, space: str | None = None, label: Any = None) -> Latent: ...
 
     def to(
         self,
@@ -49,9 +70,11 @@ class Generator(Protocol):
         truncation_cutoff: int | None = None,
     ) -> Latent: ...
 
+    def prior_std(self, space: str, vector: Tensor) -> float: ...
+
     def render(
         self,
-        latent: Latent,
+        latent: Latent | ActivationState,
         *,
         edits: Sequence[Edit] = (),
         noise: str | Mapping[str, Tensor] = "const",
@@ -59,13 +82,58 @@ class Generator(Protocol):
         precision: str = "exact",
     ) -> Tensor: ...
 
-    def capture(self, latent: Latent, layers: Sequence[str]) -> dict[str, Tensor]: ...
+    def capture(
+        self,
+        latent: Latent | ActivationState,
+        layers: Sequence[str],
+        *,
+        edits: Sequence[Edit] = (),
+        noise: str = "const",
+    ) -> dict[str, Tensor]: ...
 
-    def prior_std(self, space: str, vector: Tensor) -> float: ...
+    def capture_state(
+        self, latent: Latent, layer: str, *, edits: Sequence[Edit] = (), noise: str = "const"
+    ) -> ActivationState: ...
+
+    def noise_maps(self) -> dict[str, Tensor]: ...
+
+    def find_layer(self, name: str) -> Layer: ...
 
     def affine(self, space: str, layers: Any = "all") -> Tensor: ...
 
     def first_features(self) -> FirstFeatures: ...
+
+    def discriminator(self, images: Tensor) -> Tensor: ...
+
+    def encode(self, images: Tensor) -> Latent: ...
+
+    def log_prob(self, images: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Walkable(Generator, Protocol):
+    """A generator whose layers can be walked one by one, and entered at any of them."""
+
+    def prepare(
+        self, latent: Latent | ActivationState, edits: Sequence[Edit] = ()
+    ) -> tuple[Any, dict[int, list[UnitEdit]]]: ...
+
+    def begin(
+        self,
+        latent: Latent | ActivationState,
+        noise: str = "const",
+        dtype: torch.dtype | None = None,
+    ) -> State: ...
+
+    def run(
+        self,
+        state: State,
+        *,
+        edits: Mapping[int, list[UnitEdit]] | None = None,
+        keep: Collection[int] = (),
+        keep_states: bool = False,
+        stop: bool = False,
+    ) -> Run: ...
 
 
 @runtime_checkable

@@ -11,14 +11,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import MissingFileError, RecipeError, SteerbenchError
-from steerbench.types.latents import Direction, Edit, Latent, Move, Provenance, UnitEdit
+from steerbench.types.activations import ActivationState
+from steerbench.types.latents import Direction, Edit, Latent, Move, Provenance, UnitEdit, Walk
 
 if TYPE_CHECKING:
     from steerbench.types.protocols import Generator
@@ -34,7 +35,7 @@ class Recipe:
     Attributes:
         generator: The fingerprint of the generator.
         generator_name: Its name, for people.
-        start: The latent before any edit.
+        start: The latent before any edit, or activations in the middle of the generator.
         edits: What was done, in order.
         undone: What was taken back and can be done again.
         truncation: How far codes are drawn towards the mean, in w where there is one (1: not
@@ -44,7 +45,7 @@ class Recipe:
 
     generator: str
     generator_name: str
-    start: Latent
+    start: Latent | ActivationState
     edits: tuple[Edit, ...] = ()
     undone: tuple[Edit, ...] = ()
     truncation: float = 1.0
@@ -54,7 +55,7 @@ class Recipe:
     def of(
         cls,
         generator: Generator,
-        start: Latent,
+        start: Latent | ActivationState,
         edits: tuple[Edit, ...] | list[Edit] = (),
         *,
         truncation: float = 1.0,
@@ -86,18 +87,18 @@ class Recipe:
             return self
         return replace(self, edits=(*self.edits, self.undone[-1]), undone=self.undone[:-1])
 
-    def on(self, start: Latent) -> Recipe:
+    def on(self, start: Latent | ActivationState) -> Recipe:
         """The same edits on other latents, one or a batch."""
         return replace(self, start=start.detach())
 
-    def latent(self, generator: Generator) -> Latent:
-        """The starting latent as the edits meet it.
+    def latent(self, generator: Generator) -> Latent | ActivationState:
+        """The starting latent, or activations, as the edits meet it.
 
         Raises:
             RecipeError: The recipe was made with another generator.
         """
         self.check(generator)
-        if self.truncation == 1.0:
+        if self.truncation == 1.0 or isinstance(self.start, ActivationState):
             return self.start
         space = "w+" if "w+" in generator.spaces else self.start.space
         return generator.to(self.start, space, truncation=self.truncation)
@@ -128,10 +129,7 @@ class Recipe:
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 lines.append(f"{name}: {mine} -> {theirs}")
-        same_start = self.start.space == other.start.space and torch.equal(
-            self.start.data, other.start.data
-        )
-        if not same_start:
+        if _mark_start(self.start) != _mark_start(other.start):
             lines.append(f"start: {_say_start(self.start)} -> {_say_start(other.start)}")
         for i in range(max(len(self.edits), len(other.edits))):
             before = _say(self.edits[i]) if i < len(self.edits) else "nothing"
@@ -143,21 +141,15 @@ class Recipe:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``NAME.json`` and ``NAME.safetensors``; returns the path of the first."""
         target = _paths(path)
-        tensors: dict[str, Tensor] = {"start": self.start.data}
-        if self.start.label is not None:
-            tensors["label"] = self.start.label
+        tensors: dict[str, Tensor] = {}
+        start = _start_to_json(self.start, tensors)
         steps = [_edit_to_json(edit, i, tensors) for i, edit in enumerate(self.edits)]
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         document = {
             "kind": KIND,
             "format": FORMAT_VERSION,
             "generator": {"name": self.generator_name, "fingerprint": self.generator},
-            "start": {
-                "space": self.start.space,
-                "seed": self.start.seed,
-                "count": len(self.start),
-                "rows": self.start.rows,
-            },
+            "start": start,
             "truncation": self.truncation,
             "noise": self.noise,
             "edits": steps,
@@ -195,19 +187,11 @@ class Recipe:
 
     @classmethod
     def _from_json(cls, document: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Recipe:
-        start = document["start"]
         fingerprint = document["generator"]["fingerprint"]
         return cls(
             generator=fingerprint,
             generator_name=document["generator"]["name"],
-            start=Latent(
-                start["space"],
-                tensors["start"],
-                fingerprint,
-                start["seed"],
-                tensors.get("label"),
-                start["rows"],
-            ),
+            start=_start_from_json(document["start"], tensors, fingerprint),
             edits=tuple(_edit_from_json(step, tensors) for step in document["edits"]),
             truncation=float(document["truncation"]),
             noise=document["noise"],
@@ -238,9 +222,49 @@ def _read_document(target: Path) -> dict[str, Any]:
     return document
 
 
+def _start_to_json(
+    start: Latent | ActivationState, tensors: dict[str, Tensor]
+) -> dict[str, Any] | None:
+    if isinstance(start, ActivationState):
+        parts = {"activations": start.activations, "weights": start.weights, "image": start.image}
+        tensors.update({name: part for name, part in parts.items() if part is not None})
+        codes = None if start.latent is None else _start_to_json(start.latent, tensors)
+        return {"layer": start.layer, "codes": codes}
+    tensors["start"] = start.data
+    if start.label is not None:
+        tensors["label"] = start.label
+    return {
+        "space": start.space,
+        "seed": start.seed,
+        "count": len(start),
+        "rows": start.rows,
+    }
+
+
+def _start_from_json(
+    start: Mapping[str, Any], tensors: Mapping[str, Tensor], fingerprint: str
+) -> Latent | ActivationState:
+    if "layer" not in start:
+        label = tensors.get("label")
+        return Latent(
+            start["space"], tensors["start"], fingerprint, start["seed"], label, start["rows"]
+        )
+    codes = start["codes"]
+    return ActivationState(
+        start["layer"],
+        tensors["activations"],
+        tensors.get("weights"),
+        None if codes is None else cast(Latent, _start_from_json(codes, tensors, fingerprint)),
+        tensors.get("image"),
+        fingerprint,
+    )
+
+
 def _edit_to_json(edit: Edit, index: int, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    if isinstance(edit, Move) and isinstance(edit.direction, Walk):
+        return _walk_to_json(edit, edit.direction, index, tensors)
     if isinstance(edit, Move):
-        direction = edit.direction
+        direction = cast(Direction, edit.direction)
         tensors[f"edit.{index}.vector"] = direction.vector
         return {
             "kind": "move",
@@ -269,7 +293,29 @@ def _edit_to_json(edit: Edit, index: int, tensors: dict[str, Tensor]) -> dict[st
     } | ({"mask": f"edit.{index}.mask"} if edit.mask is not None else {})
 
 
+def _walk_to_json(move: Move, walk: Walk, index: int, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    plain, own = walk.parts()
+    tensors.update({f"edit.{index}.{name}": value for name, value in own.items()})
+    return {
+        "kind": "walk",
+        "walk": walk.kind,
+        "alpha": move.alpha,
+        "rows": None if move.layers is None else list(move.layers),
+        "parts": plain,
+        "tensors": {name: f"edit.{index}.{name}" for name in own},
+    } | walk.to_json()
+
+
+def _walk_from_json(step: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Move:
+    own = {name: tensors[place] for name, place in step["tensors"].items()}
+    walk = Walk.from_parts(step["walk"], step["parts"], own, **Walk.shared_from_json(step))
+    rows = step["rows"]
+    return Move(walk, float(step["alpha"]), None if rows is None else tuple(rows))
+
+
 def _edit_from_json(step: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Edit:
+    if step["kind"] == "walk":
+        return _walk_from_json(step, tensors)
     if step["kind"] == "move":
         return _move_from_json(step, tensors)
     value = step["value"]
@@ -297,8 +343,17 @@ def _move_from_json(step: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> M
     return Move(direction, float(step["alpha"]), None if rows is None else tuple(rows))
 
 
-def _say_start(latent: Latent) -> str:
-    return f"{len(latent)} in {latent.space}, seed {latent.seed}"
+def _say_start(start: Latent | ActivationState) -> str:
+    if isinstance(start, ActivationState):
+        return f"{len(start)} from {start.layer}, activations {_mark(start.weighted())}"
+    return f"{len(start)} in {start.space}, seed {start.seed}"
+
+
+def _mark_start(start: Latent | ActivationState) -> str:
+    """What tells one start from another."""
+    tensors: dict[str, Tensor] = {}
+    document = _start_to_json(start, tensors)
+    return f"{document} {store.fingerprint(tensors)}"
 
 
 def _say(edit: Edit) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ class Space:
     slices: Mapping[str, slice] | None = None
     invertible: bool = False
     measure: Callable[[str], Tensor] | None = field(default=None, repr=False)
+
+    @property
+    def size(self) -> int:
+        """How many numbers a code has."""
+        return math.prod(self.shape)
 
     @property
     def mean(self) -> Tensor | None:

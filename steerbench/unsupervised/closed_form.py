@@ -20,7 +20,14 @@ generators, those of the weights that the code meets take their place; nothing c
 there but *brightness*, which belongs to no place: its step is the mean gradient of the picture's
 mean, of first order and without a search, in any generator.
 
-Walks that end where codes are likely stay on the sphere, see :mod:`.circles`.
+Walks that end where codes are likely stay on the sphere: a *great circle* turns the code z towards
+a direction v, in the plane of both, and leads to v itself in the end; a *small circle* turns only
+within the plane of v and a direction that does next to nothing. Both keep the length of z exactly::
+
+    great    z(t) = |z| (cos t  z/|z| + sin t  v')    v': v without its part along z, of length 1
+    small    z(t) = z, its part in span(v, r) turned by t
+
+An arc has the length that the straight step would have. `GreatCircle` and `SmallCircle` are Walks.
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms-pggan")
@@ -53,15 +60,13 @@ from steerbench.errors import (
     SpaceError,
     unknown,
 )
-from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance
+from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance, Walk
 from steerbench.unsupervised.shared import (
     check_count,
     make_direction,
-    natural_space,
     rows_of,
     say_rows,
     signed,
-    size_of,
 )
 from steerbench.unsupervised.step_function import Shifts
 
@@ -118,7 +123,7 @@ class ClosedForm:
             ArgumentError: More directions were asked for than the space has dimensions.
         """
         space, weights, rows = _first_weights(generator, self.layers)
-        check_count(self.n_directions, size_of(generator, space), space, generator)
+        check_count(self.n_directions, generator.spaces[space].size, space, generator)
         _, values, vectors = torch.linalg.svd(weights.double().cpu(), full_matrices=True)
         vectors = signed(vectors)
         values = F.pad(values, (0, len(vectors) - len(values)))
@@ -323,7 +328,7 @@ def _first_weights(
     try:
         features = generator.first_features()
     except CapabilityError:
-        space = natural_space(generator)
+        space = generator.natural_space
         rows = rows_of(generator, space, layers)
         return space, generator.affine(space, "all" if rows is None else rows), rows
     return features.space, features.weight.flatten(0, 2), None
@@ -403,4 +408,39 @@ def _same_space(latent: Latent, direction: Direction) -> tuple[Tensor, Tensor]:
     return latent.data.double(), vector
 
 
-__all__ = ["great_circle", "small_circle"]
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GreatCircle(Walk, kind="great circle"):
+    """The walk of `great_circle`: towards a direction, on the sphere that a code lies on.
+
+    Args:
+        direction: Where to; alpha is in its steps.
+
+    >>> up = Direction("up", "z", [0.0, 1.0])
+    >>> circle = GreatCircle(name="up, round", space="z", direction=up)
+    >>> circle(Latent("z", torch.tensor([[3.0, 0.0]])), 3 * torch.pi / 2).data.round(decimals=5)
+    tensor([[0., 3.]])
+    """
+
+    direction: Direction
+
+    def step(self, latent: Latent, alpha: float) -> Latent:
+        return great_circle(latent, self.direction, alpha)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SmallCircle(Walk, kind="small circle"):
+    """The walk of `small_circle`: in the plane of a direction and one that gives way.
+
+    Args:
+        direction: Where to; alpha is in its steps.
+        reference: What gives way.
+    """
+
+    direction: Direction
+    reference: Direction
+
+    def step(self, latent: Latent, alpha: float) -> Latent:
+        return small_circle(latent, self.direction, self.reference, alpha)
+
+
+__all__ = ["GreatCircle", "SmallCircle", "great_circle", "small_circle"]

@@ -56,10 +56,8 @@ from steerbench.unsupervised.shared import (
     RunFile,
     check_count,
     make_direction,
-    natural_space,
     rows_of,
     say_rows,
-    size_of,
 )
 
 REFERENCE = (
@@ -221,9 +219,9 @@ class GANSpace:
         """Check all that can be checked before the first sample."""
         if reason := self.refuses(generator):
             raise CapabilityError(reason)
-        space = natural_space(generator)
+        space = generator.natural_space
         rows_of(generator, space, self.layers)
-        latent = size_of(generator, space)
+        latent = generator.spaces[space].size
         name = self._layer(generator)
         width = latent if name is None else _width(generator, name)
         check_count(self.n_directions, min(latent, width), space, generator)
@@ -246,7 +244,7 @@ class GANSpace:
 
     def _look(self, generator: BaseGenerator, seed: int, count: int) -> Tensor:
         """What a run sums up of some codes: w, or activations with the codes beside them."""
-        space, name = natural_space(generator), self._layer(generator)
+        space, name = generator.natural_space, self._layer(generator)
         with torch.no_grad():
             latent: Latent = generator.sample(count, seed=seed, space=space, label=self.label)
             codes = latent.data.flatten(1)
@@ -258,9 +256,9 @@ class GANSpace:
     def _found(
         self, generator: BaseGenerator, moments: Covariance | Rows, samples: list[tuple[int, int]]
     ) -> dict[str, Any]:
-        space, name = natural_space(generator), self._layer(generator)
+        space, name = generator.natural_space, self._layer(generator)
         rows = rows_of(generator, space, self.layers)
-        width = size_of(generator, space) if name is None else _width(generator, name)
+        width = generator.spaces[space].size if name is None else _width(generator, name)
         principal, crossed = _axes(moments, width, self.n_directions)
         of_layer: dict[str, Any] = {"samples": [list(run) for run in samples]}
         if name is not None:

@@ -33,10 +33,8 @@ from steerbench.types import Direction, Generator
 from steerbench.unsupervised.shared import (
     check_count,
     make_direction,
-    natural_space,
     rows_of,
     say_rows,
-    size_of,
 )
 
 REFERENCE = 'Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres"'
@@ -85,10 +83,10 @@ class RandomDirections:
             ArgumentError: No direction was asked for, or more orthonormal ones, or axes, than
                 the space has dimensions.
         """
-        space = natural_space(generator) if self.space is None else self.space
+        space = generator.natural_space if self.space is None else self.space
         if space not in generator.spaces:
             raise SpaceError(unknown("space", space, generator.spaces))
-        rows, size = rows_of(generator, space, self.layers), size_of(generator, space)
+        rows, size = rows_of(generator, space, self.layers), generator.spaces[space].size
         if self.orthonormal or self.axes:
             check_count(self.n_directions, size, space, generator)
         if self.n_directions < 1:

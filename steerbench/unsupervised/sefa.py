@@ -23,7 +23,7 @@ from torch import Tensor
 
 from steerbench.errors import CapabilityError
 from steerbench.types import Generator, parse_layers
-from steerbench.unsupervised.shared import check_count, make_direction, natural_space, say_rows
+from steerbench.unsupervised.shared import check_count, make_direction, say_rows
 
 REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
 
@@ -51,7 +51,7 @@ class SeFa:
     def refuses(cls, generator: Generator) -> str | None:
         """Why it cannot work on a generator, or none: the weights that it reads are not known."""
         try:
-            generator.affine(natural_space(generator))
+            generator.affine(generator.natural_space)
         except CapabilityError as error:
             return str(error)
         return None
@@ -64,7 +64,7 @@ class SeFa:
             LayerError: A layer does not exist.
             ArgumentError: More directions were asked for than the space has dimensions.
         """
-        space = natural_space(generator)
+        space = generator.natural_space
         rows = self._rows(generator, space)
         weights = generator.affine(space, "all" if rows is None else rows)
         values, vectors = factorise(weights)

@@ -23,16 +23,6 @@ from steerbench.types import Direction, Generator, Provenance, parse_layers
 KIND = "steerbench finder run"
 
 
-def natural_space(generator: Generator) -> str:
-    """Where a finder looks if nothing else is asked for: w where there is one, else z."""
-    return "w" if "w" in generator.spaces else next(iter(generator.spaces))
-
-
-def size_of(generator: Generator, space: str) -> int:
-    """How many numbers a code of a space has."""
-    return int(torch.Size(generator.spaces[space].shape).numel())
-
-
 def rows_of(
     generator: Generator, space: str, layers: str | int | Iterable[int] | None
 ) -> tuple[int, ...] | None:

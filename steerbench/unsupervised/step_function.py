@@ -21,7 +21,7 @@ from torch import Tensor
 
 from steerbench.errors import SpaceError, unknown
 from steerbench.types import Generator, Latent
-from steerbench.unsupervised.shared import natural_space, rows_of, size_of
+from steerbench.unsupervised.shared import rows_of
 
 
 class Shifts:
@@ -52,12 +52,12 @@ class Shifts:
         output: str | None = None,
         precision: str = "exact",
     ) -> None:
-        self.space = natural_space(generator) if space is None else space
+        self.space = generator.natural_space if space is None else space
         if self.space not in generator.spaces:
             raise SpaceError(unknown("space", self.space, generator.spaces))
         self.generator, self.output, self.precision = generator, output, precision
         self.rows = rows_of(generator, self.space, layers)
-        self.size = size_of(generator, self.space)
+        self.size = generator.spaces[self.space].size
 
     def sample(self, n: int, seed: int) -> Latent:
         """Codes of the prior in the space, with memory of their own."""

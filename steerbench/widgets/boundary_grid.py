@@ -36,7 +36,7 @@ from steerbench.films import target_of, write
 from steerbench.generators import BaseGenerator
 from steerbench.image import from_uint8, resize, save, to_uint8
 from steerbench.renderer import lock_of
-from steerbench.types import Direction, Latent, Predictor
+from steerbench.types import Latent, Predictor, Traversal
 from steerbench.widgets.controls import checked
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
@@ -76,7 +76,7 @@ class BoundaryGrid(ipywidgets.VBox):
     def __init__(
         self,
         generator: BaseGenerator,
-        directions: Sequence[Direction],
+        directions: Sequence[Traversal],
         *,
         strengths: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
         seed: int = 0,
@@ -89,7 +89,7 @@ class BoundaryGrid(ipywidgets.VBox):
     ) -> None:
         refuse_unknown("BoundaryGrid", unknown_words, KEYWORDS)
         self.generator, self.predictor = generator, predictor
-        self.directions = checked(generator, directions, seed)
+        self.directions = checked(generator, directions, generator.sample(1, seed=seed))
         self.strengths = _strengths(strengths)
         if not 1 <= count <= 32 or not 24 <= tile <= 512:
             raise ArgumentError(
@@ -183,7 +183,7 @@ class BoundaryGrid(ipywidgets.VBox):
 
     # From directions to cells.
 
-    def _lines(self) -> list[tuple[Latent, Direction]]:
+    def _lines(self) -> list[tuple[Latent, Traversal]]:
         """The starting code and the direction of each row."""
         if self.rows == "directions":
             start = self.generator.sample(1, seed=self._seed.value)
@@ -192,7 +192,7 @@ class BoundaryGrid(ipywidgets.VBox):
         starts = [self.generator.sample(1, seed=self._seed.value + i) for i in range(self.count)]
         return [(start, direction) for start in starts]
 
-    def _render(self, start: Latent, direction: Direction, alphas: Sequence[float]) -> Tensor:
+    def _render(self, start: Latent, direction: Traversal, alphas: Sequence[float]) -> Tensor:
         with lock_of(self.generator), torch.no_grad():
             moved = [self.generator.render(start, edits=[a * direction]) for a in alphas]
         return torch.cat(moved)

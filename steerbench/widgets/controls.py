@@ -10,7 +10,7 @@ import ipywidgets
 
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
-from steerbench.types import Direction, Generator
+from steerbench.types import ActivationState, Direction, Generator, Latent, Traversal, Walk
 from steerbench.widgets.direction_row import DirectionRow, Step, layer_count
 from steerbench.widgets.style import button
 
@@ -37,7 +37,7 @@ class Controls:
     """
 
     def __init__(
-        self, generator: Generator, directions: Sequence[Direction], alpha_range: float
+        self, generator: Generator, directions: Sequence[Traversal], alpha_range: float
     ) -> None:
         self.rows = [
             DirectionRow(each, layer_count(generator, each.space), alpha_range)
@@ -109,7 +109,7 @@ def random_seed() -> int:
     return random.randrange(SEEDS)
 
 
-def can_truncate(generator: Generator, directions: Sequence[Direction]) -> bool:
+def can_truncate(generator: Generator, directions: Sequence[Traversal]) -> bool:
     """Whether codes can be drawn towards a mean before they are moved.
 
     That happens in w, so no direction may live in the space that w is computed from.
@@ -119,23 +119,24 @@ def can_truncate(generator: Generator, directions: Sequence[Direction]) -> bool:
 
 
 def checked(
-    generator: BaseGenerator, directions: Sequence[Direction], seed: int
-) -> tuple[Direction, ...]:
-    """The directions, each tried on the generator.
+    generator: BaseGenerator, directions: Sequence[Traversal], start: Latent | ActivationState
+) -> tuple[Traversal, ...]:
+    """The directions or walks, each tried on a code of the generator.
 
     Raises:
         ArgumentError: There is none, or something else was given; SpaceError and the like where
             one does not fit.
     """
     found = tuple(directions)
-    wrong = [each for each in found if not isinstance(each, Direction)]
+    wrong = [each for each in found if not isinstance(each, Direction | Walk)]
     if not found or wrong:
         given = f"a {type(wrong[0]).__name__}" if wrong else "none"
         raise ArgumentError(
             f"LatentSliders needs a list of Directions, {given} was given. Pass the directions_ "
             "of a fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
-    start = generator.sample(1, seed=seed)
+    if len(start) != 1:
+        raise ArgumentError(f"A latent of {len(start)} codes was given. Give one: latent[0].")
     for each in found:
         generator.prepare(start, [0.0 * each])
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ipywidgets
 
 from steerbench.errors import LayerError
-from steerbench.types import Direction, Generator, parse_layers
+from steerbench.types import Generator, Traversal, parse_layers
 
 Rows = tuple[int, ...] | None
 
@@ -35,7 +35,7 @@ class DirectionRow(ipywidgets.HBox):
             layers hold meanwhile.
     """
 
-    def __init__(self, direction: Direction, count: int, alpha_range: float) -> None:
+    def __init__(self, direction: Traversal, count: int, alpha_range: float) -> None:
         self._count = count
         self._step = Step(direction.name, 0.0, direction.layers)
         self.problem = ""

@@ -28,7 +28,7 @@ import ipywidgets
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.renderer import Renderer
-from steerbench.types import Direction, Edit, Latent, Move, Predictor, Recipe
+from steerbench.types import ActivationState, Edit, Latent, Move, Predictor, Recipe, Traversal
 from steerbench.widgets.controls import (
     Controls,
     Setting,
@@ -44,7 +44,7 @@ from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scores import Scores
 from steerbench.widgets.style import column, refuse_unknown, row, style_sheet
 
-KEYWORDS = ("seed", "truncation", "alpha_range", "size", "predictor")
+KEYWORDS = ("seed", "truncation", "alpha_range", "size", "predictor", "latent")
 MOVE_ORDER = ("z", "w", "w+", "p", "p+", "s")
 """Moves are applied down the chain of spaces, for there is no way back up."""
 
@@ -54,12 +54,14 @@ class LatentSliders(ipywidgets.VBox):
 
     Args:
         generator: The generator.
-        directions: The directions, of this generator.
+        directions: The directions or walks, of this generator.
         seed: Of the first picture.
         truncation: How far codes are drawn towards the mean, from 0 (the mean) to 1 (not at all).
         alpha_range: How far a slider goes to either side, in standard deviations.
         size: The width of the picture on the screen, in pixels.
         predictor: Reads scores from the picture, shown under it.
+        latent: One code, or activations with one, to begin from instead of a sample; another seed
+            draws a sample, the first seed comes back to it.
 
     Attributes:
         history: Every `Setting` so far, for undo and redo.
@@ -74,22 +76,24 @@ class LatentSliders(ipywidgets.VBox):
     def __init__(
         self,
         generator: BaseGenerator,
-        directions: Sequence[Direction],
+        directions: Sequence[Traversal],
         *,
         seed: int = 0,
         truncation: float = 1.0,
         alpha_range: float = 3.0,
         size: int = 384,
         predictor: Predictor | None = None,
+        latent: Latent | ActivationState | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown("LatentSliders", unknown, KEYWORDS)
         self.generator = generator
-        self._found = checked(generator, directions, seed)
+        self._own, self._own_seed = latent, seed
+        self._found = checked(generator, directions, self._code(seed))
         check_numbers(truncation, alpha_range, size, can_truncate(generator, self._found))
         self.renderer = Renderer(generator)
         self.notice = Notice()
-        self._base: tuple[tuple[int, float], Latent] | None = None
+        self._base: tuple[tuple[int, float], Latent | ActivationState] | None = None
         self._calls: list[Callable[[], None]] = []
         self._controls = Controls(generator, self._found, alpha_range)
         self._picture = Picture(size)
@@ -107,16 +111,17 @@ class LatentSliders(ipywidgets.VBox):
     @property
     def recipe(self) -> Recipe:
         """What is on the screen: the starting latent, and a Move for every slider off zero."""
-        start = self.generator.sample(1, seed=self._now.seed)
+        start = self._code(self._now.seed)
         return Recipe.of(self.generator, start, self._moves(), truncation=self._now.truncation)
 
     @property
-    def latent(self) -> Latent:
+    def latent(self) -> Latent | ActivationState:
         """The latent on the screen, moved, in the space that the picture is made from."""
-        return self.generator.prepare(self._start(), self._moves())[0]
+        moved: Latent | ActivationState = self.generator.prepare(self._start(), self._moves())[0]
+        return moved
 
     @property
-    def directions(self) -> list[Direction]:
+    def directions(self) -> list[Traversal]:
         """The directions, with the names and layers that their rows give them."""
         return [as_said(each, step) for each, step in self._pairs()]
 
@@ -237,27 +242,37 @@ class LatentSliders(ipywidgets.VBox):
         if self._scores is not None:
             self._scores.show(image)
 
-    def _start(self) -> Latent:
+    def _code(self, seed: int) -> Latent | ActivationState:
+        """The code that a seed stands for: the given one for the first seed."""
+        if self._own is not None and seed == self._own_seed:
+            return self._own
+        return self.generator.sample(1, seed=seed)
+
+    def _start(self) -> Latent | ActivationState:
         """The latent before the moves, kept while seed and truncation stay."""
         key = (self._now.seed, self._now.truncation)
         if self._base is None or self._base[0] != key:
-            start = self.generator.sample(1, seed=key[0])
+            start = self._code(key[0])
             recipe = Recipe.of(self.generator, start, truncation=key[1])
             latent = recipe.latent(self.generator)
-            if key[1] == 1.0:  # go once, not at every event, to where the first direction lives
-                first = min((each.space for each in self._found), key=_place)
-                latent = self.generator.to(latent, first)
+            if key[1] == 1.0 and isinstance(
+                latent, Latent
+            ):  # go once, not at every event, to where the first direction lives
+                spaces = (each.space for each in self._found)
+                first = min(spaces, key=_place)
+                if _place(first) > _place(latent.space):
+                    latent = self.generator.to(latent, first)
             self._show_original(latent)
             self._base = (key, latent)
         return self._base[1]
 
-    def _show_original(self, latent: Latent) -> None:
+    def _show_original(self, latent: Latent | ActivationState) -> None:
         image = self.renderer.render(latent)
         self._picture.show_original(image)
         if self._scores is not None:
             self._scores.show_original(image)
 
-    def _pairs(self) -> Iterator[tuple[Direction, Step]]:
+    def _pairs(self) -> Iterator[tuple[Traversal, Step]]:
         return zip(self._found, self._now.steps, strict=True)
 
     def _moves(self) -> list[Edit]:
@@ -267,7 +282,7 @@ class LatentSliders(ipywidgets.VBox):
         return [*sorted(moves, key=lambda move: _place(move.direction.space))]
 
 
-def as_said(direction: Direction, step: Step) -> Direction:
+def as_said(direction: Traversal, step: Step) -> Traversal:
     """A direction with the name and the layers that its row gives it."""
     return direction.named(step.name).limited(step.layers)
 

@@ -32,7 +32,7 @@ from steerbench import metrics
 from steerbench.errors import ArgumentError, FileError, NotFoundError, unknown
 from steerbench.generators import BaseGenerator
 from steerbench.metrics.naming import suggest_names
-from steerbench.types import Direction, Predictor
+from steerbench.types import Predictor, Traversal
 from steerbench.widgets.controls import checked
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
@@ -82,7 +82,7 @@ class Scorecard(ipywidgets.VBox):
     ) -> None:
         self.generator, self.predictor = generator, predictor
         self.card = _measured(card, generator, predictor, options)
-        self._found = checked(generator, self.card.scored(), seed)
+        self._found = checked(generator, self.card.scored(), generator.sample(1, seed=seed))
         self._look: dict[str, Any] = {"seed": seed, "size": size, "alpha_range": alpha_range}
         self._names = [each.name for each in self._found]
         self._opened: int | None = None
@@ -106,7 +106,7 @@ class Scorecard(ipywidgets.VBox):
         return [self._names[self._rows.index(each)] for each in self._body.children]
 
     @property
-    def directions(self) -> list[Direction]:
+    def directions(self) -> list[Traversal]:
         """The directions as they are called now, with their scores, in the order of the card."""
         return [each.named(name) for each, name in zip(self._found, self._names, strict=True)]
 
@@ -286,7 +286,7 @@ class Scorecard(ipywidgets.VBox):
             raise FileError(f"The folder {folder} cannot be made: {error}.") from error
         return folder
 
-    def _written(self, folder: Path, direction: Direction) -> Path:
+    def _written(self, folder: Path, direction: Traversal) -> Path:
         name = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", direction.name).strip(" .") or "direction"
         stem = free(str(folder / name), (".safetensors",))
         path = stem.with_name(stem.name + ".safetensors")

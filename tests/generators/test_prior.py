@@ -11,7 +11,7 @@ import torch
 
 from steerbench import store
 from steerbench.errors import CapabilityError
-from steerbench.generators import StyleGAN2, prior
+from steerbench.generators import prior
 from tests.conftest import make_toy
 from tests.contracts.test_generators import biggan_deep
 
@@ -28,16 +28,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def unmeasurable(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on nothing is measured anew."""
 
-    def codes(self: StyleGAN2, space: str) -> None:
+    def codes(self: prior.PriorStatistics, space: str) -> None:
         raise AssertionError(f"{space} was measured again")
 
-    monkeypatch.setattr(StyleGAN2, "codes", codes)
+    monkeypatch.setattr(prior.PriorStatistics, "codes", codes)
 
 
 def test_they_are_those_of_the_codes() -> None:
     G = make_toy()
     for name in ("w", "w+", "s", "p"):
-        codes = torch.cat([*G.codes(name)])
+        codes = torch.cat([*G.statistics.codes(name)])
         assert codes.shape == (prior.SAMPLES, *G.spaces[name].shape)
         flat = codes.flatten(1).double().numpy()
         space = G.spaces[name]
@@ -59,19 +59,19 @@ def test_large_sets_of_codes_are_made_in_batches_and_not_kept(make, monkeypatch)
     usual, frugal = make(), make()
     last = list(usual.spaces)[-1]
     vector = torch.nn.functional.normalize(torch.ones(usual.spaces[last].shape), dim=None)
-    whole, expected = torch.cat([*usual.codes(last)]), usual.prior_std(last, vector)
+    whole, expected = torch.cat([*usual.statistics.codes(last)]), usual.prior_std(last, vector)
     monkeypatch.setattr(prior, "KEPT", 0)
     monkeypatch.setattr(prior, "BATCH", 300 * usual.spaces[last].std.numel())
-    batches = [*frugal.codes(last)]
+    batches = [*frugal.statistics.codes(last)]
     assert [len(batch) for batch in batches] == [300] * 13 + [196]
     assert torch.allclose(torch.cat(batches), whole, atol=1e-5)
     assert frugal.prior_std(last, vector) == pytest.approx(expected, rel=1e-5)
-    assert frugal._codes == {}
+    assert frugal.statistics._codes == {}
     # Between the two the nearest space that is small is kept.
     monkeypatch.setattr(prior, "KEPT", 4 * prior.SAMPLES * 20)
-    assert torch.allclose(torch.cat([*frugal.codes(last)]), whole, atol=1e-5)
-    assert len(frugal._codes) == 1
-    assert last not in frugal._codes
+    assert torch.allclose(torch.cat([*frugal.statistics.codes(last)]), whole, atol=1e-5)
+    assert len(frugal.statistics._codes) == 1
+    assert last not in frugal.statistics._codes
 
 
 def test_the_same_weights_are_measured_once(folder: Path, request) -> None:

@@ -43,7 +43,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import ArgumentError, CapabilityError, ShapeError
-from steerbench.generators.base import BaseGenerator, State
+from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan.network import (
     Attention,
     BigGANNetwork,
@@ -53,6 +53,7 @@ from steerbench.generators.biggan.network import (
     Norm,
 )
 from steerbench.types import (
+    ActivationState,
     Direction,
     Edit,
     FirstFeatures,
@@ -60,6 +61,7 @@ from steerbench.types import (
     Layer,
     Move,
     Space,
+    State,
     apply_move,
     parse_layers,
 )
@@ -217,7 +219,9 @@ class BigGAN(BaseGenerator):
             and name in self.spaces
             and (move.rows is None or name.endswith("+"))
         )
-        direction = self._carried(move.direction, space)
+        direction = move.direction
+        if isinstance(direction, Direction):
+            direction = self._carried(direction, space)
         return apply_move(self.to(latent, space), replace(move, direction=direction))
 
     def _carried(self, direction: Direction, space: str) -> Direction:
@@ -251,7 +255,7 @@ class BigGAN(BaseGenerator):
 
     def render(
         self,
-        latent: Latent,
+        latent: Latent | ActivationState,
         *,
         edits: Sequence[Edit] = (),
         noise: str | Mapping[str, Tensor] = "const",

@@ -43,9 +43,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench.errors import CapabilityError, CheckpointError, ShapeError
-from steerbench.generators.base import BaseGenerator, State
+from steerbench.generators.base import BaseGenerator
 from steerbench.generators.glow.network import GlowNetwork
-from steerbench.types import Latent, Layer, Space
+from steerbench.types import Latent, Layer, Space, State
 
 
 class Glow(BaseGenerator):

@@ -26,11 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.base import State
 from steerbench.generators.detail_levels import blend, check_level, enlarge
 from steerbench.generators.style_based import StyleBased
 from steerbench.generators.stylegan1.network import Site, StyledLayer, StyleGAN1Network
-from steerbench.types import Latent, Layer, parse_layers
+from steerbench.types import Latent, Layer, State, parse_layers
 
 
 class StyleGAN1(StyleBased):

@@ -25,11 +25,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerbench.generators.base import State
 from steerbench.generators.style_based import StyleBased
 from steerbench.generators.stylegan2.discriminator import Discriminator, PublishedDiscriminator
 from steerbench.generators.stylegan2.network import Shortcut, Site, StyleGAN2Network, SynthesisLayer
-from steerbench.types import Latent, Layer, Space, parse_layers
+from steerbench.types import Latent, Layer, Space, State, parse_layers
 
 
 class StyleGAN2(StyleBased):

@@ -31,12 +31,11 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import ShapeError
-from steerbench.generators.base import State
 from steerbench.generators.style_based import StyleBased
 from steerbench.generators.stylegan2.discriminator import PublishedDiscriminator
 from steerbench.generators.stylegan3.filters import InputPlan, LayerPlan
 from steerbench.generators.stylegan3.network import FourierInput, StyleGAN3Network
-from steerbench.types import Latent, Layer, parse_layers
+from steerbench.types import Latent, Layer, State, parse_layers
 
 TRANSFORM = "synthesis.input.transform"
 

@@ -51,7 +51,7 @@ from steerbench.errors import (
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Mean
 from steerbench.types import Direction, Latent, Predictor
-from steerbench.unsupervised.shared import RunFile, check_count, make_direction, size_of
+from steerbench.unsupervised.shared import RunFile, check_count, make_direction
 from steerbench.unsupervised.stylespace.channels import locate, overlap, signal_to_noise, top_rate
 from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
 
@@ -214,7 +214,7 @@ def channel_direction(
         scores: What was measured of it.
     """
     layer, unit = locate(generator.spaces["s"].slices or {}, channel)
-    vector = torch.zeros(size_of(generator, "s"), dtype=torch.float64)
+    vector = torch.zeros(generator.spaces["s"].size, dtype=torch.float64)
     vector[channel] = 1
     std = float(_std(generator)[channel])
     return make_direction(
@@ -351,4 +351,4 @@ def positive_examples(
 def _std(generator: BaseGenerator) -> Tensor:
     """The standard deviation of each channel over the prior, ``[channels]`` float64."""
     std = generator.spaces["s"].std
-    return torch.ones(size_of(generator, "s")).double() if std is None else std.double().cpu()
+    return torch.ones(generator.spaces["s"].size).double() if std is None else std.double().cpu()
