@@ -32,7 +32,7 @@ from steerbench import metrics
 from steerbench.errors import ArgumentError, FileError, NotFoundError, unknown
 from steerbench.generators import BaseGenerator
 from steerbench.metrics.naming import suggest_names
-from steerbench.types import Predictor, Traversal
+from steerbench.types import Direction, Predictor, Traversal
 from steerbench.widgets.controls import checked
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
