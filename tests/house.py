@@ -5,7 +5,7 @@ Read from the code's own syntax trees, nothing is imported:
 - *circles*: groups of modules that import each other in a loop, imports inside functions included;
 - *long*: functions over 40 lines without their docstring; *wide*: functions of more than 10
   parameters;
-- *participles*: functions and classes named by a bare participle (``kept``, ``wanted_of``) instead of
+- *participles*: functions and classes named by a bare participle (``kept``, ``wanted_of``), not by
   a verb or a noun;
 - *constants*: upper-case names of modules, for 1,000 lines.
 """

@@ -37,7 +37,7 @@ from steerbench.generators import BaseGenerator
 from steerbench.image import from_uint8, resize, save, to_uint8
 from steerbench.renderer import lock_of
 from steerbench.types import Latent, Predictor, Traversal
-from steerbench.widgets.controls import checked
+from steerbench.widgets.controls import check_traversals
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import free
@@ -89,7 +89,7 @@ class BoundaryGrid(ipywidgets.VBox):
     ) -> None:
         refuse_unknown("BoundaryGrid", unknown_words, KEYWORDS)
         self.generator, self.predictor = generator, predictor
-        self.directions = checked(generator, directions, generator.sample(1, seed=seed))
+        self.directions = check_traversals(generator, directions, generator.sample(1, seed=seed))
         self.strengths = _strengths(strengths)
         if not 1 <= count <= 32 or not 24 <= tile <= 512:
             raise ArgumentError(

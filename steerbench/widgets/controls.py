@@ -93,14 +93,14 @@ class Controls:
     def on_change(self, call: Callable[[Hashable], None]) -> None:
         """Call, with a name for what was moved, whenever a person moves something."""
 
-        def moved(what: Hashable) -> None:
+        def notify(what: Hashable) -> None:
             if not self._writing:
                 call(what)
 
         for i, row in enumerate(self.rows):
-            row.on_change(lambda part, i=i: moved((part, i)))  # type: ignore[misc]
-        self.seed.observe(lambda _: moved("seed"), "value")
-        self.truncation.observe(lambda _: moved("truncation"), "value")
+            row.on_change(lambda part, i=i: notify((part, i)))  # type: ignore[misc]
+        self.seed.observe(lambda _: notify("seed"), "value")
+        self.truncation.observe(lambda _: notify("truncation"), "value")
         self.random.on_click(lambda _: setattr(self.seed, "value", random_seed()))
 
 
@@ -118,7 +118,7 @@ def can_truncate(generator: Generator, directions: Sequence[Traversal]) -> bool:
     return "w+" in generator.spaces and all(each.space != first for each in directions)
 
 
-def checked(
+def check_traversals(
     generator: BaseGenerator, directions: Sequence[Traversal], start: Latent | ActivationState
 ) -> tuple[Traversal, ...]:
     """The directions or walks, each tried on a code of the generator.

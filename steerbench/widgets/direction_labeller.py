@@ -144,7 +144,7 @@ class DirectionLabeller(ipywidgets.VBox):
     def try_it(self) -> LatentSliders | None:
         """Put the direction on sliders under the wall."""
         with self.notice.guard():
-            self.sliders = LatentSliders(self.generator, [self._known()], size=320)
+            self.sliders = LatentSliders(self.generator, [self._require_direction()], size=320)
             self._stage.children = (self.sliders,)
         return self.sliders
 
@@ -153,7 +153,7 @@ class DirectionLabeller(ipywidgets.VBox):
         with self.notice.guard():
             stem = free(self._name.value, (".safetensors",))
             path = stem.with_name(stem.name + ".safetensors")
-            self._known().save(path)
+            self._require_direction().save(path)
             self.notice.tell(f"Saved {path}.")
             return str(path)
         return None
@@ -213,7 +213,7 @@ class DirectionLabeller(ipywidgets.VBox):
             else f"<b>{self._name.value}</b>: {self.evidence}"
         )
 
-    def _known(self) -> Direction:
+    def _require_direction(self) -> Direction:
         if self.direction is None:
             raise ArgumentError("There is no direction yet. Label two pictures of each kind.")
         return self.direction

@@ -45,8 +45,8 @@ from steerbench.widgets.canvas import drawing, on_brush
 from steerbench.widgets.controls import check_numbers
 from steerbench.widgets.history import History
 from steerbench.widgets.inpaint_tools import InpaintTools, check_settings
-from steerbench.widgets.inpaint_worker import Filling, Order
-from steerbench.widgets.masking import Hand, Tool, Work, overlay, resized
+from steerbench.widgets.inpaint_worker import InpaintRequest, InpaintWorker
+from steerbench.widgets.masking import Hand, Tool, Work, overlay, resize_mask
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.painter_tools import brush_cursor
 from steerbench.widgets.picture import Picture
@@ -102,7 +102,7 @@ class InpaintCanvas(ipywidgets.VBox):
         check_numbers(1.0, 1.0, size, truncates=False)
         check_settings(proposals, steps, brush, feather)
         self.generator, self.renderer, self.notice = generator, Renderer(generator), Notice()
-        self._filling = Filling(self.renderer, self.notice, clip)
+        self._filling = InpaintWorker(self.renderer, self.notice, clip)
         sample = generator.sample(1, seed=seed)
         picture = self.renderer.render(sample).clamp(-1, 1)
         self._shape = (picture.shape[2], picture.shape[3])
@@ -149,7 +149,7 @@ class InpaintCanvas(ipywidgets.VBox):
     @property
     def mask(self) -> np.ndarray:
         """What is painted, ``[H, W]`` bool in the size of the picture."""
-        return resized(self.history.present.hole, self._shape)
+        return resize_mask(self.history.present.hole, self._shape)
 
     @property
     def found(self) -> Restoration | None:
@@ -210,15 +210,15 @@ class InpaintCanvas(ipywidgets.VBox):
         """
         tool = self._tool()
         mask = tool.covers(where)
-        self._change(lambda now: now.stroked(tool, mask))
+        self._change(lambda now: now.stroke(tool, mask))
 
     def invert(self) -> None:
         """Fill the rest instead. One step of the history."""
-        self._change(Work.inverted)
+        self._change(Work.invert)
 
     def clear(self) -> None:
         """Take all paint away. One step of the history."""
-        self._change(Work.cleared)
+        self._change(Work.clear)
 
     def undo(self) -> None:
         """One step back."""
@@ -233,9 +233,9 @@ class InpaintCanvas(ipywidgets.VBox):
         with self.notice.guard():
             self.stop()
             work, has = self.history.present, self._tools
-            hole = Hole(resized(work.hole, self._shape), float(has.feather.value))
+            hole = Hole(resize_mask(work.hole, self._shape), float(has.feather.value))
             self.notice.clear()
-            order = Order(
+            order = InpaintRequest(
                 work,
                 hole,
                 proposals=has.proposals.value,
@@ -244,7 +244,7 @@ class InpaintCanvas(ipywidgets.VBox):
                 seed=has.seed.value,
             )
             has.busy(True)
-            self._filling.begin(order, self._watch, self._filled)
+            self._filling.begin(order, self._watch, self._on_fill)
 
     def stop(self) -> None:
         """End what is under way; the best so far is kept. Returns when it has ended."""
@@ -267,7 +267,7 @@ class InpaintCanvas(ipywidgets.VBox):
 
     def settle(self) -> None:
         """Go on with the picture on the screen, unpainted. One step of the history."""
-        self._change(Work.settled)
+        self._change(Work.settle)
 
     # The tree, built once.
 
@@ -283,9 +283,9 @@ class InpaintCanvas(ipywidgets.VBox):
             (has.keep, self.settle),
         ):
             control.on_click(lambda _, call=call: call())
-        has.row.on_choice(self.notice.guarded(self.take))
-        has.seed.observe(lambda change: self.notice.guarded(self.sample)(change["new"]), "value")
-        has.upload.observe(self._uploaded, "value")
+        has.row.on_choice(self.notice.guard_call(self.take))
+        has.seed.observe(lambda change: self.notice.guard_call(self.sample)(change["new"]), "value")
+        has.upload.observe(self._on_upload, "value")
         has.crop.observe(lambda _: self._crop(), "value")
         has.shown.observe(lambda _: self._draw_paint(), "value")
 
@@ -294,7 +294,7 @@ class InpaintCanvas(ipywidgets.VBox):
 
         has.size.observe(resize, "value")
         resize()
-        hand = Hand(self._tool, lambda: self.history.present, self._stroked)
+        hand = Hand(self._tool, lambda: self.history.present, self._on_stroke)
         on_brush(self._canvas, press=hand.press, drag=hand.drag, release=hand.release)
         self._canvas.on_client_ready(self._draw_paint)
 
@@ -304,7 +304,7 @@ class InpaintCanvas(ipywidgets.VBox):
         has = self._tools
         return Tool(has.action.value, has.size.value, self._shape, self._mask_shape)
 
-    def _stroked(self, change: Callable[[], Work], stroke: int) -> None:
+    def _on_stroke(self, change: Callable[[], Work], stroke: int) -> None:
         with self.notice.guard():
             self.history.rest()  # a stroke is one step, however long the hand rests
             self._change(lambda _: change(), ("stroke", stroke))
@@ -312,7 +312,7 @@ class InpaintCanvas(ipywidgets.VBox):
     def _read(self, image: Any, crop: Crop) -> Tensor:
         return given_for(self.generator, image, Degradation(), crop)[:1].clamp(-1, 1)
 
-    def _uploaded(self, change: Any) -> None:
+    def _on_upload(self, change: Any) -> None:
         """A person chose a file; a bad one is told, and everything stays as it was."""
         if change["new"]:
             self._photograph = change["new"][0]
@@ -320,7 +320,7 @@ class InpaintCanvas(ipywidgets.VBox):
 
     def _crop(self) -> None:
         if self._photograph is not None:
-            self.notice.guarded(self.load)(self._photograph, self._tools.crop.value)
+            self.notice.guard_call(self.load)(self._photograph, self._tools.crop.value)
 
     # From a mask to pixels.
 
@@ -370,7 +370,7 @@ class InpaintCanvas(ipywidgets.VBox):
             self._canvas.clear()
             self._canvas.put_image_data(sheet)
 
-    def _watch(self, order: Order, step: int, finished: Tensor) -> None:
+    def _watch(self, order: InpaintRequest, step: int, finished: Tensor) -> None:
         """A picture from the search, while nothing newer was painted."""
         with self._changing:
             if self.history.present is order.work:
@@ -379,7 +379,7 @@ class InpaintCanvas(ipywidgets.VBox):
                 self._picture.show(finished)
                 self._drawn = None
 
-    def _filled(self, order: Order, found: Restoration | None) -> None:
+    def _on_fill(self, order: InpaintRequest, found: Restoration | None) -> None:
         """The search has ended, with what it found, or with a mistake that was shown."""
         with self._changing:
             self._tools.busy(False)
@@ -391,7 +391,7 @@ class InpaintCanvas(ipywidgets.VBox):
             self._tools.bar.value = 1.0
             best = ", ".join(f"{loss:.4f}" for loss in found.loss[:, 0].tolist())
             self._tools.status.value = f"{found.ended} after {found.seconds:.1f} s; losses {best}"
-            self.history.push(order.work.filled(found))
+            self.history.push(order.work.fill(found))
         said = self.notice.error
         self._show()
         if said:

@@ -23,7 +23,7 @@ APART = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
+class InpaintRequest:
     """What to fill, and how.
 
     Attributes:
@@ -40,13 +40,13 @@ class Order:
     seed: int
 
 
-Watch = Callable[[Order, int, Tensor], None]
+Watch = Callable[[InpaintRequest, int, Tensor], None]
 """Called with the order, the step and the best picture ``[1, C, H, W]`` of that step."""
-Done = Callable[[Order, Restoration | None], None]
+Done = Callable[[InpaintRequest, Restoration | None], None]
 """Called at the end with what was found; with None where that failed."""
 
 
-class Filling:
+class InpaintWorker:
     """One search at a time.
 
     Args:
@@ -59,7 +59,7 @@ class Filling:
         self._renderer, self._notice, self._clip = renderer, notice, clip
         self._worker = Worker("filling a hole")
 
-    def begin(self, order: Order, watch: Watch, done: Done) -> None:
+    def begin(self, order: InpaintRequest, watch: Watch, done: Done) -> None:
         """Start; what is under way is ended first. Returns at once."""
         self._worker.begin(lambda ending: self._work(order, ending, watch, done))
 
@@ -75,7 +75,7 @@ class Filling:
         """Until it has ended; whether that came about in time."""
         return self._worker.wait(seconds)
 
-    def _work(self, order: Order, ending: Ending, watch: Watch, done: Done) -> None:
+    def _work(self, order: InpaintRequest, ending: Ending, watch: Watch, done: Done) -> None:
         found = None
         try:
             with self._notice.guard():
@@ -83,7 +83,7 @@ class Filling:
         finally:
             done(order, found)
 
-    def _search(self, order: Order, ending: Ending, watch: Watch) -> Restoration:
+    def _search(self, order: InpaintRequest, ending: Ending, watch: Watch) -> Restoration:
         lock, given = self._renderer.lock, order.work.picture
 
         def look(step: int, drawn: Tensor, losses: Tensor) -> bool:

@@ -34,7 +34,7 @@ from steerbench.widgets.controls import (
     Setting,
     can_truncate,
     check_numbers,
-    checked,
+    check_traversals,
 )
 from steerbench.widgets.direction_row import Step
 from steerbench.widgets.history import History
@@ -89,7 +89,7 @@ class LatentSliders(ipywidgets.VBox):
         refuse_unknown("LatentSliders", unknown, KEYWORDS)
         self.generator = generator
         self._own, self._own_seed = latent, seed
-        self._found = checked(generator, directions, self._code(seed))
+        self._found = check_traversals(generator, directions, self._code(seed))
         check_numbers(truncation, alpha_range, size, can_truncate(generator, self._found))
         self.renderer = Renderer(generator)
         self.notice = Notice()
@@ -197,7 +197,7 @@ class LatentSliders(ipywidgets.VBox):
         return columns
 
     def _listen(self) -> None:
-        self._controls.on_change(self._moved)
+        self._controls.on_change(self._on_move)
         self._controls.reset.on_click(lambda _: self.reset())
         self._controls.undo.on_click(lambda _: self.undo())
         self._controls.redo.on_click(lambda _: self.redo())
@@ -208,7 +208,7 @@ class LatentSliders(ipywidgets.VBox):
     def _now(self) -> Setting:
         return self.history.present
 
-    def _moved(self, what: Hashable) -> None:
+    def _on_move(self, what: Hashable) -> None:
         """A person moved a control."""
         self.history.push(self._controls.read(), what)
         self._refresh()

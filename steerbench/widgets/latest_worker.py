@@ -1,12 +1,12 @@
 """Work that follows a hand: in a thread of its own, always for the newest state.
 
 A mouse that moves sends fifty messages a second, and unlike the changes of a slider they are not
-joined on the way. So a handler only notes what happened and wakes a `Newest`, which calls its
+joined on the way. So a handler only notes what happened and wakes a `LatestWorker`, which calls its
 function with whatever holds by then: while one picture is being made any number of movements
 become one.
 
 >>> seen = []
->>> newest = Newest(lambda: seen.append("drawn"))
+>>> newest = LatestWorker(lambda: seen.append("drawn"))
 >>> newest.wake()
 >>> newest.wait(60), seen
 (True, ['drawn'])
@@ -22,7 +22,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-class Newest:
+class LatestWorker:
     """Calls a function again as long as it was woken during the last call.
 
     The function shows its own mistakes; what it raises all the same goes to the log.

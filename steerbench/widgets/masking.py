@@ -4,8 +4,8 @@ A `Work` is never changed: every stroke, and every filling, makes a new one, so 
 back whatever there was.
 
 >>> work = Work(torch.zeros(1, 3, 8, 8), np.zeros((8, 8), np.uint8))
->>> once = work.painted(box((8, 8), (2, 2), (5, 4)))
->>> int(once.hole.sum()), int(once.inverted().hole.sum()), int(once.cleared().hole.sum())
+>>> once = work.paint(box((8, 8), (2, 2), (5, 4)))
+>>> int(once.hole.sum()), int(once.invert().hole.sum()), int(once.clear().hole.sum())
 (6, 58, 0)
 """
 
@@ -72,7 +72,7 @@ class Tool:
                 f"The mask goes from {given.min():.3g} to {given.max():.3g}; give 0 to 1."
             )
         levels = np.round(255 * given).astype(np.uint8) if whole else None
-        mask = self._through(given) if levels is None else resized(levels, self.mask)
+        mask = self._through(given) if levels is None else resize_mask(levels, self.mask)
         if not mask.any():
             raise ArgumentError(
                 f"This stroke lies outside the picture, which is {self.picture[1]} pixels wide and "
@@ -128,27 +128,27 @@ class Work:
         """The code that was found, or that the picture was drawn from."""
         return self.latent if self.found is None else self.found.latents[self.chosen]
 
-    def stroked(self, tool: Tool, mask: np.ndarray) -> Work:
+    def stroke(self, tool: Tool, mask: np.ndarray) -> Work:
         """With what a tool covers, or without it."""
-        return self.erased(mask) if tool.name == "erase" else self.painted(mask)
+        return self.erase(mask) if tool.name == "erase" else self.paint(mask)
 
-    def painted(self, mask: np.ndarray) -> Work:
+    def paint(self, mask: np.ndarray) -> Work:
         """With more to fill."""
         return self._with(np.maximum(self.mask, mask))
 
-    def erased(self, mask: np.ndarray) -> Work:
+    def erase(self, mask: np.ndarray) -> Work:
         """With less to fill."""
         return self._with(np.minimum(self.mask, 255 - mask))
 
-    def inverted(self) -> Work:
+    def invert(self) -> Work:
         """With the rest to fill instead."""
         return self._with(255 - self.mask)
 
-    def cleared(self) -> Work:
+    def clear(self) -> Work:
         """With nothing to fill."""
         return self._with(np.zeros_like(self.mask))
 
-    def filled(self, found: Restoration) -> Work:
+    def fill(self, found: Restoration) -> Work:
         """With what was found."""
         return replace(self, found=found, chosen=0)
 
@@ -156,7 +156,7 @@ class Work:
         """With another of the proposals."""
         return self if self.found is None or number == self.chosen else replace(self, chosen=number)
 
-    def settled(self) -> Work:
+    def settle(self) -> Work:
         """What is shown as the picture to go on with, and nothing to fill in it."""
         return Work(self.shown, np.zeros_like(self.mask))
 
@@ -212,9 +212,9 @@ class Hand:
         tool = self._tool()
         mask = tool.stretch(self._at, end)
         if tool.name == "rectangle":
-            return self._base.stroked(tool, mask)
+            return self._base.stroke(tool, mask)
         self._at = end
-        return self._present().stroked(tool, mask)
+        return self._present().stroke(tool, mask)
 
 
 def box(shape: tuple[int, int], start: Point, end: Point) -> np.ndarray:
@@ -228,7 +228,7 @@ def box(shape: tuple[int, int], start: Point, end: Point) -> np.ndarray:
     return mask
 
 
-def resized(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resize_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A mask in another size, by its nearest pixels."""
     rows, columns = (
         np.minimum(((np.arange(side) + 0.5) * given / side).astype(int), given - 1)

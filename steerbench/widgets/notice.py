@@ -2,7 +2,7 @@
 
 >>> notice = Notice()
 >>> with notice.guard():
-...     raise ArgumentError("No layer is called 'b5'.")
+...     raise SteerbenchError("No layer is called 'b5'.")
 >>> notice.error
 "No layer is called 'b5'."
 """
@@ -56,14 +56,14 @@ class Notice(ipywidgets.HTML):
             self.fail(f"{type(error).__name__}: {error}. Please report this as a bug.")
             raise
 
-    def guarded(self, call: Callable[..., object]) -> Callable[..., None]:
+    def guard_call(self, call: Callable[..., object]) -> Callable[..., None]:
         """A call from the page, whose mistakes are shown."""
 
-        def guarded(*given: Any) -> None:
+        def guard_call(*given: Any) -> None:
             with self.guard():
                 call(*given)
 
-        return guarded
+        return guard_call
 
     def _say(self, error: str = "", note: str = "") -> None:
         self.error, self.note = error, note

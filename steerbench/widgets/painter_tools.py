@@ -135,13 +135,13 @@ class PainterTools:
     def on_change(self, call: Callable[[str], None]) -> None:
         """Call with ``"seed"``, ``"strength"`` or ``"count"`` when a person moved one of them."""
 
-        def moved(what: str) -> None:
+        def notify(what: str) -> None:
             if not self._writing:
                 self._strength, self._count = self.strength.value, self.count.value
                 call(what)
 
         for what in ("seed", "strength", "count"):
-            getattr(self, what).observe(lambda _, what=what: moved(what), "value")
+            getattr(self, what).observe(lambda _, what=what: notify(what), "value")
 
     def on_choice(self, call: Callable[[], None]) -> None:
         """Call when another concept or action was chosen."""

@@ -12,10 +12,10 @@ left alone.
 
 >>> painting = Painting(seed=0)
 >>> brush = Brush("lamp", "insert", strength=1.0, count=5)
->>> once = painting.painted(brush, dab((64, 64), (32, 20), (40, 20), size=9))
+>>> once = painting.paint(brush, dab((64, 64), (32, 20), (40, 20), size=9))
 >>> [(paint.concept, paint.action, int(paint.mask.max())) for paint in once.paints]
 [('lamp', 'insert', 255)]
->>> once.erased(dab((64, 64), (36, 20), (36, 20), size=40)).paints
+>>> once.erase(dab((64, 64), (36, 20), (36, 20), size=40)).paints
 ()
 """
 
@@ -87,7 +87,7 @@ class Painting:
         same = (p for p in self.paints if (p.concept, p.action) == (concept, action))
         return next(same, None)
 
-    def painted(self, brush: Brush, mask: np.ndarray) -> Painting:
+    def paint(self, brush: Brush, mask: np.ndarray) -> Painting:
         """With a stroke; it takes away what would do the opposite for the same concept."""
         cleaned = self._without(mask, brush.concept, OTHER[brush.action])
         old = cleaned.find(brush.concept, brush.action)
@@ -98,11 +98,11 @@ class Painting:
             return cleaned
         return cleaned._with(old, Paint(brush, joined))
 
-    def erased(self, mask: np.ndarray) -> Painting:
+    def erase(self, mask: np.ndarray) -> Painting:
         """Without any paint under a mask."""
         return self._without(mask)
 
-    def adjusted(self, brush: Brush) -> Painting:
+    def adjust(self, brush: Brush) -> Painting:
         """With another strength or another number of units for what was painted already."""
         old = self.find(brush.concept, brush.action)
         if old is None or old.brush == brush:

@@ -25,7 +25,7 @@ from torch import Tensor
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.inversion import Inversion, OutOfDomainWarning, invert
-from steerbench.widgets.latest_worker import Newest
+from steerbench.widgets.latest_worker import LatestWorker
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.style import button, column, row, style_sheet
@@ -65,14 +65,14 @@ class PhotographInverter(ipywidgets.VBox):
         self.inversion: Inversion | None = None
         self._photograph: Any = None
         self._stopped = False
-        self._turn = Newest(self._search)
+        self._turn = LatestWorker(self._search)
         self.upload = ipywidgets.FileUpload(accept="image/*", multiple=False)
         self.crop = ipywidgets.Dropdown(options=CROPS, description="Keep")
         self.stop = button("Stop", "stop", "Keep what was found so far")
         self.stop.disabled = True
         self.notice = Notice()
         self.wanted, self.found = Picture(size), Picture(size)
-        self.upload.observe(self._uploaded, "value")
+        self.upload.observe(self._on_upload, "value")
         self.crop.observe(lambda change: self._again(), "value")
         self.stop.on_click(lambda clicked: self._end())
         tools = row(self.upload, self.crop, self.stop)
@@ -94,7 +94,7 @@ class PhotographInverter(ipywidgets.VBox):
         """Until the search has ended; whether it did in time."""
         return self._turn.wait(seconds)
 
-    def _uploaded(self, change: Any) -> None:
+    def _on_upload(self, change: Any) -> None:
         if change["new"]:
             self._photograph = change["new"][0]
             self._again()

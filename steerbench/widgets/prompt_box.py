@@ -39,7 +39,7 @@ from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.prompt_controls import STRENGTH, PromptControls
-from steerbench.widgets.prompt_walks import MODES, Sight, Walks, Wish
+from steerbench.widgets.prompt_modes import MODES, Frame, PromptModes, PromptRequest
 from steerbench.widgets.prompt_words import WordRow
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.scores import Scores
@@ -74,7 +74,8 @@ class PromptBox(ipywidgets.VBox):
     Attributes:
         direction: The `Direction` of the present picture, or None.
         kept: The directions that "Keep" put on sliders.
-        attempts: ``(wish, direction, alpha)`` of everything that was asked, the latest last.
+        request: What is asked for, or was; the controls mirror it.
+        attempts: ``(request, direction, alpha)`` of everything that was asked, the latest last.
         sliders: The `LatentSliders` with what was kept, or None.
         notice: Says what went wrong, or which words do not count.
 
@@ -101,16 +102,17 @@ class PromptBox(ipywidgets.VBox):
             raise ArgumentError(unknown("mode", mode, MODES.values()))
         self.generator, self.clip = generator, clip or _default()
         self.renderer, self.notice = Renderer(generator), Notice()
-        self._walks = Walks(generator, self.clip, directions, n_steps)
+        self._modes = PromptModes(generator, self.clip, directions)
         self.direction: Direction | None = None
         self.alpha = 0.0
         self.kept: list[Direction] = []
-        self.attempts: list[tuple[Wish, Direction, float]] = []
+        self.attempts: list[tuple[PromptRequest, Direction, float]] = []
         self.sliders: LatentSliders | None = None
         self._worker = Worker("following a prompt")
         self._scores = None if predictor is None else Scores(predictor)
         self._picture = Picture(size)
         self._controls = PromptControls(neutral, mode, seed)
+        self.request = replace(self._read(), n_steps=n_steps)
         self._words = WordRow(self.clip.vocabulary, self._examples(), self._take)
         self._save = SaveRow(generator, lambda: self.recipe, self.notice)
         self._quiet = False
@@ -130,27 +132,39 @@ class PromptBox(ipywidgets.VBox):
         mode: str | None = None,
         n_steps: int | None = None,
     ) -> None:
-        """Type a prompt and press "Go". Returns at once; `wait` waits."""
+        """Ask for a prompt, as by typing it and pressing "Go". Returns at once; `wait` waits.
+
+        Args:
+            prompt: The text.
+            neutral: What it is to differ from; None for what the box says.
+            mode: ``"direction"``, ``"optimise"`` or ``"mapper"``; None for what the box says.
+            n_steps: Steps of an optimisation; None for as many as before.
+
+        Raises:
+            ArgumentError: There is no such mode.
+        """
         if mode is not None and mode not in MODES.values():
             raise ArgumentError(unknown("mode", mode, MODES.values()))
-        self._controls.prompt.value = prompt
-        self._controls.neutral.value = self._controls.neutral.value if neutral is None else neutral
-        self._controls.mode.value = mode or self._controls.mode.value
-        self._walks.n_steps = n_steps or self._walks.n_steps
-        self.go()
+        asked = {"neutral": neutral, "mode": mode, "n_steps": n_steps}
+        changes: dict[str, Any] = {name: each for name, each in asked.items() if each is not None}
+        self._follow(replace(self._read(), prompt=prompt, **changes))
 
     def go(self) -> None:
         """Follow what is typed; what is under way is stopped first."""
+        self._follow(self._read())
+
+    def _follow(self, request: PromptRequest) -> None:
         with self.notice.guard():
             self.stop()
-            wish = self._wish()
+            self.request = request
+            self._mirror()
             self.notice.clear()
-            remarks = [*self.clip.remarks(wish.prompt), *self.clip.remarks(wish.neutral)]
-            self.clip.encode_text(wish.prompt)  # an empty one is refused here, before any work
+            remarks = [*self.clip.remarks(request.prompt), *self.clip.remarks(request.neutral)]
+            self.clip.encode_text(request.prompt)  # an empty one is refused here, before any work
             if remarks:
                 self.notice.fail(" ".join(remarks))
             self._busy(True)
-            self._worker.begin(lambda ending: self._follow(wish, ending))
+            self._worker.begin(lambda ending: self._work(request, ending))
 
     def stop(self) -> None:
         """End what is under way after its present step, and keep the best so far."""
@@ -167,7 +181,7 @@ class PromptBox(ipywidgets.VBox):
                 raise ArgumentError("There is no direction yet. Type a prompt and press Go.")
             self.kept.append(self.direction)
             self.sliders = LatentSliders(
-                self.generator, self.kept, seed=self._controls.seed.value, alpha_range=4, size=320
+                self.generator, self.kept, seed=self.request.seed, alpha_range=4, size=320
             )
             self._stage.children = (self.sliders,)
         return self.sliders
@@ -176,7 +190,7 @@ class PromptBox(ipywidgets.VBox):
     def recipe(self) -> Recipe:
         """What is on the screen: the seed, and the way along the direction."""
         moves: list[Edit] = [self.alpha * self.direction] if self.direction is not None else []
-        return Recipe.of(self.generator, self._walks.start(self._controls.seed.value), moves)
+        return Recipe.of(self.generator, self._modes.start(self.request.seed), moves)
 
     @property
     def error(self) -> str:
@@ -190,21 +204,34 @@ class PromptBox(ipywidgets.VBox):
 
     # From words to pixels.
 
-    def _wish(self) -> Wish:
-        return Wish(
-            self._controls.prompt.value,
-            self._controls.neutral.value,
-            self._controls.mode.value,
-            self._controls.seed.value,
-            self._controls.strength.value,
-            self._controls.beta.value,
+    def _read(self) -> PromptRequest:
+        """What the controls ask for."""
+        has = self._controls
+        return replace(
+            getattr(self, "request", PromptRequest()),
+            prompt=has.prompt.value,
+            neutral=has.neutral.value,
+            mode=has.mode.value,
+            seed=has.seed.value,
+            strength=has.strength.value,
+            beta=has.beta.value,
         )
 
-    def _follow(self, wish: Wish, ending: Ending) -> None:
+    def _mirror(self) -> None:
+        """Let the controls show the request, without taking that for a person's hand."""
+        has, now = self._controls, self.request
+        self._quiet = True
+        try:
+            has.prompt.value, has.neutral.value, has.mode.value = now.prompt, now.neutral, now.mode
+            has.seed.value, has.strength.value, has.beta.value = now.seed, now.strength, now.beta
+        finally:
+            self._quiet = False
+
+    def _work(self, request: PromptRequest, ending: Ending) -> None:
         """In a thread of its own: one step after the other, each under the generator's lock."""
         try:
             with self.notice.guard():
-                sights = self._walks.begin(wish)
+                sights = self._modes.begin(request)
                 found: Direction | None = None
                 while not ending.is_set():
                     with self.renderer.lock:
@@ -214,16 +241,16 @@ class PromptBox(ipywidgets.VBox):
                     self._see(now)
                     found = found if now.direction is None else now.direction
                 if found is not None:
-                    self._remember(wish, found)
+                    self._remember(request, found)
                 elif not ending.is_set():
                     raise ArgumentError(
-                        f"No step came nearer to {wish.prompt!r} than the picture as it was. Give "
-                        "more steps, or ask for something else."
+                        f"No step came nearer to {request.prompt!r} than the picture as it was. "
+                        "Give more steps, or ask for something else."
                     )
         finally:
             self._busy(False)
 
-    def _see(self, now: Sight) -> None:
+    def _see(self, now: Frame) -> None:
         self._controls.bar.value, self._controls.status.value = now.done, now.words
         if now.image is not None:
             self.direction, self.alpha = now.direction, now.alpha
@@ -234,8 +261,8 @@ class PromptBox(ipywidgets.VBox):
         if self._scores is not None:
             self._scores.show(image)
 
-    def _remember(self, wish: Wish, found: Direction) -> None:
-        self.attempts.append((wish, found, self.alpha))
+    def _remember(self, request: PromptRequest, found: Direction) -> None:
+        self.attempts.append((request, found, self.alpha))
         names = [f"{i + 1}. {w.prompt[:40]} ({w.mode})" for i, (w, *_) in enumerate(self.attempts)]
         self._quiet = True
         self._controls.history.options = [("", -1), *zip(names, range(len(names)))]
@@ -247,7 +274,7 @@ class PromptBox(ipywidgets.VBox):
         with self.notice.guard():
             self.stop()
             self.direction, self.alpha = None, 0.0
-            image = self.renderer.render(self._walks.start(self._controls.seed.value))
+            image = self.renderer.render(self._modes.start(self.request.seed))
             self._picture.show_original(image)
             if self._scores is not None:
                 self._scores.show_original(image)
@@ -256,25 +283,20 @@ class PromptBox(ipywidgets.VBox):
 
     def _redraw(self) -> None:
         """After the strength or the threshold was moved; nothing while a walk is under way."""
-        if self.direction is None or self._worker.busy:
+        if self._quiet or self.direction is None or self._worker.busy:
             return
+        has = self._controls
+        self.request = replace(self.request, strength=has.strength.value, beta=has.beta.value)
         with self.notice.guard(), self.renderer.lock:
             if self.direction.space == "s":
-                wish = replace(self._wish(), prompt=self._asked("prompt"))
-                self.direction = self._walks.direction(
-                    replace(wish, neutral=self._asked("neutral"))
-                )
-                moved = self.direction.provenance.hyperparameters["channels"]
-                self._controls.status.value = f"{moved} channels of s move"
-                self.alpha = self._controls.strength.value
+                self.direction = self._modes.direction(self.request)
+                channels = self.direction.provenance.hyperparameters["channels"]
+                has.status.value = f"{channels} channels of s move"
+                self.alpha = self.request.strength
             else:
-                self.alpha = self._controls.strength.value / STRENGTH
-            start = self._walks.start(self._controls.seed.value)
+                self.alpha = self.request.strength / STRENGTH
+            start = self._modes.start(self.request.seed)
             self._show(self.renderer.render(start, [self.alpha * self.direction]))
-
-    def _asked(self, what: str) -> str:
-        """What the present direction was made of."""
-        return "" if self.direction is None else self.direction.provenance.hyperparameters[what]
 
     def _recall(self) -> None:
         """Show an attempt of the history again."""
@@ -283,14 +305,18 @@ class PromptBox(ipywidgets.VBox):
             return
         with self.notice.guard():
             self.stop()
-            wish, direction, alpha = self.attempts[number]
-            self._controls.seed.value = wish.seed
+            self.request, direction, alpha = self.attempts[number]
+            self._mirror()
             self._restart()
-            self._controls.prompt.value, self._controls.neutral.value = wish.prompt, wish.neutral
-            self._controls.mode.value = wish.mode
             self.direction, self.alpha = direction, alpha
-            start = self._walks.start(wish.seed)
+            start = self._modes.start(self.request.seed)
             self._show(self.renderer.render(start, [alpha * direction]))
+
+    def _reseed(self) -> None:
+        """Another seed was chosen: its picture, untouched."""
+        if not self._quiet:
+            self.request = replace(self.request, seed=self._controls.seed.value)
+            self._restart()
 
     # The tree, built once.
 
@@ -317,27 +343,24 @@ class PromptBox(ipywidgets.VBox):
         return columns
 
     def _listen(self) -> None:
-        self._controls.prompt.on_msg(self._entered)
-        self._controls.prompt.observe(lambda change: self._typed(change["new"]), "value")
+        self._controls.prompt.on_msg(self._on_submit)
+        self._controls.prompt.observe(lambda change: self._on_type(change["new"]), "value")
         self._controls.go.on_click(lambda _: self.go())
         self._controls.stop.on_click(lambda _: self.stop())
         self._controls.keep.on_click(lambda _: self.keep())
         self._controls.random.on_click(
             lambda _: setattr(self._controls.seed, "value", random_seed())
         )
-        self._controls.seed.observe(lambda _: self._restart(), "value")
+        self._controls.seed.observe(lambda _: self._reseed(), "value")
         self._controls.strength.observe(lambda _: self._redraw(), "value")
         self._controls.beta.observe(lambda _: self._redraw(), "value")
         self._controls.history.observe(lambda _: self._recall(), "value")
 
-    def _another(self) -> None:
-        self._controls.seed.value = random_seed()
-
-    def _entered(self, _: object, content: dict[str, Any], __: object) -> None:
+    def _on_submit(self, _: object, content: dict[str, Any], __: object) -> None:
         if content.get("event") == "submit":
             self.go()
 
-    def _typed(self, text: str) -> None:
+    def _on_type(self, text: str) -> None:
         self._words.follow(text)
         finished = text[: text.rfind(" ") + 1]  # the last word may not be complete yet
         unknown_words = self.clip.unknown_words(finished)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets
 
-from steerbench.widgets.prompt_walks import MODES
+from steerbench.widgets.prompt_modes import MODES
 from steerbench.widgets.style import button
 
 STRENGTH, BETA = 1.0, 0.2

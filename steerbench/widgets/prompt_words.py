@@ -3,7 +3,7 @@
 >>> known = ("a", "bedroom", "bed", "blue", "plant", "with")
 >>> completions("a b", known), completions("a bedroom with plnat", known)
 (['bed', 'blue', 'bedroom'], ['plant'])
->>> replaced("a bedroom with plnat", "plant")
+>>> replace_word("a bedroom with plnat", "plant")
 'a bedroom with plant '
 """
 
@@ -30,7 +30,7 @@ def completions(text: str, known: Sequence[str], count: int = COUNT) -> list[str
     return begun or difflib.get_close_matches(part, known, n=count, cutoff=0.5)
 
 
-def replaced(text: str, word: str) -> str:
+def replace_word(text: str, word: str) -> str:
     """A text with another last word, and a space to go on after."""
     return _LAST.sub("", text) + word + " "
 
@@ -53,7 +53,7 @@ class WordRow(ipywidgets.HBox):
             ipywidgets.Button(tooltip="Take this", layout={"width": "auto"}) for _ in range(COUNT)
         ]
         for each in self._buttons:
-            each.on_click(self._clicked)
+            each.on_click(self._on_click)
         super().__init__(self._buttons)
         self.add_class("sb-row")
         self.add_class("sb-words")
@@ -71,7 +71,7 @@ class WordRow(ipywidgets.HBox):
             each.layout.display = None if shown else "none"
             each.description = self.offered[number] if shown else ""
 
-    def _clicked(self, clicked: ipywidgets.Button) -> None:
+    def _on_click(self, clicked: ipywidgets.Button) -> None:
         chosen = clicked.description
         if chosen:
-            self._choose(replaced(self._text, chosen) if self._text.strip() else chosen)
+            self._choose(replace_word(self._text, chosen) if self._text.strip() else chosen)

@@ -42,7 +42,7 @@ def _text(value: object) -> str:
     return html.escape(str(value).replace("_", " "))
 
 
-def _moved(row: Row) -> str:
+def _attribute(row: Row) -> str:
     return f"{_text(row['attribute'])} {'+' if row['effect'] >= 0 else '−'}"
 
 
@@ -80,7 +80,7 @@ COLUMNS = {
         "Moves most",
         "The attribute with the largest effect, and its sign",
         lambda row, _: _backwards(row["attribute"]),
-        _moved,
+        _attribute,
     ),
     "effect": Column(
         "Effect",

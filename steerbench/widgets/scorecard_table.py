@@ -33,7 +33,7 @@ from steerbench.errors import ArgumentError, FileError, NotFoundError, unknown
 from steerbench.generators import BaseGenerator
 from steerbench.metrics.naming import suggest_names
 from steerbench.types import Direction, Predictor, Traversal
-from steerbench.widgets.controls import checked
+from steerbench.widgets.controls import check_traversals
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.save_row import free
@@ -81,8 +81,10 @@ class Scorecard(ipywidgets.VBox):
         **options: Any,
     ) -> None:
         self.generator, self.predictor = generator, predictor
-        self.card = _measured(card, generator, predictor, options)
-        self._found = checked(generator, self.card.scored(), generator.sample(1, seed=seed))
+        self.card = _measure(card, generator, predictor, options)
+        self._found = check_traversals(
+            generator, self.card.scored(), generator.sample(1, seed=seed)
+        )
         self._look: dict[str, Any] = {"seed": seed, "size": size, "alpha_range": alpha_range}
         self._names = [each.name for each in self._found]
         self._opened: int | None = None
@@ -172,7 +174,7 @@ class Scorecard(ipywidgets.VBox):
         with self.notice.guard():
             if self._opened is None:
                 raise ArgumentError("No direction is open. Click a row first.")
-            path = self._written(self._folder(), self.directions[self._opened])
+            path = self._write(self._folder(), self.directions[self._opened])
             self.notice.tell(f"Saved {path}.")
             return path
         return None
@@ -182,7 +184,7 @@ class Scorecard(ipywidgets.VBox):
         with self.notice.guard():
             folder = self._folder()
             for each in self.directions:
-                self._written(folder, each)
+                self._write(folder, each)
             stem = free(str(folder / "scorecard"), (".csv",))
             path = stem.with_name(stem.name + ".csv")
             table = self.card.table.set_axis(self._names, axis=0).rename_axis("direction")
@@ -286,7 +288,7 @@ class Scorecard(ipywidgets.VBox):
             raise FileError(f"The folder {folder} cannot be made: {error}.") from error
         return folder
 
-    def _written(self, folder: Path, direction: Traversal) -> Path:
+    def _write(self, folder: Path, direction: Traversal) -> Path:
         name = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", direction.name).strip(" .") or "direction"
         stem = free(str(folder / name), (".safetensors",))
         path = stem.with_name(stem.name + ".safetensors")
@@ -294,7 +296,7 @@ class Scorecard(ipywidgets.VBox):
         return path
 
 
-def _measured(
+def _measure(
     card: metrics.Scorecard | Sequence[Direction],
     generator: BaseGenerator,
     predictor: Predictor | None,

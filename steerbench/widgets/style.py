@@ -146,7 +146,7 @@ def refuse_unknown(component: str, given: Mapping[str, Any], known: Iterable[str
     >>> refuse_unknown("LatentSliders", {"sede": 1}, ["seed", "size"])
     Traceback (most recent call last):
     ...
-    steerbench.errors.SteerbenchError: LatentSliders has no argument 'sede'. Did you mean 'seed'?
+    steerbench.errors.KeywordError: LatentSliders has no argument 'sede'. Did you mean 'seed'?
     """
     for name in given:
         raise KeywordError(f"{component} has no argument {name!r}. {closest(name, known, 1)}")

@@ -41,7 +41,7 @@ from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.style import button, column, refuse_unknown, row, style_sheet
-from steerbench.widgets.unit_mosaic import Sheet, by_concept, laid_over, scaled
+from steerbench.widgets.unit_mosaic import Sheet, by_concept, overlay_heat, relative_activations
 
 KEYWORDS = ("units", "seed", "truncation", "size", "width")
 
@@ -221,7 +221,7 @@ class UnitHeatmaps(ipywidgets.VBox):
         self.add_class("sb-panel")
 
     def _listen(self) -> None:
-        self._seed.observe(self._seeded, "value")
+        self._seed.observe(self._on_seed, "value")
         self._random.on_click(lambda _: setattr(self._seed, "value", random_seed()))
         self._reset.on_click(lambda _: self.reset())
         self._undo.on_click(lambda _: self.undo())
@@ -237,7 +237,7 @@ class UnitHeatmaps(ipywidgets.VBox):
     def _now(self) -> Setting:
         return self.history.present
 
-    def _seeded(self, _: object) -> None:
+    def _on_seed(self, _: object) -> None:
         if self._seed.value != self._now.seed:
             self.history.push(replace(self._now, seed=self._seed.value), "seed")
             self._show()
@@ -271,8 +271,8 @@ class UnitHeatmaps(ipywidgets.VBox):
             self._picture.show(self.renderer.render(latent, self._edits()))
             chosen = int(self._best.index[0]) if len(self._best) else 0
             chosen = chosen if now.chosen is None else now.chosen
-            heat = scaled(activation, self._levels)[chosen]
-            self._over.show(laid_over(original[0], heat))
+            heat = relative_activations(activation, self._levels)[chosen]
+            self._over.show(overlay_heat(original[0], heat))
             self._caption.value = html.escape(self.say(chosen))
             self._say()
             if before is self._seen:
@@ -312,7 +312,7 @@ class UnitHeatmaps(ipywidgets.VBox):
         """Draw everything, also for a browser that comes later."""
         if self._seen is None:
             return
-        picture = self.sheet.picture(scaled(self._seen[2], self._levels))
+        picture = self.sheet.picture(relative_activations(self._seen[2], self._levels))
         tiles = self._canvas[0]
         with drawing():
             tiles.clear()

@@ -95,7 +95,7 @@ class Sheet:
         """
         size = (self.tile, self.tile)
         mode = "area" if min(heat.shape[-2:]) > self.tile else "bilinear"
-        tiles = coloured(F.interpolate(heat[:, None], size=size, mode=mode)[:, 0])
+        tiles = heat_colours(F.interpolate(heat[:, None], size=size, mode=mode)[:, 0])
         sheet = np.zeros((self.height, self.width, 4), np.uint8)
         for unit, (x, y) in self.place.items():
             sheet[y : y + self.tile, x : x + self.tile, :3] = tiles[unit]
@@ -126,7 +126,7 @@ def by_concept(table: pd.DataFrame | None, channels: int) -> tuple[Groups, pd.Da
     return [*groups, *([(NOTHING, rest)] if rest else [])], best
 
 
-def scaled(activation: Tensor, levels: Sequence[float] | None) -> Tensor:
+def relative_activations(activation: Tensor, levels: Sequence[float] | None) -> Tensor:
     """Activations ``[units, h, w]`` as shares of each unit's level.
 
     Where levels are not known, and where one is not above zero, a unit's own largest activation in
@@ -138,13 +138,13 @@ def scaled(activation: Tensor, levels: Sequence[float] | None) -> Tensor:
     return activation / level[:, None, None]
 
 
-def coloured(heat: Tensor) -> np.ndarray:
+def heat_colours(heat: Tensor) -> np.ndarray:
     """Heat, clipped to 0 to 1, as colours ``[..., 3]`` uint8."""
     steps = (heat.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return _colours()[steps]
 
 
-def laid_over(image: Tensor, heat: Tensor) -> Tensor:
+def overlay_heat(image: Tensor, heat: Tensor) -> Tensor:
     """A picture with one unit's activation over it.
 
     Args:
@@ -156,7 +156,7 @@ def laid_over(image: Tensor, heat: Tensor) -> Tensor:
     """
     grey = image.clamp(-1, 1).mean(0, keepdim=True).expand(3, -1, -1)
     large = F.interpolate(heat[None, None], size=image.shape[-2:], mode="bilinear")[0, 0]
-    colours = torch.from_numpy(coloured(large)).to(grey).permute(2, 0, 1) / 127.5 - 1
+    colours = torch.from_numpy(heat_colours(large)).to(grey).permute(2, 0, 1) / 127.5 - 1
     return torch.lerp(0.6 * grey - 0.2, colours, 0.85 * large.clamp(0, 1))
 
 

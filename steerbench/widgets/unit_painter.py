@@ -46,7 +46,7 @@ from steerbench.widgets.canvas import drawing, on_brush
 from steerbench.widgets.concept_units import read_units
 from steerbench.widgets.controls import check_numbers
 from steerbench.widgets.history import History
-from steerbench.widgets.latest_worker import Newest
+from steerbench.widgets.latest_worker import LatestWorker
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.painter_tools import STRONGEST, PainterTools
 from steerbench.widgets.painting import Painting, dab, tint
@@ -125,7 +125,7 @@ class UnitPainter(ipywidgets.VBox):
         self._stroke = 0
         self._at: Point | None = None
         self._changing = threading.RLock()
-        self._newest = Newest(self._draw)
+        self._newest = LatestWorker(self._draw)
         self._cursor = ipywidgets.HTML(layout={"display": "none"})
         super().__init__([style_sheet(), self._cursor, self._columns(size)])
         self.add_class("sb-panel")
@@ -174,7 +174,7 @@ class UnitPainter(ipywidgets.VBox):
         """
         mask = self._mask_of(where)
         self._stroke += 1
-        self._change(self._stroked(mask), ("stroke", self._stroke))
+        self._change(self._stroke_change(mask), ("stroke", self._stroke))
         self._show()
 
     def clear(self) -> None:
@@ -235,7 +235,7 @@ class UnitPainter(ipywidgets.VBox):
 
     def _listen(self, scale: float) -> None:
         has = self._tools
-        has.on_change(self._moved)
+        has.on_change(self._on_move)
         has.on_choice(lambda: has.write(self.history.present))
         has.clear.on_click(lambda _: self.clear())
         has.undo.on_click(lambda _: self.undo())
@@ -268,28 +268,28 @@ class UnitPainter(ipywidgets.VBox):
             mask = dab(self._mask_shape, start, end, self._tools.size.value)
             self._at = end
             self.history.rest()  # a stroke is one step, however long the hand rests
-            self._change(self._stroked(mask), ("stroke", self._stroke))
+            self._change(self._stroke_change(mask), ("stroke", self._stroke))
             self._draw_paint()
             self._newest.wake()
 
     def _release(self) -> None:
         self._at = None
 
-    def _moved(self, what: str) -> None:
+    def _on_move(self, what: str) -> None:
         """A person moved the seed, the strength or the number of units."""
         has = self._tools
         if what == "seed":
             self._change(lambda now: Painting(has.seed.value, now.paints), what)
         elif (brush := has.brush) is not None:
-            self._change(lambda now: now.adjusted(brush), (what, brush.concept, brush.action))
+            self._change(lambda now: now.adjust(brush), (what, brush.concept, brush.action))
         self._show()
         self.history.rest()
 
-    def _stroked(self, mask: np.ndarray) -> Callable[[Painting], Painting]:
+    def _stroke_change(self, mask: np.ndarray) -> Callable[[Painting], Painting]:
         brush = self._tools.brush
         if brush is None:
-            return lambda now: now.erased(mask)
-        return lambda now: now.painted(brush, mask)
+            return lambda now: now.erase(mask)
+        return lambda now: now.paint(brush, mask)
 
     def _change(self, change: Callable[[Painting], Painting], what: Any = None) -> None:
         """A new present. Callbacks may come from several threads, so one at a time."""
@@ -307,7 +307,7 @@ class UnitPainter(ipywidgets.VBox):
             )
         if not np.isfinite(given).all():
             raise ArgumentError("A stroke holds NaN or infinity. Give finite numbers.")
-        mask = self._resized(given) if given.shape == self._shape else self._through(given)
+        mask = self._resize(given) if given.shape == self._shape else self._through(given)
         if not mask.any():
             raise ArgumentError(
                 f"This stroke lies outside the picture, which is {self._shape[1]} pixels wide and "
@@ -315,7 +315,7 @@ class UnitPainter(ipywidgets.VBox):
             )
         return mask
 
-    def _resized(self, given: np.ndarray) -> np.ndarray:
+    def _resize(self, given: np.ndarray) -> np.ndarray:
         if given.min() < 0 or given.max() > 1:
             raise ArgumentError(
                 f"The mask goes from {given.min():.3g} to {given.max():.3g}; give 0 to 1."

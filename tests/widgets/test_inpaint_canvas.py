@@ -18,7 +18,7 @@ from steerbench.image import to_uint8
 from steerbench.inversion import Hole
 from steerbench.types import Recipe
 from steerbench.widgets import InpaintCanvas
-from steerbench.widgets.masking import Work, box, overlay, resized
+from steerbench.widgets.masking import Work, box, overlay, resize_mask
 
 WAIT = 120
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ def drag(widget: InpaintCanvas, *points: tuple[float, float]) -> None:
     send(widget, "up", *points[-1])
 
 
-def filled(widget: InpaintCanvas) -> InpaintCanvas:
+def fill(widget: InpaintCanvas) -> InpaintCanvas:
     widget.fill()
     assert widget.wait(WAIT)
     assert widget.error == ""
@@ -72,7 +72,7 @@ def test_only_the_inside_of_the_mask_changes(canvas) -> None:
     before = to_uint8(canvas.picture)[0].astype(int)
     drag(canvas, (4, 4), (9, 4), (9, 9))
     mask = canvas.mask
-    filled(canvas)
+    fill(canvas)
     after = to_uint8(canvas.picture)[0].astype(int)
     assert mask.any()
     assert np.abs(after - before)[~mask].max() == 0
@@ -90,7 +90,7 @@ def test_a_brush_an_eraser_a_rectangle_and_the_rest(canvas) -> None:
     assert not canvas.mask.any()
     canvas.choose("rectangle")
     drag(canvas, (2, 3), (30, 30), (6, 5))
-    assert np.array_equal(canvas.mask, resized(box((16, 16), (2, 3), (6, 5)), (16, 16)) > 0)
+    assert np.array_equal(canvas.mask, resize_mask(box((16, 16), (2, 3), (6, 5)), (16, 16)) > 0)
     canvas.invert()
     assert canvas.mask.sum() == 256 - 8
     canvas.clear()
@@ -128,7 +128,7 @@ def test_a_slow_stroke_is_one_step(canvas) -> None:
 
 def test_undo_brings_back_what_was_filled(canvas) -> None:
     canvas.paint([(8, 8)])
-    first = filled(canvas).picture
+    first = fill(canvas).picture
     drag(canvas, (3, 3))
     assert canvas.found is None
     assert not torch.equal(canvas.picture, first), "new paint shows the picture again"
@@ -141,7 +141,7 @@ def test_undo_brings_back_what_was_filled(canvas) -> None:
 
 def test_proposals_are_shown_side_by_side_and_taken(canvas, toy_generator) -> None:
     canvas.paint([(8, 8)])
-    filled(canvas)
+    fill(canvas)
     first = canvas.picture
     row = canvas._tools.row
     assert [cell.layout.display for cell in row.children] == [None, None, "none", "none"]
@@ -160,13 +160,13 @@ def test_proposals_are_shown_side_by_side_and_taken(canvas, toy_generator) -> No
 def test_going_on_with_what_was_filled(canvas) -> None:
     canvas.paint([(8, 8)])
     assert canvas._tools.keep.disabled
-    once = filled(canvas).picture
+    once = fill(canvas).picture
     canvas._tools.keep.click()
     assert not canvas.mask.any()
     assert torch.equal(canvas.picture, once)
     canvas.paint([(2, 2)])
     mask = canvas.mask
-    filled(canvas)
+    fill(canvas)
     assert torch.equal(outside(canvas.picture, mask), outside(once, mask))
 
 
@@ -220,7 +220,7 @@ def test_the_same_seed_fills_the_same(toy_generator) -> None:
     for _ in range(2):
         widget = InpaintCanvas(toy_generator, seed=9, steps=10, proposals=3)
         widget.paint([(8, 8)])
-        results.append(filled(widget).found.proposals)
+        results.append(fill(widget).found.proposals)
     assert torch.equal(*results)
 
 
@@ -252,7 +252,7 @@ class Words:
 def test_a_prompt_and_words_that_are_not_known(toy_generator) -> None:
     widget = InpaintCanvas(toy_generator, seed=4, steps=10, clip=Words(), prompt="a lamp")
     widget.paint([(8, 8)])
-    filled(widget)
+    fill(widget)
     assert widget.found.provenance.hyperparameters["prompt"] == "a lamp"
     widget._tools.prompt.value = "a dragon"
     widget.fill()
@@ -286,7 +286,7 @@ def test_photographs_by_upload_cropped_or_whole(canvas) -> None:
     canvas._tools.crop.value = "none"
     assert canvas.picture[..., 0].max() < -0.99
     assert np.array_equal(canvas.mask, mask), "the paint stays"
-    assert filled(canvas).latent is not None
+    assert fill(canvas).latent is not None
     canvas.undo()
     canvas.undo()
     canvas.undo()
@@ -319,7 +319,7 @@ def test_a_bad_upload_is_told_and_nothing_is_lost(canvas, content, message) -> N
     assert Match(message) == canvas.error
     assert np.array_equal(canvas.mask, mask)
     assert torch.equal(canvas.picture, before)
-    assert filled(canvas).found is not None
+    assert fill(canvas).found is not None
 
 
 class Match:
@@ -346,7 +346,7 @@ def test_samples_and_pictures_of_ones_own(canvas, toy_generator) -> None:
 
 def test_the_code_is_kept_and_the_picture_exported(canvas, toy_generator, tmp_path) -> None:
     canvas.paint([(8, 8)])
-    filled(canvas)
+    fill(canvas)
     canvas._save.path.value = str(tmp_path / "window")
     recipe = Recipe.load(canvas._save.save())
     torch.testing.assert_close(recipe.start.data, canvas.latent.data)
@@ -372,15 +372,15 @@ def test_a_browser_that_comes_later_gets_the_paint(canvas, monkeypatch) -> None:
 def test_what_was_filled_is_outlined_only() -> None:
     work = Work(torch.zeros(1, 3, 8, 8), box((8, 8), (2, 2), (6, 6)))
     assert overlay(work)[..., 3].astype(bool).sum() == 16
-    sheet = overlay(work.filled("found"))[..., 3].astype(bool)  # type: ignore[arg-type]
+    sheet = overlay(work.fill("found"))[..., 3].astype(bool)  # type: ignore[arg-type]
     assert not sheet[2:6, 2:6].any()
     assert sheet.sum() == 36 - 16
 
 
 def test_a_mask_that_is_smaller_than_the_picture() -> None:
     mask = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    assert np.array_equal(resized(mask, (4, 6)), mask.repeat(2, 0).repeat(2, 1))
-    assert np.array_equal(resized(resized(mask, (8, 12)), (2, 3)), mask)
+    assert np.array_equal(resize_mask(mask, (4, 6)), mask.repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(resize_mask(resize_mask(mask, (8, 12)), (2, 3)), mask)
 
 
 def test_moving_without_pressing_paints_nothing(canvas) -> None:
@@ -438,7 +438,7 @@ def test_wrong_arguments(toy_generator, options, error, message) -> None:
 
 def test_nothing_is_printed_and_nothing_displayed(canvas, capsys) -> None:
     drag(canvas, (3, 3), (9, 9))
-    filled(canvas)
+    fill(canvas)
     canvas.undo()
     assert "InpaintCanvas" in repr(canvas)
     assert capsys.readouterr() == ("", "")

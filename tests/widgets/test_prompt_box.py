@@ -9,7 +9,7 @@ import pytest
 from steerbench.embedding import GlobalDirections
 from steerbench.errors import SteerbenchError
 from steerbench.widgets import PromptBox
-from steerbench.widgets.prompt_words import completions, replaced
+from steerbench.widgets.prompt_words import completions, replace_word
 from tests.embedding.planted import colour_clip, redness
 
 PATIENCE = 120
@@ -185,7 +185,7 @@ def test_completions_are_words_that_are_known() -> None:
     assert completions("light", known) == []
     assert completions("", known) == []
     assert completions("xyz", ()) == []
-    assert replaced("a la", "lamp") == "a lamp "
+    assert replace_word("a la", "lamp") == "a lamp "
 
 
 def test_unknown_arguments_and_modes_are_refused(toy_generator, clip, directions, box) -> None:

@@ -15,7 +15,14 @@ from PIL import Image
 from steerbench.errors import LayerError, SteerbenchError
 from steerbench.image import to_uint8
 from steerbench.widgets import UnitHeatmaps
-from steerbench.widgets.unit_mosaic import HIGH, Sheet, by_concept, coloured, laid_over, scaled
+from steerbench.widgets.unit_mosaic import (
+    HIGH,
+    Sheet,
+    by_concept,
+    heat_colours,
+    overlay_heat,
+    relative_activations,
+)
 
 TABLE = pd.DataFrame(
     {
@@ -72,12 +79,12 @@ def test_a_tile_is_bright_where_the_unit_is_active() -> None:
     activation = torch.zeros(2, 4, 4)
     activation[0, :2], activation[1, 3, 3] = 5.0, 2.0
     sheet = Sheet.of([("", (1, 0))], width=200)
-    picture = sheet.picture(scaled(activation, levels=[5.0, 0.0]))
+    picture = sheet.picture(relative_activations(activation, levels=[5.0, 0.0]))
     x, y = sheet.place[0]
     tile = picture[y : y + sheet.tile, x : x + sheet.tile]
     assert (tile[..., 3] == 255).all()
-    assert tile[0, 0].tolist()[:3] == coloured(torch.ones(())).tolist()
-    assert tile[-1, 0].tolist()[:3] == coloured(torch.zeros(())).tolist()
+    assert tile[0, 0].tolist()[:3] == heat_colours(torch.ones(())).tolist()
+    assert tile[-1, 0].tolist()[:3] == heat_colours(torch.zeros(())).tolist()
     x, y = sheet.place[1]
     brightest = np.unravel_index(
         picture[y : y + sheet.tile, x : x + sheet.tile, :3].sum(-1).argmax(), (sheet.tile,) * 2
@@ -89,7 +96,7 @@ def test_an_activation_is_laid_over_grey_and_colour_pictures() -> None:
     heat = torch.zeros(4, 4)
     heat[0, 0] = 1.0
     for channels in (1, 3):
-        over = laid_over(torch.zeros(channels, 32, 32), heat)
+        over = overlay_heat(torch.zeros(channels, 32, 32), heat)
         assert over.shape == (3, 32, 32)
         assert over.abs().max() <= 1
         assert not torch.equal(over[:, 0, 0], over[:, -1, -1])

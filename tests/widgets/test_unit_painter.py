@@ -20,7 +20,7 @@ from steerbench.predictors import predictor
 from steerbench.supervised import Dissection
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
-from steerbench.widgets.latest_worker import Newest
+from steerbench.widgets.latest_worker import LatestWorker
 
 UNITS = {"lamp": ("b8.conv1", [3, 1, 5]), "window": ("b16.conv0", [0, 2])}
 TABLE = pd.DataFrame(
@@ -411,7 +411,7 @@ def test_nothing_is_printed_and_nothing_displayed(painter, capsys) -> None:
 
 def test_work_that_fails_is_logged_and_the_next_one_is_done(caplog) -> None:
     done = []
-    newest = Newest(lambda: done.append(1 / len(done)) if done else done.append(0) or 1 / 0)
+    newest = LatestWorker(lambda: done.append(1 / len(done)) if done else done.append(0) or 1 / 0)
     newest.wake()
     assert newest.wait(60)
     assert "could not be drawn" in caplog.text

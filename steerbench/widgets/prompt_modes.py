@@ -26,7 +26,7 @@ LOOK_EVERY = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Wish:
+class PromptRequest:
     """What a person asked for.
 
     Attributes:
@@ -36,18 +36,20 @@ class Wish:
         seed: Of the picture.
         strength: How far to go along the direction.
         beta: The threshold of a direction in s.
+        n_steps: Steps of the optimisation; a mapper's training takes twice as many.
     """
 
-    prompt: str
-    neutral: str
-    mode: str
-    seed: int
-    strength: float
-    beta: float
+    prompt: str = ""
+    neutral: str = ""
+    mode: str = "optimise"
+    seed: int = 0
+    strength: float = 3.0
+    beta: float = 0.0
+    n_steps: int = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Frame:
     """One picture on the way.
 
     Attributes:
@@ -65,14 +67,13 @@ class Sight:
     alpha: float = 0.0
 
 
-class Walks:
-    """Knows how to begin each way.
+class PromptModes:
+    """How to begin each way.
 
     Args:
         generator: Draws the pictures.
         clip: Guides.
         directions: The channels of s, measured or not; None for none measured yet.
-        n_steps: Steps of the optimisation; a mapper's training takes twice as many.
     """
 
     def __init__(
@@ -80,91 +81,92 @@ class Walks:
         generator: BaseGenerator,
         clip: Clip,
         directions: GlobalDirections | None = None,
-        n_steps: int = 40,
     ) -> None:
-        self.generator, self.clip, self.n_steps = generator, clip, n_steps
+        self.generator, self.clip = generator, clip
         self.directions = directions or GlobalDirections(clip)
         self.mappers: dict[tuple[str, str], LatentMapper] = {}
 
-    def begin(self, wish: Wish) -> Iterator[Sight]:
-        """The pictures on the way to a wish; the first one asks for nothing to be computed."""
-        ways: dict[str, Callable[[Wish], Iterator[Sight]]] = {
+    def begin(self, request: PromptRequest) -> Iterator[Frame]:
+        """Yield the pictures on the way; the first one asks for nothing to be computed."""
+        ways: dict[str, Callable[[PromptRequest], Iterator[Frame]]] = {
             "direction": self._along,
-            "optimise": self._optimised,
-            "mapper": self._mapped,
+            "optimise": self._optimise,
+            "mapper": self._map,
         }
-        return ways[wish.mode](wish)
+        return ways[request.mode](request)
 
     def start(self, seed: int) -> Latent:
         """The code of a seed."""
         return self.generator.sample(1, seed=seed)
 
     @property
-    def measured(self) -> bool:
+    def is_measured(self) -> bool:
         """Whether prompts are directions already."""
         return getattr(self.directions, "fitted", False)
 
-    def direction(self, wish: Wish) -> Direction:
+    def direction(self, request: PromptRequest) -> Direction:
         """The prompt as a direction in s, where the channels are measured."""
-        neutral = wish.neutral.strip() or "a room"
-        return self.directions.direction(wish.prompt, neutral, beta=wish.beta)
+        neutral = request.neutral.strip() or "a room"
+        return self.directions.direction(request.prompt, neutral, beta=request.beta)
 
-    def _along(self, wish: Wish) -> Iterator[Sight]:
-        if not self.measured:
+    def _along(self, request: PromptRequest) -> Iterator[Frame]:
+        if not self.is_measured:
             for now in self.directions.steps(self.generator):
                 share = now.step / now.total
-                yield Sight(0.9 * share, f"measuring channels, {share:.0%} (once; it is kept)")
-        found, start = self.direction(wish), self.start(wish.seed)
+                yield Frame(0.9 * share, f"measuring channels, {share:.0%} (once; it is kept)")
+        found, start = self.direction(request), self.start(request.seed)
         moved = found.provenance.hyperparameters["channels"]
         for frame in range(1, FRAMES + 1):
-            alpha = wish.strength * frame / FRAMES
+            alpha = request.strength * frame / FRAMES
             image = self.generator.render(start, edits=[alpha * found])
-            yield Sight(frame / FRAMES, f"{moved} channels of s move", image, found, alpha)
+            yield Frame(frame / FRAMES, f"{moved} channels of s move", image, found, alpha)
 
-    def _optimised(self, wish: Wish) -> Iterator[Sight]:
-        walk = LatentOptimiser(self.clip, wish.prompt, wish.neutral, n_steps=self.n_steps)
-        for now in walk.steps(self.generator, self.start(wish.seed)):
+    def _optimise(self, request: PromptRequest) -> Iterator[Frame]:
+        walk = LatentOptimiser(self.clip, request.prompt, request.neutral, n_steps=request.n_steps)
+        for now in walk.steps(self.generator, self.start(request.seed)):
             fits = [1 - now.losses[0]["clip"], 1 - min(loss["clip"] for loss in now.losses)]
             words = (
                 f"step {now.step} of {now.total}: fits {fits[0]:.2f} at first, {fits[1]:.2f} now"
             )
             try:
-                found = now.direction(wish.prompt)
+                found = now.direction(request.prompt)
             except LatentError:  # nothing has moved yet
-                yield Sight(now.step / now.total, words, now.images)
+                yield Frame(now.step / now.total, words, now.images)
                 continue
-            yield Sight(now.step / now.total, words, now.images, found, 1.0)
+            yield Frame(now.step / now.total, words, now.images, found, 1.0)
 
-    def _mapped(self, wish: Wish) -> Iterator[Sight]:
-        key = (wish.prompt, wish.neutral)
-        start = self.generator.to(self.start(wish.seed), "w+")
+    def _map(self, request: PromptRequest) -> Iterator[Frame]:
+        key = (request.prompt, request.neutral)
+        start = self.generator.to(self.start(request.seed), "w+")
         if key in self.mappers:
-            yield self._learned(self.mappers[key], start, wish, 1.0, "learned before: one pass")
+            yield self._frame_of(self.mappers[key], start, request, 1.0, "learned before: one pass")
             return
-        mapper = LatentMapper(self.clip, wish.prompt, wish.neutral, n_steps=2 * self.n_steps)
+        mapper = LatentMapper(
+            self.clip, request.prompt, request.neutral, n_steps=2 * request.n_steps
+        )
         for now in mapper.steps(self.generator):
             words = f"step {now.step} of {now.total}: distance {now.losses[-1]['clip']:.2f}"
             share = now.step / now.total
             if now.step % LOOK_EVERY and now.step < now.total:
-                yield Sight(share, words)
+                yield Frame(share, words)
                 continue
             if now.step == now.total:
                 self.mappers[key] = mapper
-            yield self._learned(mapper, start, wish, share, words)
+            yield self._frame_of(mapper, start, request, share, words)
 
-    def _learned(
-        self, mapper: LatentMapper, start: Latent, wish: Wish, share: float, words: str
-    ) -> Sight:
+    def _frame_of(
+        self, mapper: LatentMapper, start: Latent, request: PromptRequest, share: float, words: str
+    ) -> Frame:
         edited = mapper.edit(self.generator, start)
         way = (edited.data - start.data)[0].double()
         if not float(way.norm()) > 0:
             raise ArgumentError("The mapper takes no step. Train it longer.")
         found = Direction(
-            wish.prompt,
+            request.prompt,
             "w+",
             way,
             scale=float(way.norm()),
             generator=self.generator.fingerprint,
             provenance=mapper.provenance(self.generator),
         )
-        return Sight(share, words, self.generator.render(edited), found, 1.0)
+        return Frame(share, words, self.generator.render(edited), found, 1.0)
