@@ -60,7 +60,7 @@ def predicted(
         x: Codes ``[N, C]``.
         y: The factor ``[N]``: whole numbers for classes, floating point for amounts.
         x_test, y_test: Those of unseen pictures.
-        estimator: A name in :data:`ESTIMATORS`.
+        estimator: A name in `ESTIMATORS`.
         seed: Of the estimator.
         candidates: How many numbers, drawn at random, each split of a tree looks at; all unless
             given. It makes trees on long codes quicker and spreads importance over like numbers.

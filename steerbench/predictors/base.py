@@ -160,7 +160,7 @@ class BasePredictor:
             ``[N, len(names)]`` float32; every row sums to 1.
 
         Raises:
-            ShapeError, PredictorError: As :meth:`predict`; or this is no segmenter.
+            ShapeError, PredictorError: As `predict`; or this is no segmenter.
         """
         size = batch_of(images).shape[2:]
         return self.run(

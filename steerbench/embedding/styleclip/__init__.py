@@ -3,14 +3,14 @@
 With G(w) a picture, f its CLIP features and t those of the prompt, all of unit length:
 
 ================================  ===============================================================
-:class:`LatentOptimiser`          one picture, one prompt: follow the gradient of ::
+`LatentOptimiser`          one picture, one prompt: follow the gradient of:
 
                                       1 - f(G(w)) . t + lambda_l2 |w - w_s|^2 + lambda_id D_id
 
-:class:`LatentMapper`             one prompt, any picture: three small networks for the coarse,
+`LatentMapper`             one prompt, any picture: three small networks for the coarse,
                                   the medium and the fine rows of w+ learn the step to take,
                                   ``w + 0.1 M(w)``, by the same loss over many pictures
-:class:`GlobalDirections`         any prompt, any picture: how each channel of StyleSpace moves
+`GlobalDirections`         any prompt, any picture: how each channel of StyleSpace moves
                                   f is measured once; a prompt is then a direction in s
 ================================  ===============================================================
 
