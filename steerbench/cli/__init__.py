@@ -1,12 +1,12 @@
 """The ``steerbench`` command.
 
-steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the first
-steerbench doctor        what is installed, how fast this machine is, what to do about trouble
-steerbench inspect FILE  what a model is, what it costs here, which methods work on it
-steerbench models [WORD]  the published models that are known by name
-steerbench score [MODEL] what every finder recovers on a model, judged alike
-steerbench convert FILE OUT.safetensors   a published checkpoint as a file of ours, checked
-steerbench --version
+- ``steerbench lab [DIR]``: copy the chapters to DIR and open JupyterLab on the first
+- ``steerbench doctor``: what is installed, how fast this machine is, what to do about trouble
+- ``steerbench inspect FILE``: what a model is, what it costs here, which methods work on it
+- ``steerbench models [WORD]``: the published models that are known by name
+- ``steerbench score [MODEL]``: what every finder recovers on a model, judged alike
+- ``steerbench convert FILE OUT.safetensors``: a published checkpoint as a file of ours, checked
+- ``steerbench --version``
 """
 
 from __future__ import annotations

@@ -2,14 +2,10 @@
 
 Every inverter is called as ``inverter(generator, images)`` and gives an `Inversion`:
 
-============  =====================================================================================
-name          what
-============  =====================================================================================
-``optimise``  downhill from several starts, `optimize`
-``encode``    the guess of an encoder alone, `encoders`
-``hybrid``    the guess, refined by few steps
-``project``   NVIDIA's projector, `projector`
-============  =====================================================================================
+- ``optimise``: downhill from several starts, `optimize`
+- ``encode``: the guess of an encoder alone, `encoders`
+- ``hybrid``: the guess, refined by few steps
+- ``project``: NVIDIA's projector, `projector`
 
 `restore` asks the same engine for what a picture lost (`restoration`): a `Hole`, colours
 (`Grey`), detail (`Smaller`), or what `Noisy` hides.

@@ -8,13 +8,10 @@ to any number of pictures in batches and checks what comes out.
 `inception` reads a file of the user's; nothing is ever downloaded. Two files fit, told
 apart by what is in them:
 
-==================================  ===============================================================
-1,008 classes                       the network of 2015, ported from TensorFlow, as pytorch-fid and
-                                    torch-fidelity publish it (``pt_inception-2015-12-05-*.pth``).
-                                    Its average pools leave the border out, and its last block
-                                    takes a maximum
-1,000 classes                       torchvision's ``inception_v3``, which gives other numbers
-==================================  ===============================================================
+- 1,008 classes: the network of 2015, ported from TensorFlow, as pytorch-fid and torch-fidelity
+  publish it (``pt_inception-2015-12-05-*.pth``). Its average pools leave the border out, and its
+  last block takes a maximum
+- 1,000 classes: torchvision's ``inception_v3``, which gives other numbers
 
 Pictures are enlarged to 299 pixels by PyTorch's bilinear interpolation, as pytorch-fid does;
 TensorFlow's is slightly off the grid, so that figures differ from those in papers by a little.

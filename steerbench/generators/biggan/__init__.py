@@ -4,13 +4,11 @@ A code z and a class make a picture. What steers every layer is its condition: z
 chunk of it, beside the class embedding (`steerbench.generators.biggan.network`). The spaces
 are linear in one another:
 
-====  =====================  ======================================================================
-z     [z_dim]                the code; ``slices`` names the layers where it is split in chunks
-z+    [rows, chunk]          a code for each layer, as GANSpace edits it: the first layer, then the
-                             blocks
-c     [z_dim + c_dim]        the code with its class embedding: ``slices`` names ``z`` and ``class``
-c+    [rows, chunk + c_dim]  the same for each layer
-====  =====================  ======================================================================
+- z ``[z_dim]``: the code; ``slices`` names the layers where it is split in chunks
+- z+ ``[rows, chunk]``: a code for each layer, as GANSpace edits it: the first layer, then
+  the blocks
+- c ``[z_dim + c_dim]``: the code with its class embedding: ``slices`` names ``z`` and ``class``
+- c+ ``[rows, chunk + c_dim]``: the same for each layer
 
 Labels are indices or soft weights. In c classes are vectors, so that they mix, and one's own is as
 good as any: `BigGAN.with_class`. Without a shared embedding c holds the weights themselves.
