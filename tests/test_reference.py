@@ -152,6 +152,16 @@ def test_the_makers_examples_hold(monkeypatch):
         sys.modules.pop(name)
 
 
+ROLE = re.compile(r":[a-z]+:`[^`]+`|^ *=+(?: +=+)+ *$", re.MULTILINE)
+
+
+def test_docstrings_are_markdown():
+    package = Path(steerbench.__file__).parent
+    texts = {path.name: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    found = {name: ROLE.findall(text) for name, text in texts.items() if ROLE.search(text)}
+    assert found == {}, "write names in plain backticks, and lists instead of tables"
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """The reference's own settings, with one page that is written by hand."""
