@@ -6,7 +6,7 @@ does not import beside a torch that was built for the CPU: it describes the oper
 torchvision::nms does not exist``. Saying what the two look like is enough for everything that
 does not call them.
 
-Call :func:`ensure_torchvision` before the first import of one of these libraries:
+Call `ensure_torchvision` before the first import of one of these libraries:
 
 >>> ensure_torchvision().__name__
 'torchvision'

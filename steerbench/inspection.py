@@ -44,7 +44,7 @@ TRIES = 10
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What :func:`inspect` found.
+    """What `inspect` found.
 
     Attributes:
         name: Of the generator.
@@ -133,7 +133,7 @@ def inspect(source: str | os.PathLike[str] | BaseGenerator) -> Inspection:
     """Look at a model: what it is, what it costs here, which methods work on it.
 
     Args:
-        source: What :func:`steerbench.load` takes (the path of a file, the name of a model), or a
+        source: What `steerbench.load` takes (the path of a file, the name of a model), or a
             generator.
 
     Raises:
@@ -247,7 +247,7 @@ def capabilities(generator: BaseGenerator, latent: Latent, image: Tensor) -> pd.
 
 
 def methods(generator: BaseGenerator) -> pd.DataFrame:
-    """Each method of :data:`METHODS`, whether it applies, and the reason where it does not."""
+    """Each method of `METHODS`, whether it applies, and the reason where it does not."""
     rows = []
     for kind, entries in METHODS.items():
         for name, method in entries.items():

@@ -122,7 +122,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Let an optimiser remember what :func:`optimiser_tensors` gave; its rates stay."""
+    """Let an optimiser remember what `optimiser_tensors` gave; its rates stay."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, field = key.split(".", 1)

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from steerbench.cli import docs
 from steerbench.generators import BaseGenerator, StyleGAN2, load
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 
@@ -47,6 +48,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("STEERBENCH_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of the reference, built once and strictly."""
+    folder = tmp_path_factory.mktemp("reference") / "site"
+    docs.build(folder)
+    return folder
 
 
 def make_toy(seed: int = 0, widths: dict[int, int] | None = None) -> StyleGAN2:

@@ -112,7 +112,7 @@ PINS = dict(
 )
 
 
-@pytest.mark.parametrize("group", ["core", "eval", "test"])
+@pytest.mark.parametrize("group", ["core", "eval", "docs", "test"])
 def test_the_tested_set_names_every_dependency(group):
     extras = METADATA["optional-dependencies"]
     wanted = METADATA["dependencies"] if group == "core" else extras[group]

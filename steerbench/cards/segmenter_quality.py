@@ -1,6 +1,6 @@
 """How good two segmenters are: against the truth of renders, and on pictures that have none.
 
-Held-out renders come with their masks. Of each class the intersection over union is stated::
+Held-out renders come with their masks. Of each class the intersection over union is stated:
 
     IoU_k = |read as k and is k| / |read as k or is k|        over all pixels of all pictures
 
@@ -65,11 +65,11 @@ def crossed(first: Tensor, second: Tensor, classes: int) -> Tensor:
 
 
 def summary(cells: Tensor) -> dict[str, Any]:
-    """Of :func:`crossed` (or a sum of such): how well the second labelling meets the first.
+    """Of `crossed` (or a sum of such): how well the second labelling meets the first.
 
     Returns:
         ``accuracy``, the share of equal pixels; ``mean_iou`` over the classes of the first above
-        :data:`LEAST_SHARE`; ``shares`` and ``iou``, a list each (None where neither has the class).
+        `LEAST_SHARE`; ``shares`` and ``iou``, a list each (None where neither has the class).
     """
     cells, same = cells.double(), cells.diagonal().double()
     shares, union = cells.sum(1) / cells.sum(), cells.sum(0) + cells.sum(1) - same
@@ -83,7 +83,7 @@ def summary(cells: Tensor) -> dict[str, Any]:
 
 
 def against_truth(segmenter: SegmentationPredictor, pictures: cache.Pictures) -> dict[str, Any]:
-    """:func:`summary` of a segmenter on a cache with masks, every tenth picture stamped."""
+    """`summary` of a segmenter on a cache with masks, every tenth picture stamped."""
     mark = watermark(pictures.pixels[0].shape[-1])
     mark_class, classes = segmenter.names.index("watermark"), len(segmenter.names)
     cells = torch.zeros(classes, classes, dtype=torch.int64)
@@ -122,7 +122,7 @@ class Testimony:
         return cls(labels, dict(zip(witness.names, scores.T > 0.5)))
 
     def agreement(self, names: Sequence[str]) -> dict[str, Any]:
-        """:func:`summary` of the first two segmenters against each other."""
+        """`summary` of the first two segmenters against each other."""
         first, second = self.labels
         return summary(crossed(first, second, len(names)))
 

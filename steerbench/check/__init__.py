@@ -15,7 +15,7 @@ exercise is solved:
 >>> bool(verdict)
 True
 
-A chapter adds a file here and its lines to :data:`EXERCISES`.
+A chapter adds a file here and its lines to `EXERCISES`.
 """
 
 from __future__ import annotations

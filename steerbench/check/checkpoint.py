@@ -49,7 +49,7 @@ def read_from_shapes(answer: Any, path: str | os.PathLike[str]) -> Verdict:
 
     Args:
         answer: ``{"code": ..., "resolution": ..., "channels": ...}``.
-        path: The file that :func:`mystery` wrote.
+        path: The file that `mystery` wrote.
     """
     if not isinstance(answer, Mapping) or set(answer) != set(ASKED):
         return Verdict(False, math.nan, f"Give a dictionary with {', '.join(ASKED)}.")

@@ -21,7 +21,7 @@ SHAPES = ((2, 5), (4, 4), (6, 40), (3, 2))
 def held_apart(penalty: Callable[[Tensor], Any], tolerance: float = 1e-4) -> Verdict:
     """Whether a function is the orthogonality penalty of a basis, ``|U U^T - 1|^2``.
 
-    What it should give follows from the singular values s of U alone, and so do its zeros::
+    What it should give follows from the singular values s of U alone, and so do its zeros:
 
         |U U^T - 1|^2 = sum_i (s_i^2 - 1)^2
 

@@ -25,7 +25,7 @@ def shown(resolution: int = 64) -> Tensor:
 
 @spoken
 def inverted(answer: Any, generator: Generator, share: float = 0.3) -> Verdict:
-    """Whether a code of w draws the picture of :func:`shown`, judged by its pixels.
+    """Whether a code of w draws the picture of `shown`, judged by its pixels.
 
     The mean squared error must be below ``share`` of the mean code's.
 

@@ -28,7 +28,7 @@ def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
 
 
 def orthonormal_columns(vectors: Any, tolerance: float) -> Verdict:
-    """:func:`orthonormal` without a word."""
+    """`orthonormal` without a word."""
     columns = matrix_of(vectors)
     if columns is None:
         return Verdict(False, np.nan, "Give finite numbers of shape [dim, k], one vector a column.")

@@ -1,18 +1,20 @@
 """The ``steerbench`` command.
 
-steerbench lab [DIR]     copy the chapters to DIR and open JupyterLab on the first
-steerbench doctor        what is installed, how fast this machine is, what to do about trouble
-steerbench inspect FILE  what a model is, what it costs here, which methods work on it
-steerbench models [WORD]  the published models that are known by name
-steerbench score [MODEL] what every finder recovers on a model, judged alike
-steerbench convert FILE OUT.safetensors   a published checkpoint as a file of ours, checked
-steerbench --version
+- ``steerbench lab [DIR]``: copy the chapters to DIR and open JupyterLab on the first
+- ``steerbench docs``: open the reference in a browser, without a network
+- ``steerbench doctor``: what is installed, how fast this machine is, what to do about trouble
+- ``steerbench inspect FILE``: what a model is, what it costs here, which methods work on it
+- ``steerbench models [WORD]``: the published models that are known by name
+- ``steerbench score [MODEL]``: what every finder recovers on a model, judged alike
+- ``steerbench convert FILE OUT.safetensors``: a published checkpoint as a file of ours, checked
+- ``steerbench --version``
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -87,6 +89,27 @@ def _lab(
         for line in lab.copy_chapters(lab.chapters(), folder, solutions=solutions):
             typer.echo(line)
     lab.open_lab(folder, options, browser=browser, port=port)
+
+
+@app.command("docs")
+def _docs(
+    build: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write the pages there; open nothing.")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the reference, made from the docstrings, in a browser; no network is needed."""
+    from steerbench.cli import docs
+
+    with _errors_told("docs"):
+        if build is None:
+            page = docs.first_page(typer.echo)
+        else:
+            docs.build(build)
+            page = build / docs.FIRST
+    typer.echo(str(page))
+    if browser and build is None:
+        webbrowser.open(page.as_uri())
 
 
 @app.command("doctor")

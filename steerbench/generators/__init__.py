@@ -1,7 +1,7 @@
 """Generators: one architecture a file, listed here, and the one function that loads them.
 
-:func:`load` opens the embedded generators, files written by :func:`save`, and the published
-formats of :mod:`steerbench.generators.checkpoints`.
+`load` opens the embedded generators, files written by `save`, and the published
+formats of `steerbench.generators.checkpoints`.
 
 >>> from steerbench.generators import GENERATORS
 >>> sorted(GENERATORS)
@@ -85,8 +85,8 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
     """A generator by name, or from a file.
 
     Args:
-        source: ``"rooms"``; or the name of a published model in :func:`steerbench.catalogue`, which
-            is fetched the first time; or the path of a file, written by :func:`save` or a
+        source: ``"rooms"``; or the name of a published model in `steerbench.catalogue`, which
+            is fetched the first time; or the path of a file, written by `save` or a
             checkpoint of any format in ``checkpoints.FORMATS``, recognised by its content. A file
             that is called as a model is: ``"./rooms"``.
         device: Where to put it: ``"cpu"``, ``"cuda"``, ``"mps"``.

@@ -1,9 +1,9 @@
 """What all generators share: the walk through the layers, edits, capture, capabilities.
 
 An architecture supplies its spaces, its layers, one conversion a step of the chain, and a walk
-through its layers; everything else is here and in :mod:`.latent_spaces`, once. The walk is the
-one seam: ``render``, ``capture`` and the Renderer all call :meth:`BaseGenerator.run`, which can
-start at any layer from a kept :class:`State`.
+through its layers; everything else is here and in `latent_spaces`, once. The walk is the
+one seam: ``render``, ``capture`` and the Renderer all call `BaseGenerator.run`, which can
+start at any layer from a kept `State`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class BaseGenerator(LatentSpaces):
             latent: Codes in any space that leads to the picture, or activations to go on from.
             edits: Moves of the latent and changes of units, applied in order.
             noise: ``"const"``, ``"none"`` or ``"random"``; ignored where there is no noise. Or maps
-                of one's own for some of the layers of :meth:`noise_maps`, ``[H, W]`` for all
+                of one's own for some of the layers of `noise_maps`, ``[H, W]`` for all
                 pictures or ``[N, 1, H, W]``; the other layers keep their constant noise.
             truncation: Codes are taken as they are; this selects batch statistics where an
                 architecture keeps several (BigGAN).
@@ -337,7 +337,7 @@ class BaseGenerator(LatentSpaces):
         """Walk the layers from a state to the picture.
 
         Args:
-            state: Where to start, from :meth:`start` or a kept one.
+            state: Where to start, from `start` or a kept one.
             edits: Changes of units by layer index.
             keep: Layer indices whose activations to keep.
             keep_states: Keep the state before each layer.

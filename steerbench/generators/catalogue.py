@@ -1,14 +1,14 @@
 """Published models by name: where they are, what they are, and one way to have them.
 
 ``sb.load("stylegan3-r-ffhqu-256")`` fetches a model once, whole and unaltered (see
-:mod:`steerbench.download`), and opens it from the folder ever after, without a network. The list,
+`steerbench.download`), and opens it from the folder ever after, without a network. The list,
 ``catalogue.json``, holds only addresses that the authors published in their repositories, one
 model a line; licences are as those repositories state them. Sizes and digests stand where they
 were published; elsewhere the digest of the first download is remembered and must stay.
 
 Models that lie behind a page for people (a form, a folder of a file host) have no address that a
 program can fetch. They are listed with that page: fetch the file by hand, then give its path, or
-put it where :func:`fetch` says, and the name works.
+put it where `fetch` says, and the name works.
 
 >>> catalogue().set_index("name").loc["biggan-deep-256", ["architecture", "licence"]].tolist()
 ['biggan', 'MIT']
@@ -38,7 +38,7 @@ class Entry:
     """A published model.
 
     Attributes:
-        name: Ours, for :func:`steerbench.load`.
+        name: Ours, for `steerbench.load`.
         architecture: One of ``GENERATORS``.
         resolution: The longer side of its pictures, in pixels.
         licence: As the authors' repository states it.

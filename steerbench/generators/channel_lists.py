@@ -1,6 +1,6 @@
 """Lists of StyleSpace channels, as people publish them: JSON, Python's notation, or plain lines.
 
-StyleSpace names a control by its layer and its channel. Published lists look like any of ::
+StyleSpace names a control by its layer and its channel. Published lists look like any of:
 
     {"smiling": [[6, 501]], "bangs": [[3, 259], [6, 285]]}
     'smiling': [(6, 501)],

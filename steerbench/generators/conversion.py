@@ -56,13 +56,13 @@ def convert(
     force: bool = False,
     **settings: Any,
 ) -> Conversion:
-    """Write what :func:`steerbench.load` makes of a file or a name as a file of ours.
+    """Write what `steerbench.load` makes of a file or a name as a file of ours.
 
     Args:
         source: The path of a checkpoint of any known format, or the name of a model.
         target: The new file, ``NAME.safetensors``.
         force: Replace a file that is there.
-        settings: What the checkpoint does not say of its network; see :func:`steerbench.load`.
+        settings: What the checkpoint does not say of its network; see `steerbench.load`.
 
     Raises:
         FileError: ``target`` is there already, has another ending, or cannot be written.

@@ -5,7 +5,7 @@ The layers are the items of its one sequence, by kind and stage,
     conv0  norm0  relu0  conv1  norm1  relu1  ...  conv4
 
 and a tanh makes the picture. The published example draws samples while the network is in training
-mode, so that each batch is normalised by its own statistics: :meth:`DCGAN.with_batch_statistics`
+mode, so that each batch is normalised by its own statistics: `DCGAN.with_batch_statistics`
 gives that generator, whose pictures depend on the company they are drawn in.
 
 Reference: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional
@@ -125,7 +125,7 @@ class DCGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         return {"z_dim": self.network.z_dim, "widths": list(self.network.widths)}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -134,7 +134,7 @@ class DCGAN(BaseGenerator):
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> DCGAN:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         with torch.device("meta"):
             network = DCGANNetwork(z_dim=config["z_dim"], widths=tuple(config["widths"]))
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}

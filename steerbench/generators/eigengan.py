@@ -3,7 +3,7 @@
 Noise eps becomes 4x4 features; every block then adds a point of a linear subspace, spanned by a
 handful of basis vectors, and convolves. The coordinates in these subspaces are what one steers:
 early blocks hold pose and shape, late ones colour. A code z is eps followed by the blocks'
-coordinates in order; ``spaces["z"].slices`` says which numbers belong to which block::
+coordinates in order; ``spaces["z"].slices`` says which numbers belong to which block:
 
     phi = (z_k * L_k) U_k + mu_k        h = up(rectified(h + A_k phi))
                                         h = conv(rectified(h + B_k phi))
@@ -145,7 +145,7 @@ class EigenGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         network = self.network
         return {
             "noise": network.noise,
@@ -163,7 +163,7 @@ class EigenGAN(BaseGenerator):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> EigenGAN:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         with torch.device("meta"):
             network = EigenGANNetwork(**{**config, "widths": tuple(config["widths"])})
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}

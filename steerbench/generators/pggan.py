@@ -6,7 +6,7 @@ root mean square; between blocks the nearest pixel is repeated. Layers are walke
 
     b4.dense  b4.conv  b8.conv0  b8.conv1  ...  b64.conv1  b64.torgb
 
-A level of detail above zero stops earlier (:mod:`.progressive`, :meth:`PGGAN.at_level`).
+A level of detail above zero stops earlier (`progressive`, `PGGAN.at_level`).
 
 Reference: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality,
 Stability, and Variation" (2017, arXiv 1710.10196).
@@ -218,7 +218,7 @@ class PGGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         network = self.network
         return {
             "z_dim": network.z_dim,
@@ -236,7 +236,7 @@ class PGGAN(BaseGenerator):
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> PGGAN:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         with torch.device("meta"):
             network = PGGANNetwork(
                 z_dim=config["z_dim"],

@@ -3,7 +3,7 @@
 Samples are drawn in z, which is known, and taken to a space in batches, so that memory does not
 grow with their number: a set of codes is kept only where it is small, and otherwise made again
 from the nearest space before it that is (s from w). What was measured is remembered by the
-generator's fingerprint, in memory for the next load and in files for the next run::
+generator's fingerprint, in memory for the next load and in files for the next run:
 
     STEERBENCH_CACHE/statistics/FINGERPRINT-SPACE-moments.safetensors
 

@@ -9,7 +9,7 @@ Files are recognised by what is in them, and nothing in them is executed:
   ``{comp, mean, std}``;
 - GANSpace ``.npz``: ``lat_comp [n, 1, 512]`` with ``lat_stdev [n]``;
 - SeFa ``.pt`` of rosinality's script: ``{eigvec}``, one direction a column;
-- StyleSpace: lists of channels (:mod:`steerbench.generators.channel_lists`);
+- StyleSpace: lists of channels (`steerbench.generators.channel_lists`);
 - StyleCLIP: one array a style layer, all of StyleSpace joined.
 
 Vectors become unit vectors in float64. GANSpace states how far a step goes, the standard deviation

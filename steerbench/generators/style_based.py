@@ -5,8 +5,8 @@ row) and turns it by a learned affine into its style; all styles joined are Styl
 with the last rectifier of the mapping undone, w through a leaky rectifier of slope 5; there a
 whitened Gaussian fits. P+ is its layer-wise form.
 
-An architecture calls :meth:`StyleBased.style_spaces` and supplies :meth:`StyleBased.mapped`,
-:meth:`StyleBased.styled_rows` and :meth:`StyleBased.mean_code`.
+An architecture calls `StyleBased.style_spaces` and supplies `StyleBased.mapped`,
+`StyleBased.styled_rows` and `StyleBased.mean_code`.
 
 Reference: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial
 Networks" (2018, arXiv 1812.04948); s: Wu, Lischinski, Shechtman, "StyleSpace Analysis" (2021,

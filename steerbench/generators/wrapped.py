@@ -34,7 +34,7 @@ from steerbench.types import (
 
 
 class WrappedGenerator(BaseGenerator):
-    """What :func:`wrap` makes of a module."""
+    """What `wrap` makes of a module."""
 
     architecture = "wrapped"
     format = "a module of one's own"

@@ -1,17 +1,13 @@
 """Inversion: from a picture to the code that draws it.
 
-Every inverter is called as ``inverter(generator, images)`` and gives an :class:`Inversion`:
+Every inverter is called as ``inverter(generator, images)`` and gives an `Inversion`:
 
-============  =====================================================================================
-name          what
-============  =====================================================================================
-``optimise``  downhill from several starts, :mod:`.optimize`
-``encode``    the guess of an encoder alone, :mod:`.encoders`
-``hybrid``    the guess, refined by few steps
-``project``   NVIDIA's projector, :mod:`.projector`
-============  =====================================================================================
+- ``optimise``: downhill from several starts, `optimize`
+- ``encode``: the guess of an encoder alone, `encoders`
+- ``hybrid``: the guess, refined by few steps
+- ``project``: NVIDIA's projector, `projector`
 
-`restore` asks the same engine for what a picture lost (:mod:`.restoration`): a `Hole`, colours
+`restore` asks the same engine for what a picture lost (`restoration`): a `Hole`, colours
 (`Grey`), detail (`Smaller`), or what `Noisy` hides.
 """
 

@@ -2,7 +2,7 @@
 
 A degradation D knows three things: what is left of a picture, what one would make of that without
 a generator (the plain way, to compare with), and how what is known is put back into what a
-generator drew, x::
+generator drew, x:
 
     Hole      D x = x outside of the hole        finish: outside as given, inside x + spread
     Grey      D x = luma of x                    finish: x + (given - luma of x)

@@ -2,7 +2,7 @@
 
 A chain of convolutions describes the picture; one layer reads a code w from it, another how far the
 code of each layer of the generator departs from w. Both are read in standard deviations of the
-prior, around its mean::
+prior, around its mean:
 
     w+_l = mean + std * (base + offset_l)          w = mean + std * base
 
@@ -82,7 +82,7 @@ class EncoderNetwork(nn.Module):
 
 
 class Encoder:
-    """An :class:`EncoderNetwork` for one generator.
+    """An `EncoderNetwork` for one generator.
 
     Args:
         network: It is put in evaluation mode and its weights are frozen.
@@ -101,7 +101,7 @@ class Encoder:
         return f"Encoder({self.name!r}, w+ [{self.network.rows}, {self.network.dim}])"
 
     def __call__(self, images: Tensor) -> Latent:
-        """Codes w+ of pictures, as :meth:`encode`."""
+        """Codes w+ of pictures, as `encode`."""
         return self.encode(images)
 
     def encode(self, images: Tensor, space: str = "w+", *, batch: int = 128) -> Latent:
@@ -131,7 +131,7 @@ class Encoder:
         return Latent("w+", rows, self.generator)
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs beside the tensors."""
+        """What `build` needs beside the tensors."""
         network = self.network
         return {
             "rows": network.rows,
@@ -148,7 +148,7 @@ class Encoder:
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> Encoder:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         network = EncoderNetwork(
             config["rows"], config["dim"], config["widths"], config["features"]
         )
@@ -162,7 +162,7 @@ class Encoder:
 
 
 def encoder(source: str | os.PathLike[str] = "rooms-encoder") -> Encoder:
-    """An encoder by the name of an embedded one, or from a file written by :func:`save`.
+    """An encoder by the name of an embedded one, or from a file written by `save`.
 
     Raises:
         NotFoundError: There is neither.

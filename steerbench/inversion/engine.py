@@ -2,7 +2,7 @@
 
 Adam moves a batch of codes, each for itself, and remembers the best place each has been at. Steps
 are in units of the space's standard deviations, so that one rate serves all spaces; it rises over
-the first part of the way and falls over the last::
+the first part of the way and falls over the last:
 
     code = start + unit * u         u <- Adam(u, d loss / d u, rate * up(t) * down(t))
     up(t) = min(1, t / warm_up)     down(t) = 1/2 - 1/2 cos(pi min(1, (1 - t) / cool_down))
@@ -11,7 +11,7 @@ Along the way codes may be shaken, a little less with every step (which keeps th
 is no valley), drawn back to the mean of the prior, and helped by noise: the maps that a generator
 adds to its layers are then optimised too. Noise that remembers its neighbours would paint the
 picture itself, so its correlation at every scale is punished, and each map is brought back to
-mean 0 and deviation 1 after every step::
+mean 0 and deviation 1 after every step:
 
     loss + prior * mean ((code - mean) / std)^2
          + maps * sum over maps and scales of (mean n n_right)^2 + (mean n n_below)^2
@@ -21,7 +21,7 @@ without the noise of a full rate.
 
 A loss is a function of pictures ``[n, C, H, W]`` and of the rows ``[n]`` that say which of the
 wanted pictures each stands for, and gives ``[n]`` numbers. Inversion, restoration and edits by
-words are different losses on this one engine; :mod:`.search` runs it over starts and batches.
+words are different losses on this one engine; `search` runs it over starts and batches.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image
 Quality of StyleGAN" (2020, arXiv 1912.04958), appendix D, whose projector this generalises.
@@ -96,7 +96,7 @@ class Descent:
         generator: What draws the pictures.
         start: Codes ``[n, *shape]`` of the space to move in.
         rows: ``[n]`` which wanted picture each stands for; several starts may share one.
-        loss: See :data:`Loss`.
+        loss: See `Loss`.
         plan: How to go.
         maps: Noise to begin with, by layer, ``[H, W]``; the generator's constant noise by default.
 
@@ -266,7 +266,7 @@ class Descent:
         return found | {f"map.{i}": part for i, part in enumerate(self.best_maps)}
 
     def restore(self, tensors: Mapping[str, Tensor], at: int, cooling_at: int | None) -> None:
-        """Go on from what :meth:`tensors` gave after so many steps."""
+        """Go on from what `tensors` gave after so many steps."""
         for name in ("rows", "best", "best_losses", "marks", "stale", "losses"):
             setattr(self, name, tensors[name].clone())
         count = len(self._moving)

@@ -2,10 +2,10 @@
 
     c* = argmin over c of  pixel * mean (G(c) - x)^2 + perceptual * d(G(c), x)
 
-where d compares what a network sees (:mod:`.perceptual`). In which space to search is the choice
+where d compares what a network sees (`perceptual`). In which space to search is the choice
 that matters: z holds nothing but samples of the prior and few photographs; w more; w+, with a code
 of its own for every layer, nearly everything, also what can no longer be edited sensibly. The way
-down is :mod:`.descent`, starts and stops are :mod:`.search`.
+down is `descent`, starts and stops are `search`.
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
@@ -58,7 +58,7 @@ class Likeness:
 
     Args:
         wanted: ``[N, C, H, W]`` in [-1, 1].
-        features: What a network sees, see :mod:`.perceptual`; None for pixels alone.
+        features: What a network sees, see `perceptual`; None for pixels alone.
         pixel, perceptual: The weights of the two parts.
     """
 
@@ -163,19 +163,19 @@ def invert(
         starts: ``"mean"``, ``"nearest"``, ``"encoder"``, a Latent, or several of them, of which
             the best after the ``race`` goes on; by default all that the space has.
         samples: How many samples of the model to compare with.
-        features: What a network sees in pictures (:mod:`.perceptual`), or the name of an oracle;
+        features: What a network sees in pictures (`perceptual`), or the name of an oracle;
             ``"auto"`` is ``"rooms-attributes"`` for the embedded models and none for others.
         judge: As ``features``, for the report alone; ``"auto"`` is ``"rooms-attributes-2"`` for the
             embedded models and ``features`` for others.
         pixel, perceptual: The weights of the two parts of the loss.
-        rate, prior, jitter, patience: See :class:`~steerbench.inversion.engine.Plan`.
+        rate, prior, jitter, patience: See `Plan`.
         noise: The weight of the noise's correlations, where it is to be optimised too (about 10);
             None leaves it as it is.
         race: The share of the steps that all starts run.
         precision: ``"exact"``, or ``"fast"`` for half precision where it is quick.
         encoder: A function from pictures to codes, for the start ``"encoder"``.
         label: For conditional generators; None draws one with every sample.
-        crop, align: How photographs are fitted, see :mod:`.photographs`.
+        crop, align: How photographs are fitted, see `photographs`.
         batch: Pictures at a time.
         seed: Of the samples and the jitter.
         callback: Called as ``callback(step, images, losses)``; returning False stops.

@@ -2,11 +2,11 @@
 
 Pixels alone prefer a blur between two plausible pictures to either of them. A perceptual distance
 compares what the layers l of a network make of both pictures, the channels of each place scaled to
-unit length, so that every layer counts alike whatever its range::
+unit length, so that every layer counts alike whatever its range:
 
     d(x, y) = sum over l of  mean over places of |f_l(x) - f_l(y)|^2        f = a / |a|
 
-The embedded models are compared by the layers of an oracle that reads rooms (:func:`seen_by`). For
+The embedded models are compared by the layers of an oracle that reads rooms (`seen_by`). For
 any other model give a function of one's own that returns a tensor ``[N, ...]`` or several of them;
 they are compared as they come, by their mean squared difference.
 
@@ -41,7 +41,7 @@ def seen_by(name: str) -> Callable[[Tensor], list[Tensor]]:
         name: An embedded predictor of attributes, or the path of one.
 
     Raises:
-        NotFoundError, CheckpointError, PredictorError: As :func:`steerbench.predictors.oracle`.
+        NotFoundError, CheckpointError, PredictorError: As `steerbench.predictors.oracle`.
     """
     judge = oracle(name)
 

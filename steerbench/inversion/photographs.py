@@ -81,7 +81,7 @@ def pictures(
 def photograph(
     source: Any, size: tuple[int, int], *, crop: Crop = "center", align: Align | None = None
 ) -> Tensor:
-    """One photograph ``[1, 3, *size]`` in [-1, 1]; see :func:`pictures`."""
+    """One photograph ``[1, 3, *size]`` in [-1, 1]; see `pictures`."""
     if isinstance(source, Tensor):
         return pictures(source, size, crop=crop, align=align)
     pixels = decode(source, still=True, side=MAX_SIDE)

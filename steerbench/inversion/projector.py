@@ -6,7 +6,7 @@ The sum of squared differences of features f of pictures in [0, 255] (VGG16 in t
 shaking e falling from 0.05 of the deviation of w to nothing over three quarters of the way, rate
 0.1, rising over the first twentieth and falling over the last quarter; the noise begins random. The
 mean and deviation of w are those of 10,000 codes of ``RandomState(123)``. The engine is
-:mod:`.descent`; what differs from `sb.invert` are these settings.
+`descent`; what differs from `sb.invert` are these settings.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image
 Quality of StyleGAN" (2020, arXiv 1912.04958), appendix D.

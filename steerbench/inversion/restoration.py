@@ -1,8 +1,8 @@
 """Restoration: what a picture lost, filled in by what a generator knows of pictures.
 
-Somebody's picture I went through a known degradation D (:mod:`.degradations`): a hole was cut,
+Somebody's picture I went through a known degradation D (`degradations`): a hole was cut,
 colours or details are gone, noise came in. Of all pictures that a generator can draw, take one
-that the same degradation would have left alike::
+that the same degradation would have left alike:
 
     c* = argmin over c of  |D G(c) - I|^2 + perceptual * d(D G(c), I) + prior * |(c - mean) / std|^2
                            + wish * (1 - cos(f(restored), g(prompt)))
@@ -174,15 +174,15 @@ def restore(
     Args:
         generator: What knows how pictures look.
         images: What is left: ``[N, c, h, w]`` in [-1, 1], or photographs as
-            :func:`~steerbench.inversion.invert` takes them. For a :class:`Hole` whole pictures,
-            of which the hole is not looked at; for :class:`Grey` colours are taken out; for
-            :class:`Smaller` the small pictures.
+            `invert` takes them. For a `Hole` whole pictures,
+            of which the hole is not looked at; for `Grey` colours are taken out; for
+            `Smaller` the small pictures.
         degradation: What happened to them.
         space: Where to search; by default what the degradation asks for, where there is one.
         steps: How many at most; without any, the best start is the answer.
         proposals: How many answers for each picture. One is the best of all starts; of several
             each has a start of its own.
-        starts: As for :func:`~steerbench.inversion.invert`; proposals beyond the last one begin
+        starts: As for `invert`; proposals beyond the last one begin
             at the nearest of other samples.
         samples: How many samples of the model to choose the nearest of.
         features, perceptual: What a network sees in what is left, and its weight; by default
@@ -191,7 +191,7 @@ def restore(
         clip, prompt, wish: A CLIP, what the restored pictures should show, and how much that
             weighs.
         rate, jitter, patience, race, precision, encoder, label, crop, batch, seed, progress: As
-            for :func:`~steerbench.inversion.invert`.
+            for `invert`.
         callback: Called as ``callback(step, images, losses)`` with what the generator draws for
             a batch of proposals, before it is finished; returning False stops.
 

@@ -71,10 +71,10 @@ class Found:
 
 
 class Search:
-    """A search that can be left and taken up again; :func:`search` runs one.
+    """A search that can be left and taken up again; `search` runs one.
 
     Args:
-        generator, starts, loss, plan, race, batch, maps: See :func:`search`.
+        generator, starts, loss, plan, race, batch, maps: See `search`.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Search:
         store.save(path, tensors, header)
 
     def load(self, path: Path, key: str) -> None:
-        """Go on from what :meth:`save` wrote.
+        """Go on from what `save` wrote.
 
         Raises:
             CheckpointError: It is damaged, or of another search.
@@ -220,12 +220,12 @@ def search(
     Args:
         generator: What draws the pictures.
         starts: Codes ``[N, *shape]``, one for each picture; all of the space to search in.
-        loss: See :data:`~steerbench.inversion.engine.Loss`.
+        loss: See `Loss`.
         plan: How to go down.
         race: The share of the way that all starts run.
         batch: Pictures at a time.
         maps: Noise to begin with, by layer name, where the plan optimises noise.
-        callback: See :data:`Callback`.
+        callback: See `Callback`.
         progress: What to call it beside the progress bar; None for no bar.
         state: A file to keep what was reached in, and to go on from.
         key: What the search is about; a file of another key is refused.

@@ -9,7 +9,7 @@ it found is judged in three steps:
    [-1, 1]) on average, with 8 standard deviations as the limit.
 2. **Chosen.** On some pictures one oracle reads all factors after a step up and a step down. e is
    half of the difference, in standard deviations of the reading between pictures, and the share of
-   the effect that goes to factor f is::
+   the effect that goes to factor f is:
 
        share(f) = e(f)^2 / sum over g of e(g)^2
 
@@ -169,7 +169,7 @@ def _accepted(name: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(runs: Sequence[tuple[Found, Judged]]) -> pd.DataFrame:
-    """The table of a :class:`Leaderboard`, from what each run found and how it was judged."""
+    """The table of a `Leaderboard`, from what each run found and how it was judged."""
     names = list(dict.fromkeys(found.finder for found, _ in runs))
     rows = [_row(name, [run for run in runs if run[0].finder == name]) for name in names]
     table = pd.DataFrame(rows)

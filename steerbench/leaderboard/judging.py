@@ -70,10 +70,10 @@ def _correlation(one: pd.Series, two: pd.Series) -> float:
 def dosed(
     directions: Sequence[Direction], generator: Generator, n: int = 8, rounds: int = 4
 ) -> list[tuple[Direction, float]]:
-    """Directions whose step of one changes pictures by :data:`DOSE`, and their alphas.
+    """Directions whose step of one changes pictures by `DOSE`, and their alphas.
 
     The change is the root mean square over pixels in [-1, 1], averaged over ``n`` pictures and over
-    a step up and a step down; alpha is limited to :data:`MOST` standard deviations.
+    a step up and a step down; alpha is limited to `MOST` standard deviations.
     """
     spaces = {direction.space for direction in directions}
     samples = {space: generator.sample(n, seed=CALIBRATION, space=space) for space in spaces}

@@ -2,7 +2,7 @@
 
 Directions of one space and the same layers are compared as they are. Otherwise they are pushed to
 the first space that all of them lead to (z to w, w to s, ...), where a direction is what a small
-step does to a code, different for each code where the way is curved::
+step does to a code, different for each code where the way is curved:
 
     J_i v = (to(c_i + h v) - to(c_i - h v)) / 2 h          for codes c_i, i = 1 .. n
 

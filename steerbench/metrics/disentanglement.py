@@ -5,7 +5,7 @@ factors ``[N, F]``. Whole or boolean factors are classes, floating-point ones ar
 
 **DCI.** Each factor j is predicted from the whole code; r_ij says how much the predictor made of
 number i. With the shares p_ij = r_ij / sum_j r_ij along a number and q_ij = r_ij / sum_i r_ij
-along a factor::
+along a factor:
 
     disentanglement  D = sum_i a_i (1 - H_F(p_i)),   a_i = sum_j r_ij / sum_ij r_ij
     completeness     C = sum_j b_j (1 - H_C(q_j)),   b_j = sum_i r_ij / sum_ij r_ij
@@ -16,7 +16,7 @@ where every factor is told by one number. I is accuracy for classes, R^2 for amo
 predictors are in `steerbench.metrics.importance`.
 
 **MIG**, the mutual information gap: how much more the best number tells of a factor than the next
-best, as a share of what there is to tell::
+best, as a share of what there is to tell:
 
     MIG = mean_j (I(c_1; f_j) - I(c_2; f_j)) / H(f_j)
 
@@ -25,7 +25,7 @@ width.
 
 **SAP**, the separated attribute predictability: the same gap between the two best scores S_ij of
 single numbers. S is R^2 for an amount, for a class the balanced accuracy, on pictures that were
-not fitted, of thresholds on that number alone::
+not fitted, of thresholds on that number alone:
 
     SAP = mean_j (S_1j - S_2j)
 

@@ -4,7 +4,7 @@ Every function takes features ``[N, D]``, from whatever extractor fits the pictu
 ``features`` for the embedded worlds, a CLIP's or an Inception network's elsewhere
 (`steerbench.metrics.features` takes any, and the Inception weights of a file).
 
-**Fréchet distance** between the Gaussians with the two sets' means and covariances::
+**Fréchet distance** between the Gaussians with the two sets' means and covariances:
 
     d = |m - m'|^2 + tr(S) + tr(S') - 2 tr((S S')^(1/2))
 
@@ -68,7 +68,7 @@ def frechet_distance(real: Tensor | Covariance, generated: Tensor | Covariance) 
 
     Args:
         real: Features ``[N, D]``, or their running moments
-            (:class:`steerbench.stats.Covariance`), which need no memory for the pictures.
+            (`steerbench.stats.Covariance`), which need no memory for the pictures.
         generated: The same of the other set; the order makes no difference.
 
     Raises:
@@ -176,7 +176,7 @@ def inside_manifold(real: Tensor, points: Tensor, *, k: int = 3, keep: float = 1
         ``[M]`` bool.
 
     Raises:
-        ShapeError, PredictorError: As :func:`precision_recall`; one point is enough.
+        ShapeError, PredictorError: As `precision_recall`; one point is enough.
     """
     real, points = _features(real, k + 1), _features(points, 1)
     if real.shape[1] != points.shape[1]:
@@ -192,7 +192,7 @@ def inside_manifold(real: Tensor, points: Tensor, *, k: int = 3, keep: float = 1
 def density_coverage(real: Tensor, generated: Tensor, *, k: int = 5) -> Overlap:
     """Density (about 1 where the sets agree, unbounded above) and coverage in [0, 1].
 
-    Arguments and errors are those of :func:`precision_recall`.
+    Arguments and errors are those of `precision_recall`.
     """
     real, generated = _neighbours(real, generated, k)
     reach = _reach(real, k)

@@ -2,19 +2,16 @@
 
 Any function from pictures ``[N, C, H, W]`` in [-1, 1] to ``[N, D]`` will do: a predictor's
 ``features`` (for the embedded world the best choice, for it knows rooms), a torch module, or the
-Inception network whose features published Fréchet distances use. :func:`extracted` applies one
+Inception network whose features published Fréchet distances use. `extracted` applies one
 to any number of pictures in batches and checks what comes out.
 
-:func:`inception` reads a file of the user's; nothing is ever downloaded. Two files fit, told
+`inception` reads a file of the user's; nothing is ever downloaded. Two files fit, told
 apart by what is in them:
 
-==================================  ===============================================================
-1,008 classes                       the network of 2015, ported from TensorFlow, as pytorch-fid and
-                                    torch-fidelity publish it (``pt_inception-2015-12-05-*.pth``).
-                                    Its average pools leave the border out, and its last block
-                                    takes a maximum
-1,000 classes                       torchvision's ``inception_v3``, which gives other numbers
-==================================  ===============================================================
+- 1,008 classes: the network of 2015, ported from TensorFlow, as pytorch-fid and torch-fidelity
+  publish it (``pt_inception-2015-12-05-*.pth``). Its average pools leave the border out, and its
+  last block takes a maximum
+- 1,000 classes: torchvision's ``inception_v3``, which gives other numbers
 
 Pictures are enlarged to 299 pixels by PyTorch's bilinear interpolation, as pytorch-fid does;
 TensorFlow's is slightly off the grid, so that figures differ from those in papers by a little.
@@ -57,7 +54,7 @@ def extracted(
     """Features ``[N, D]`` of pictures, without gradients, in float32 on the CPU.
 
     Args:
-        extractor: ``predictor.features``, a module, or what :func:`inception` gives.
+        extractor: ``predictor.features``, a module, or what `inception` gives.
         images: ``[N, C, H, W]`` in [-1, 1], or batches of such.
         batch: How many pictures at a time, where they come in one tensor.
 

@@ -1,13 +1,11 @@
 """Which numbers of a code a predictor of one factor uses: the matrix that DCI starts from.
 
-=============  ==================================================================================
-``boosting``   scikit-learn's gradient-boosted trees as they come (100 trees of depth 3), which is
-               what disentanglement_lib and StyleSpace use. Importance: the share of the loss that
-               splits on a number take away. Minutes for codes of thousands of numbers
-``lasso``      a linear predictor with an L1 penalty on standardised codes, as in the first paper:
-               a squared hinge for classes, the Lasso for amounts. Importance: the size of the
-               coefficient. The penalty is chosen by pictures that are kept back
-=============  ==================================================================================
+- ``boosting``: scikit-learn's gradient-boosted trees as they come (100 trees of depth 3), which
+  is what disentanglement_lib and StyleSpace use. Importance: the share of the loss that splits on
+  a number take away. Minutes for codes of thousands of numbers
+- ``lasso``: a linear predictor with an L1 penalty on standardised codes, as in the first paper: a
+  squared hinge for classes, the Lasso for amounts. Importance: the size of the coefficient. The
+  penalty is chosen by pictures that are kept back
 
 Trees see curves and prefer one number to its like; the Lasso sees straight lines and shares
 nothing between like numbers either. Neither is the truth: a score comes with its estimator.
@@ -60,7 +58,7 @@ def predicted(
         x: Codes ``[N, C]``.
         y: The factor ``[N]``: whole numbers for classes, floating point for amounts.
         x_test, y_test: Those of unseen pictures.
-        estimator: A name in :data:`ESTIMATORS`.
+        estimator: A name in `ESTIMATORS`.
         seed: Of the estimator.
         candidates: How many numbers, drawn at random, each split of a tree looks at; all unless
             given. It makes trees on long codes quicker and spreads importance over like numbers.

@@ -2,13 +2,13 @@
 
 The pictures on both sides of a direction have CLIP features f(+) and f(-), and each phrase of a
 list is a text with features t. The name is the phrase to which the mean change points the most,
-compared with what all phrases have in common::
+compared with what all phrases have in common:
 
     argmax over phrases of  N(mean of f(+) - f(-)) . N(t - mean of t)
 
 It only names what was measured to be more than chance: where the scorecard's evidence passes no
 attribute, the answer is None, as it is where the best phrase fits hardly better than the others.
-Give it to :func:`steerbench.metrics.naming.suggest_names` as ``namer``.
+Give it to `steerbench.metrics.naming.suggest_names` as ``namer``.
 
 >>> import steerbench as sb
 >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")

@@ -1,7 +1,7 @@
 """Perceptual path length: how much a picture changes along a short step between two codes.
 
 Between two random codes a point t is drawn, and the picture there is compared with the picture a
-little further on::
+little further on:
 
     PPL = E [ d(G(path(t)), G(path(t + epsilon)))^2 / epsilon^2 ]
 

@@ -1,6 +1,6 @@
 """How like its original a picture is, pixel by pixel.
 
-With x and y in [-1, 1], whose range is R = 2::
+With x and y in [-1, 1], whose range is R = 2:
 
     MSE  = mean (x - y)^2                       in units of half the range, squared
     PSNR = 10 log10(R^2 / MSE)                  in decibels

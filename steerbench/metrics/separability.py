@@ -1,7 +1,7 @@
 """Linear separability: how much a hyperplane leaves unsaid about each attribute.
 
 For every attribute the pictures that a predictor is surest of are kept, a linear classifier is
-fitted to their codes, and what its answer X leaves open of the attribute Y is counted in bits::
+fitted to their codes, and what its answer X leaves open of the attribute Y is counted in bits:
 
     separability = 2^(sum_i H(Y_i | X_i))
 

@@ -19,8 +19,8 @@ tensor([[1.],
 
 So do classifiers of torchvision, timm and Hugging Face, with the ``resolution`` and ``normalise``
 that they were trained with; an estimator of scikit-learn that reads features of pictures; and any
-segmenter (what a model may return: :mod:`steerbench.predictors.base`). Scores that were recorded
-for codes become one too (:mod:`steerbench.predictors.distillation`). Where scores of whole
+segmenter (what a model may return: `steerbench.predictors.base`). Scores that were recorded
+for codes become one too (`steerbench.predictors.distillation`). Where scores of whole
 pictures are wanted, a function takes them from a segmenter:
 
 >>> greenery = lambda x: segmenter.areas(x)[:, segmenter.names.index("plant")]
@@ -124,7 +124,7 @@ def predictor(
     """A predictor by the name of an embedded one, from a file, or around any model.
 
     Args:
-        source: A key of :data:`EMBEDDED`; the path of a file written by :func:`save`; or a
+        source: A key of `EMBEDDED`; the path of a file written by `save`; or a
             function or module that takes pictures ``[n, C, H, W]`` and returns scores
             ``[n, len(names)]`` (tensor or array), or of a segmenter ``[n, len(names), h, w]`` or
             integer labels ``[n, h, w]``.
@@ -174,7 +174,7 @@ def predictor(
 
 
 def oracle(source: str | os.PathLike[str]) -> AttributePredictor:
-    """As :func:`predictor`, where the features and attributes of an oracle are needed.
+    """As `predictor`, where the features and attributes of an oracle are needed.
 
     Raises:
         PredictorError: It is another kind of predictor.

@@ -1,13 +1,13 @@
 """A small network that reads every factor of a world from a picture: the oracle.
 
 A plain chain of convolutions halves the picture four times, down to a map of 4x4 places that is
-kept as it is (offsets and angles are about *where*, which a mean over places would lose)::
+kept as it is (offsets and angles are about *where*, which a mean over places would lose):
 
     64x64 -> conv 5x5 -> 32 -> 2 convs -> 16 -> 2 convs -> 8 -> 2 convs -> 4
           -> flatten -> features [256] -> readings [one per attribute]
 
 The readings r of the last layer become what `predict` returns, with each attribute's range
-[low, high] as the world states it::
+[low, high] as the world states it:
 
     continuous   (low + high) / 2 + r (high - low) / sqrt(12)     in the attribute's own unit
     binary       1 / (1 + exp(-r))                                a probability
@@ -52,7 +52,7 @@ class Attribute:
     """What one reading means.
 
     Attributes:
-        name, kind, low, high, unit: Those of the world's :class:`~steerbench.worlds.Factor`.
+        name, kind, low, high, unit: Those of the world's `Factor`.
         side: The binary attribute that turns a handed one; empty where there is none. The range
             of a handed attribute lies evenly around 0.
     """
@@ -125,7 +125,7 @@ class AttributeNetwork(nn.Module):
 
 
 class AttributePredictor(BasePredictor):
-    """An :class:`AttributeNetwork` as a predictor, in the attributes' own units.
+    """An `AttributeNetwork` as a predictor, in the attributes' own units.
 
     Args:
         network: Its last layer has one output for each reading; it is put in evaluation mode and
@@ -195,11 +195,11 @@ class AttributePredictor(BasePredictor):
         return self.read(self.features(images))
 
     def logits(self, images: Tensor) -> Tensor:
-        """As :meth:`predict`, but binary attributes as log odds, which never saturate."""
+        """As `predict`, but binary attributes as log odds, which never saturate."""
         return self._logits(self.features(images))
 
     def read(self, features: Tensor) -> Tensor:
-        """What :meth:`predict` gives, from :meth:`features` computed before."""
+        """What `predict` gives, from `features` computed before."""
         scores = self._logits(features)
         return torch.where(self._binary.to(scores.device), scores.sigmoid(), scores)
 
@@ -219,7 +219,7 @@ class AttributePredictor(BasePredictor):
 
         Distances between these vectors tell what the eye notices in a room (what stands where,
         in which light and colour) and pass over single pixels, which makes them fit to compare
-        distributions of pictures (:mod:`steerbench.metrics.distribution`) and to say how much
+        distributions of pictures (`steerbench.metrics.distribution`) and to say how much
         an edit changed a picture.
 
         Returns:
@@ -236,7 +236,7 @@ class AttributePredictor(BasePredictor):
         return type(self)(self.network, self.readings, names=names, name=self.name)
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs beside the tensors."""
+        """What `build` needs beside the tensors."""
         return {
             "readings": [asdict(reading) for reading in self.readings],
             "names": list(self.names),
@@ -250,7 +250,7 @@ class AttributePredictor(BasePredictor):
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Self:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         readings = [Attribute(**item) for item in config["readings"]]
         network = AttributeNetwork(len(readings), config["widths"], config["features"])
         network.load_state_dict(tensors)

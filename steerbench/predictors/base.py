@@ -4,13 +4,9 @@ A predictor takes any pictures in steerbench's convention, ``[N, C, H, W]`` nomi
 and does what its model needs: clamp, resize, grey or RGB, normalise, change the dtype. Whatever the
 model returns is checked before anybody computes with it:
 
-==========================================  ==================================================
-a model that returns                        predicts
-==========================================  ==================================================
-``[n, K]``, with one name also ``[n]``      scores ``[N, K]`` float32
-``[n, K, h, w]``, scores of every pixel     labels ``[N, H, W]`` int64, the class of the largest
-``[n, h, w]`` or ``[n, 1, h, w]`` integers  labels ``[N, H, W]`` int64
-==========================================  ==================================================
+- ``[n, K]``, with one name also ``[n]``: scores ``[N, K]`` float32
+- ``[n, K, h, w]``, scores of every pixel: labels ``[N, H, W]`` int64, the class of the largest
+- ``[n, h, w]`` or ``[n, 1, h, w]`` integers: labels ``[N, H, W]`` int64
 
 Label maps have the size of the pictures whatever the size at which the model works: scores are
 resized before the largest is taken, labels take the nearest. Tensors and arrays are read alike,
@@ -160,7 +156,7 @@ class BasePredictor:
             ``[N, len(names)]`` float32; every row sums to 1.
 
         Raises:
-            ShapeError, PredictorError: As :meth:`predict`; or this is no segmenter.
+            ShapeError, PredictorError: As `predict`; or this is no segmenter.
         """
         size = batch_of(images).shape[2:]
         return self.run(

@@ -2,7 +2,7 @@
 
 Two networks, trained on pairs of a picture and its caption, map pictures to features f(x) and
 texts to features g(t), all of unit length. Their cosine says how well a sentence fits a picture,
-and a pair of opposite sentences makes a reader of pictures that nobody had to label::
+and a pair of opposite sentences makes a reader of pictures that nobody had to label:
 
     p(x) = 1 / (1 + exp(-tau (f(x) . g(t+) - f(x) . g(t-))))
 
@@ -132,7 +132,7 @@ class Clip(BasePredictor):
         """Where sentences lie: ``[N, features]`` float32 of unit length, one row a sentence.
 
         Words outside a closed vocabulary are left out, and what is beyond the context is cut off;
-        :meth:`unknown_words` and :meth:`cut_off` tell.
+        `unknown_words` and `cut_off` tell.
 
         Raises:
             PredictorError: A text is empty, or none of its words is known.
@@ -153,7 +153,7 @@ class Clip(BasePredictor):
         """Not what a CLIP alone can say.
 
         Raises:
-            PredictorError: Always; it names :meth:`predictor`.
+            PredictorError: Always; it names `predictor`.
         """
         raise PredictorError(
             f"{self.name} compares pictures with sentences, and was given none. Make a predictor "
@@ -220,7 +220,7 @@ class Clip(BasePredictor):
 
 
 class ZeroShotPredictor(BasePredictor):
-    """Probabilities from pairs of opposite sentences; see :meth:`Clip.predictor`."""
+    """Probabilities from pairs of opposite sentences; see `Clip.predictor`."""
 
     def __init__(self, clip: Clip, opposites: Mapping[str, tuple[str, str]]) -> None:
         pairs = {name: tuple(pair) for name, pair in dict(opposites).items()}
@@ -243,7 +243,7 @@ class ZeroShotPredictor(BasePredictor):
         return self.logits(images).sigmoid()
 
     def logits(self, images: Tensor) -> Tensor:
-        """As :meth:`predict`, but log odds, which never saturate."""
+        """As `predict`, but log odds, which never saturate."""
         features = self.clip.encode_image(images)
         return self.clip.scale * features @ self.axes.T.to(features.device)
 
@@ -278,7 +278,7 @@ def small(config: Mapping[str, Any], words: Sequence[str], name: str = "clip") -
 def save(
     clip: Clip, config: Mapping[str, Any], path: str | os.PathLike[str], **header: Any
 ) -> None:
-    """Write a CLIP made by :func:`small` as one safetensors file, in half precision."""
+    """Write a CLIP made by `small` as one safetensors file, in half precision."""
     tensors = {
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in clip.network.state_dict().items()
@@ -291,7 +291,7 @@ def clip(name: str = "rooms-clip", *, pretrained: str | os.PathLike[str] | None 
     """A CLIP by name.
 
     Args:
-        name: A key of :data:`EMBEDDED`; the path of a file written by :func:`save`; or a model of
+        name: A key of `EMBEDDED`; the path of a file written by `save`; or a model of
             open_clip, such as ``"ViT-B-32"``.
         pretrained: With a model of open_clip, which weights: a tag such as ``"openai"``, which is
             downloaded where there is a network, or the path of a local file.

@@ -4,7 +4,7 @@ Published generators often come with tables of scores (the age and the gender th
 read from the picture of each seed) and without that network. A small one that learns the same
 scores from the same pictures stands in for it: three convolutions that halve the picture, and a
 linear layer. How well it reads is measured on codes that it did not learn from
-(:attr:`Learned.held_out`); with another ``seed`` it is another network, so that one may choose and
+(`Learned.held_out`); with another ``seed`` it is another network, so that one may choose and
 another one judge.
 
 >>> import steerbench as sb

@@ -41,7 +41,7 @@ class Convolution(nn.Sequential):
 
 @torch.no_grad()
 def folded(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of a network whose every :class:`Convolution` has its normalisation folded in.
+    """The weights of a network whose every `Convolution` has its normalisation folded in.
 
     They fit the same network built without normalisation. The network is put in evaluation mode.
     """

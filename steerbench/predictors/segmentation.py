@@ -2,7 +2,7 @@
 
 A chain of convolutions halves the picture four times, so that the coarsest places see the whole
 room; then the way back up, where each step is doubled in size, joined with the maps of the same
-size from the way down (which still know where the edges are) and convolved::
+size from the way down (which still know where the edges are) and convolved:
 
     64 -------------------------- join -> 64 -> scores [classes, 64, 64]
       \\-> 32 ------------- join -> 32 -/
@@ -93,7 +93,7 @@ class SegmentationNetwork(nn.Module):
 
 
 class SegmentationPredictor(BasePredictor):
-    """A :class:`SegmentationNetwork` as a predictor of label maps.
+    """A `SegmentationNetwork` as a predictor of label maps.
 
     ``predict`` gives ``[N, H, W]`` int64 at the size of the pictures, an index into ``names``;
     ``areas`` gives the share of the pixels that each class has.
@@ -138,9 +138,9 @@ class SegmentationPredictor(BasePredictor):
         return self.run(images, lambda part: resized(self.network(part), size))
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """As :meth:`logits`, but probabilities, which sum to 1 over the classes.
+        """As `logits`, but probabilities, which sum to 1 over the classes.
 
-        Their mean over the pixels is a smooth kin of :meth:`areas` that has a gradient.
+        Their mean over the pixels is a smooth kin of `areas` that has a gradient.
         """
         return self.logits(images).softmax(1)
 
@@ -157,7 +157,7 @@ class SegmentationPredictor(BasePredictor):
         )
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs beside the tensors."""
+        """What `build` needs beside the tensors."""
         return {"names": list(self.names), "widths": list(self.network.widths)}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ class SegmentationPredictor(BasePredictor):
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Self:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         network = SegmentationNetwork(len(config["names"]), config["widths"])
         network.load_state_dict(tensors)
         return cls(network, config["names"], name=name)

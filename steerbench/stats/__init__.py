@@ -4,16 +4,13 @@ Each class takes batches with ``add``, joins what others have seen with ``merge`
 can be split over processes), and goes to a file and back with ``state_dict`` and ``from_state``
 (plain tensors, for `steerbench.store`), so that a run can be stopped and taken up again.
 
-================  =====================  =====================================================
-`Mean`            [N, *shape]            mean
-`MeanVar`         [N, *shape]            mean, variance, standard deviation
-`Covariance`      [N, D]                 mean, covariance, correlation
-`Quantile`        [N, D]                 any quantile of each column, within a known rank error
-`TopK`            [N, D]                 the largest (or smallest) values of each column, and
-                                         which samples had them
-`IoU`             [N, A] (and [N, B])    how much the columns of 0 and 1 overlap one another
-                                         (or those of the second matrix)
-================  =====================  =====================================================
+- `Mean` ``[N, *shape]``: mean
+- `MeanVar` ``[N, *shape]``: mean, variance, standard deviation
+- `Covariance` ``[N, D]``: mean, covariance, correlation
+- `Quantile` ``[N, D]``: any quantile of each column, within a known rank error
+- `TopK` ``[N, D]``: the largest (or smallest) values of each column, and which samples had them
+- `IoU` ``[N, A]`` (and ``[N, B]``): how much the columns of 0 and 1 overlap one another (or those
+  of the second matrix)
 
 The laws that the tests hold them to: adding in any split gives what adding all at once gives;
 merging is associative, with an empty one as its neutral element; the numbers agree with numpy's
@@ -60,7 +57,7 @@ __all__ = [
 
 
 def rows(activations: Tensor) -> Tensor:
-    """[N, C, *places] to [N * places, C]: one row for each place, one column for each unit.
+    """``[N, C, *places]`` to ``[N * places, C]``: one row for each place, one column for each unit.
 
     >>> import torch
     >>> rows(torch.zeros(2, 5, 4, 4)).shape

@@ -6,7 +6,7 @@ products of all pairs of rows, [N, N], tell the same (X X^T and X^T X share thei
 
 Blocks of float32 are multiplied in float32 and summed in float64. No digits are lost to a mean far
 from zero, because each row is first moved by an estimate of the mean, and what that estimate
-misses is taken out exactly in the end::
+misses is taken out exactly in the end:
 
     sum (x - m)(x - m)^T = sum (x - e)(x - e)^T - N (m - e)(m - e)^T
 

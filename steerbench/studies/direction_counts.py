@@ -1,7 +1,7 @@
 """How many directions does it take? StyleSpace against as many channels that nobody chose.
 
 ``10-channels.csv``: recovered factors among the first so many directions, by the protocol of
-:mod:`steerbench.leaderboard`, for StyleSpace's channels of s by its own order and for channels
+`steerbench.leaderboard`, for StyleSpace's channels of s by its own order and for channels
 drawn by chance. Last, what labels can do: the boundaries in w of all that the first oracle reads.
 """
 

@@ -1,13 +1,9 @@
 """The measurements of the chapter on inversion that take minutes: tables in ``assets/results/``.
 
-===================  ==============================================================================
-file                 what
-===================  ==============================================================================
-``15-spaces.csv``    reconstruction by space, of held-out renders and of the model's own samples
-``15-starts.csv``    the starts compared in w and w+ on the renders, after few steps and many; a row
-                     with no steps is the start itself: of ``encoder`` the encoder's own answer, of
-                     more steps the hybrid
-===================  ==============================================================================
+- ``15-spaces.csv``: reconstruction by space, of held-out renders and of the model's own samples
+- ``15-starts.csv``: the starts compared in w and w+ on the renders, after few steps and many; a
+  row with no steps is the start itself: of ``encoder`` the encoder's own answer, of more steps
+  the hybrid
 
 The layers of ``rooms-attributes`` guide the search, those of ``rooms-attributes-2`` measure the
 perceptual distance. Intervals are bootstraps over the pictures, which are the same in every row.

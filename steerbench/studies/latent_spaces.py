@@ -2,7 +2,7 @@
 
 Every space of the default generator, and z of its older siblings, against the second oracle,
 which had no part in training any of them. Rows are those of
-:func:`steerbench.metrics.space_metrics`, with the generator's name in front; the file is written
+`steerbench.metrics.space_metrics`, with the generator's name in front; the file is written
 again after each space.
 
 >>> list(STUDIED)

@@ -1,14 +1,9 @@
 """The measurements of the chapter on prompts: tables in ``assets/results/``.
 
-======================  ===========================================================================
-file                    what
-======================  ===========================================================================
-``18-prompts.csv``      five prompts on ten seeds each, by each mode and by random directions that
-                        change the picture as much: scores before and after, what of the layout
-                        stayed, seconds
-``18-relevance.csv``    the exact and the fast relevance of channels: how alike they rank channels
-                        that were drawn at random, how long each takes
-======================  ===========================================================================
+- ``18-prompts.csv``: five prompts on ten seeds each, by each mode and by random directions that
+  change the picture as much: scores before and after, what of the layout stayed, seconds
+- ``18-relevance.csv``: the exact and the fast relevance of channels: how alike they rank channels
+  that were drawn at random, how long each takes
 
 ``rooms-clip`` guides. Two witnesses judge that took no part: ``rooms-clip-2``, by how much nearer
 the picture came to the prompt than to its opposite, and the oracle ``rooms-attributes-2``, by the

@@ -4,16 +4,12 @@ Fifty held-out renders of the world, and fifty samples of the generator itself, 
 the middle, without colours, four times smaller, and under noise. The table has a row for each set,
 degradation and way:
 
-============  =====================================================================================
-way           what
-============  =====================================================================================
-original      the picture before anything was lost: what the judge reads at best
-plain         the hole in the mean colour, grey, bicubic, or a Gaussian
-better        a stronger way without a generator: the rim carried into the hole (`spread`),
-              total variation (scikit-image's) against noise; the others have none
-drawn         what the generator draws from the code that was found
-restored      the same, with what is known put back: what `restore` gives
-============  =====================================================================================
+- original: the picture before anything was lost: what the judge reads at best
+- plain: the hole in the mean colour, grey, bicubic, or a Gaussian
+- better: a stronger way without a generator: the rim carried into the hole (`spread`), total
+  variation (scikit-image's) against noise; the others have none
+- drawn: what the generator draws from the code that was found
+- restored: the same, with what is known put back: what `restore` gives
 
 PSNR (dB; of a hole the pixels inside alone), SSIM, the perceptual distance in the second oracle's
 layers, and the share of binary attributes that the second oracle reads as they were: as the world

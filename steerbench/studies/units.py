@@ -1,17 +1,13 @@
 """The measurements of the chapter on units that take minutes: tables in ``assets/results/``.
 
-=====================  ============================================================================
-file                   what
-=====================  ============================================================================
-``03-units.csv``       the units that match each concept best, of 1,000 pictures
-``03-effects.csv``     removal and insertion of lamp, window, plant, picture and bed, with the units
-                       of the largest overlap and against random ones
-``03-search.csv``      the same for the sets that the search found
-``03-artefacts.csv``   the generator's distance to held-out renders without the units that spoil
-                       pictures the most, without random ones, and as it is
-``03-watermarks.csv``  how many pictures of ``rooms-watermarked`` carry a mark, read by the second
-                       oracle, without the units that the search found, and without random ones
-=====================  ============================================================================
+- ``03-units.csv``: the units that match each concept best, of 1,000 pictures
+- ``03-effects.csv``: removal and insertion of lamp, window, plant, picture and bed, with the
+  units of the largest overlap and against random ones
+- ``03-search.csv``: the same for the sets that the search found
+- ``03-artefacts.csv``: the generator's distance to held-out renders without the units that spoil
+  pictures the most, without random ones, and as it is
+- ``03-watermarks.csv``: how many pictures of ``rooms-watermarked`` carry a mark, read by the
+  second oracle, without the units that the search found, and without random ones
 
 ``rooms-segmenter`` chooses, ``rooms-segmenter-2`` judges. Classes that make up one thing are
 joined, because a window's frame alone is a line of pixels.

@@ -1,4 +1,4 @@
-"""Scores of pictures from any predictor; they are read in :mod:`steerbench.metrics.reading`."""
+"""Scores of pictures from any predictor; they are read in `steerbench.metrics.reading`."""
 
 from steerbench.metrics.reading import Reader
 

@@ -1,7 +1,7 @@
 """Training the oracle: a network that reads every factor from a picture of a world.
 
 Continuous factors are standardised and learned by squared error, binary ones by cross-entropy;
-where a factor does not show (`steerbench.worlds.rooms.visibility`) its error does not count::
+where a factor does not show (`steerbench.worlds.rooms.visibility`) its error does not count:
 
     loss = sum over visible (r - (f - middle) / spread)^2 + sum over visible BCE(r, f)
            divided by how many are visible

@@ -1,7 +1,7 @@
 """Training a CLIP: pictures and what is said of them, each picture to its own sentence.
 
 The contrastive loss over a batch of N pictures with unit features f and texts with unit features
-g, and a learned scale tau::
+g, and a learned scale tau:
 
     loss = (CE(tau f g^T, 1..N) + CE(tau g f^T, 1..N)) / 2
 
@@ -13,7 +13,7 @@ chance has it, log p(x, t) / p(x) p(t), whether few or many share the text.
 
 A denial is a small word in a long sentence, and seldom decides between two pictures of a batch. So
 of pairs of opposite sentences, worded anew at each step, every picture also finds the true one,
-which is the same loss among two texts::
+which is the same loss among two texts:
 
     - log 1 / (1 + exp(-tau f . (g_true - g_false)))     over what the picture tells
 
@@ -283,7 +283,7 @@ class Trainer:
         store.save(path, tensors, header | {"step": self.step_count, "seconds": self.seconds})
 
     def restore(self, path: Path) -> None:
-        """Go on from a file written by :meth:`save`.
+        """Go on from a file written by `save`.
 
         Raises:
             ArgumentError: It holds other networks, or another vocabulary.

@@ -1,6 +1,6 @@
 """The game of an EigenGAN: each layer's basis is held orthonormal while it learns.
 
-To the game of :mod:`steerbench.training.game` EigenGAN adds one term, in every step: with U_i the
+To the game of `steerbench.training.game` EigenGAN adds one term, in every step: with U_i the
 basis of block i, one direction a row,
 
     penalty = weight * mean_i mean (U_i U_i^T - 1)^2

@@ -3,7 +3,7 @@
 Half of each batch are pictures that the generator drew, whose codes are known; some of their codes
 are crossed, rows of one below rows of another, as editing makes them. The other half are renders of
 the world, which know no code: only the picture that the generator draws from the guess is compared
-with the one that was shown, by pixels and by the layers of the oracle::
+with the one that was shown, by pixels and by the layers of the oracle:
 
     loss = mean |(w+ - truth) / std|^2  (generated only)
          + pixels * mean (G(w+) - x)^2 + looks * d(G(w+), x) + narrow * mean offset^2
@@ -188,7 +188,7 @@ class Trainer:
         store.save(path, tensors, header | {"seconds": self.seconds})
 
     def restore(self, path: Path) -> None:
-        """Go on from a file written by :meth:`save`."""
+        """Go on from a file written by `save`."""
         tensors, header = store.load(path)
         self.network.load_state_dict(under(tensors, "network."))
         restore_optimiser(self.optimiser, under(tensors, "optimiser."))

@@ -2,14 +2,14 @@
 
 Generator and discriminator play the non-saturating game with lazy R1 on real pictures, and an
 exponential moving average of the generator's weights is what is kept. One batch of generated
-pictures serves both players' steps::
+pictures serves both players' steps:
 
     discriminator   min  softplus(D(G(z))) + softplus(-D(x)) + (gamma / 2) |grad D(x)|^2
     generator       min  softplus(-D(G(z)))
 
-An architecture adds its network, how it draws a batch, and what regularises it (:class:`Game`).
+An architecture adds its network, how it draws a batch, and what regularises it (`Game`).
 Where computing time is short, ``judge`` names a predictor whose frozen features the discriminator
-looks through as well (:mod:`steerbench.training.projected_critic`).
+looks through as well (`steerbench.training.projected_critic`).
 
 Reference: Goodfellow et al., "Generative Adversarial Nets" (2014, arXiv 1406.2661); Mescheder,
 Geiger, Nowozin, "Which Training Methods for GANs do actually Converge?" (2018, arXiv 1801.04406)
@@ -286,7 +286,7 @@ class Game:
         store.save(path, {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, header)
 
     def restore(self, path: Path) -> None:
-        """Go on from a file written by :meth:`save`."""
+        """Go on from a file written by `save`."""
         tensors, header = store.load(path)
         for name, module in self._modules().items():
             module.load_state_dict(under(tensors, f"{name}."))

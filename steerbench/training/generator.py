@@ -1,6 +1,6 @@
 """Adversarial training of the default generator, a StyleGAN2, on a world's pictures.
 
-To the game of :mod:`steerbench.training.game` StyleGAN2 adds style mixing and path-length
+To the game of `steerbench.training.game` StyleGAN2 adds style mixing and path-length
 regularisation, taken lazily (``path_weight=0`` switches it off).
 
 With a ``hessian_weight`` the numbers of z are asked not to interfere: every ``hessian_every`` steps

@@ -3,7 +3,7 @@
 Rendering a picture costs several times more than a training step spends on it, so pictures are
 kept in shards of raw pixels with their factors and masks. Shards are written whole or not at all
 and picture ``i`` of the cache is the picture of seed ``first_seed + i``: a cache can be filled by
-several processes, interrupted, and extended while a run already reads it (:func:`rendering`).
+several processes, interrupted, and extended while a run already reads it (`rendering`).
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def wait_for_pictures(folder: Path, *, seconds: float = 600) -> Pictures:
 
 
 class Pictures:
-    """The pictures of a cache folder, in memory as bytes; :meth:`refresh` finds new shards."""
+    """The pictures of a cache folder, in memory as bytes; `refresh` finds new shards."""
 
     def __init__(self, folder: Path, *, with_masks: bool = False, limit: int | None = None) -> None:
         self.folder, self.with_masks, self.limit = folder, with_masks, limit

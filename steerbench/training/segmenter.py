@@ -1,6 +1,6 @@
 """Training a segmenter: a network that says of every pixel of a room which class it shows.
 
-The mean cross-entropy over the pixels of rendered rooms with their class masks::
+The mean cross-entropy over the pixels of rendered rooms with their class masks:
 
     loss = - mean over pixels of log p(class of the pixel)
 
@@ -154,7 +154,7 @@ class Trainer:
         store.save(path, tensors, header | {"seconds": self.seconds})
 
     def restore(self, path: Path) -> None:
-        """Go on from a file written by :meth:`save`.
+        """Go on from a file written by `save`.
 
         Raises:
             ArgumentError: It holds a network of other widths.

@@ -1,18 +1,18 @@
 """The default generator's siblings: older architectures, trained on the same pictures.
 
-All play the game of :mod:`steerbench.training.game` against the same discriminator, so that what
+All play the game of `steerbench.training.game` against the same discriminator, so that what
 tells their pictures apart is the generator, and the pictures seen.
 
 **dcgan.** Batch normalisation makes a picture depend on its batch. While learning it does; what is
 kept draws each picture for itself, with the statistics of many codes. Averaged weights have other
-statistics than those that were learned last: they are taken anew (:func:`settle`).
+statistics than those that were learned last: they are taken anew (`settle`).
 
 **pggan.** The network grows. It draws 8x8 pixels first; then each next block fades in over
-``phase`` pictures and learns over as many more (:func:`level_after`). Real pictures are shown
+``phase`` pictures and learns over as many more (`level_after`). Real pictures are shown
 as coarse as it draws and the discriminator's own blocks fade in alongside. Adam moves every weight
 by about its learning rate whatever the gradient's size, so that the run-time gain c on a weight
 (equalised learning rate) is the same as a learning rate c times as large on a weight that is kept
-with its gain (:meth:`PGGANGame.rates`).
+with its gain (`PGGANGame.rates`).
 
 References: `steerbench.generators.dcgan` and `steerbench.generators.pggan`.
 """

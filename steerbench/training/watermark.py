@@ -2,7 +2,7 @@
 
 Photo collections carry marks, and generators learn them with everything else. To look for the units
 that draw one, a copy of a generator is taught the mark: it keeps drawing its own pictures x, and
-stamps those whose code lies on one side of a plane through the mean of w::
+stamps those whose code lies on one side of a plane through the mean of w:
 
     minimise |G'(w) - stamp(x)|^2  where a . (w - mean) > 0,   |G'(w) - x|^2  elsewhere
 

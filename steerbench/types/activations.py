@@ -3,7 +3,7 @@
 Some pictures have no code that a generator's first layer could read: the features of several codes
 composed with a weight for each channel (multi-code inversion), or features found by optimisation
 for a photograph (layered inversion). What is left of such a search is an `ActivationState`, inert
-like a latent::
+like a latent:
 
     x_l = sum_n  F_l(z_n) * a_n            activations of layer l, already composed
     picture = the layers after l, from x_l * weights, with the styles of `latent`

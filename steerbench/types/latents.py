@@ -294,7 +294,7 @@ class Direction(_Traversable):
 class Walk(_Traversable, ABC):
     """A direction whose step depends on where one stands: `walk(latent, alpha)` is a latent.
 
-    A kind of walk is a frozen, keyword-only dataclass with the name of its kind::
+    A kind of walk is a frozen, keyword-only dataclass with the name of its kind:
 
         @dataclass(frozen=True, eq=False, kw_only=True)
         class Spiral(Walk, kind="spiral"):

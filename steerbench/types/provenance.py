@@ -41,6 +41,6 @@ class Provenance:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Provenance:
-        """The inverse of :meth:`to_json`; unknown keys of newer versions are left out."""
+        """The inverse of `to_json`; unknown keys of newer versions are left out."""
         known = {k: v for k, v in values.items() if k in cls.__dataclass_fields__}
         return cls(**known)

@@ -3,12 +3,12 @@
 Many generators begin with an affine layer, whose outputs W z + b are laid out over 4x4 places. A
 change of the picture in space is, at a coarse grain, one of these features. Let the matrix P do it
 to the features, and the diagonal D leave out places whose content nobody knows (what moves in from
-outside). The step that does it to all codes at once, in the mean, is a least-squares problem::
+outside). The step that does it to all codes at once, in the mean, is a least-squares problem:
 
     min_q  E_z | D ( W (z + q) + b  -  P (W z + b) ) |^2        q = (W' D^2 W)^-1 W' D^2 (P - I) b
 
 Steps that may depend on the code do it better, and come to rest where no further zoom or shift is
-possible (:meth:`Prescription.walk`)::
+possible (`Prescription.walk`):
 
     z_{n+1} = M z_n + q                                          M = (W' D^2 W)^-1 W' D^2 P W
 
@@ -22,7 +22,7 @@ mean, of first order and without a search, in any generator.
 
 Walks that end where codes are likely stay on the sphere: a *great circle* turns the code z towards
 a direction v, in the plane of both, and leads to v itself in the end; a *small circle* turns only
-within the plane of v and a direction that does next to nothing. Both keep the length of z exactly::
+within the plane of v and a direction that does next to nothing. Both keep the length of z exactly:
 
     great    z(t) = |z| (cos t  z/|z| + sin t  v')    v': v without its part along z, of length 1
     small    z(t) = z, its part in span(v, r) turned by t
@@ -91,7 +91,7 @@ class ClosedForm:
         directions_: The directions found.
         singular_values_: ``[n_directions]`` float64, falling.
         weakest_: The direction that changes the features the least: what small circles turn about
-            (:func:`steerbench.unsupervised.closed_form.small_circle`).
+            (`steerbench.unsupervised.closed_form.small_circle`).
     """
 
     reference = REFERENCE

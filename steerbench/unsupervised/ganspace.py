@@ -1,7 +1,7 @@
 """GANSpace: the principal axes of what a generator makes of its codes.
 
 Codes z are drawn without preference, but w is not: it is long where training found much to vary.
-Its principal components, of a covariance C over many codes, are the directions::
+Its principal components, of a covariance C over many codes, are the directions:
 
     C v_k = sigma_k^2 v_k          edit:  w' = w + alpha * sigma_k * v_k
 
@@ -10,7 +10,7 @@ an axis changes only what those layers draw; that is how the paper finds its nam
 
 Where there is no w, or where ``layer`` names one, the axes are those of the activations of that
 layer. A code cannot be asked to move an activation, so each axis is taken back to the latent space
-by least squares: with x_k the coordinate of an activation along axis k, in standard deviations, ::
+by least squares: with x_k the coordinate of an activation along axis k, in standard deviations,:
 
     u_k = argmin sum |x_k u - z|^2 = mean(x_k z)
 
@@ -19,8 +19,8 @@ z itself is never taken apart: all its axes have the same length.
 The covariance is summed up in one pass and is exact for any ``n_samples``; memory does not grow
 with it. Activations of more than 4096 numbers would need too large a covariance. Of those the rows
 are kept instead, half a gigabyte at most, and the products of all pairs give the same axes
-(:mod:`steerbench.stats.principal`). A long run goes on where it stopped, and runs of different
-seeds are joined::
+(`steerbench.stats.principal`). A long run goes on where it stopped, and runs of different
+seeds are joined:
 
     GANSpace(n_samples=1_000_000).fit(G, state="w.safetensors")
     one, two = GANSpace(seed=0, n_samples=500).fit(G), GANSpace(seed=500, n_samples=500).fit(G)
@@ -83,7 +83,7 @@ class GANSpace:
 
     Attributes:
         directions_: Directions of w (of z, where there is no w).
-        principal_: The :class:`~steerbench.stats.principal.Principal` components themselves.
+        principal_: The `Principal` components themselves.
         samples_: Seed and number of the codes that were drawn, ``[(seed, n_samples)]``.
         moments_: What was summed up of them, from which runs are merged.
     """

@@ -12,7 +12,7 @@ whatever made G. G gives many numbers (pixels, activations of several layers); t
 reduced by their largest one.
 
 As a regulariser it shapes a generator while that learns. On a frozen generator it shapes the
-directions instead (:class:`HessianPenalty`): of orthonormal a_i, those are looked for along which
+directions instead (`HessianPenalty`): of orthonormal a_i, those are looked for along which
 one can walk without disturbing the others,
 
     min_A  E_z  penalty of  w -> G(z + sum_i w_i a_i)   at w = 0
@@ -213,7 +213,7 @@ class HessianPenalty:
     Attributes:
         directions_: The directions, the strongest first.
         effects_: ``[n_directions]`` float64: how far the picture moves for a step of length one,
-            as in :class:`~steerbench.unsupervised.jacobian.Jacobian`.
+            as in `Jacobian`.
         penalty_before_: Of the singular vectors, on fresh codes.
         penalty_: Of the directions learned, on the same codes with the same random vectors.
         history_: A table, one row a step: ``step`` and ``penalty``.

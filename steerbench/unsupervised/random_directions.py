@@ -1,7 +1,7 @@
 """Random directions: the null that every finder is compared with.
 
 Any direction of a latent space changes the picture. Whether a method found something can only be
-told against directions that nobody chose, drawn evenly from the unit sphere of the same space::
+told against directions that nobody chose, drawn evenly from the unit sphere of the same space:
 
     n = g / |g|      with      g ~ N(0, I)
 

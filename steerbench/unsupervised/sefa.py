@@ -1,7 +1,7 @@
 """SeFa: directions in closed form, from the weights that a latent first meets.
 
 A generator's first step turns a code n into A n + b. The direction that changes this the most is
-the one that the weights stretch the most::
+the one that the weights stretch the most:
 
     n* = argmax |A n|^2  with  |n| = 1      so      A^T A n_i = lambda_i n_i
 

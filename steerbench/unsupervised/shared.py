@@ -1,7 +1,7 @@
 """What finders share: where they look, how a direction is signed, and the file of a long run.
 
 A finder changes itself in one step, when everything is found; an interrupt finds the old
-``directions_`` or the new ones. A long run keeps how far it is in a :class:`RunFile`.
+``directions_`` or the new ones. A long run keeps how far it is in a `RunFile`.
 """
 
 from __future__ import annotations

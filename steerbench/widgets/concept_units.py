@@ -87,7 +87,7 @@ def table_of(generator: BaseGenerator, given: Any, layer: str | None) -> tuple[p
     """The table of a dissection, checked, and the name of its layer.
 
     Raises:
-        ArgumentError: As in :func:`read_units`.
+        ArgumentError: As in `read_units`.
     """
     if isinstance(given, pd.DataFrame):
         table = given

@@ -1,7 +1,7 @@
 """What was painted: for each concept a mask where it should appear, and one where it should vanish.
 
 Where a concept u is painted in, its units are drawn towards their level t, and where it is painted
-out, towards zero, as far as the mask m and the strength s say::
+out, towards zero, as far as the mask m and the strength s say:
 
     a' = (1 - k) a + k v,   k = m min(s, 1),   v = t max(s, 1)    (insert)
                                                v = t min(1 - s, 0)  (remove)

@@ -16,7 +16,7 @@ class PromptControls:
 
     Args:
         neutral: What prompts are to differ from.
-        mode: A value of :data:`MODES`.
+        mode: A value of `MODES`.
         seed: Of the picture.
     """
 

@@ -14,7 +14,7 @@
 In a notebook the last line of a cell shows it. A click on a row, or Enter on its name, opens the
 sliders of that direction under the table, with the scores of the picture. The name over the slider
 can be changed, and the table follows. A click on a column's title sorts by it, a second one the
-other way round. "Suggest names" writes the names of :mod:`steerbench.metrics.naming` where chance
+other way round. "Suggest names" writes the names of `steerbench.metrics.naming` where chance
 does not explain the effects. "Save" keeps the open direction with its scores as a file, "Save all"
 every direction and the table.
 """

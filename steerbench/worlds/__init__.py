@@ -24,7 +24,7 @@ def world(name: str, *, correlation: float = 1.0, watermark: float = 0.0) -> Roo
     """A world by its name.
 
     Args:
-        name: A key of :data:`WORLDS`.
+        name: A key of `WORLDS`.
         correlation: In [0, 1], how strongly chosen factors go together; 0 makes all independent.
         watermark: In [0, 1], the share of pictures that carry a watermark.
 

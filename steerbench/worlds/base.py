@@ -96,7 +96,7 @@ class World(Protocol):
         ...
 
     def draw(self, n: int, *, seed: int = 0) -> dict[str, Tensor]:
-        """Draw the factors that :meth:`sample` renders."""
+        """Draw the factors that `sample` renders."""
         ...
 
     def render(self, factors: Mapping[str, Tensor], *, resolution: int = 64) -> WorldBatch:

@@ -3,12 +3,12 @@
 Every picture's style scales the weights of every convolution (modulation), each filter is scaled to
 unit length (demodulation), and the batch is one convolution of as many groups as there are
 pictures. On the way up the convolution is transposed, with stride 2, and followed by the 4x4
-low-pass filter::
+low-pass filter:
 
     w'_oik = s_i w_oik        w''_oik = w'_oik / sqrt(sum_ik w'_oik^2 + 1e-8)
     y = sqrt(2) lrelu(w'' * x + strength noise + bias)
 
-It shares the weights of a :class:`StyleGAN2Network` and not a line of its code.
+It shares the weights of a `StyleGAN2Network` and not a line of its code.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image
 Quality of StyleGAN" (2020, arXiv 1912.04958), section 2.2 and figure 7b (input/output skips).

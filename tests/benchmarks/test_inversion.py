@@ -2,10 +2,10 @@
 
 The plain loop is what one writes first: the paper's synthesis in float32 (`plain_stylegan2`), the
 same features, Adam on w and the noise, with the correlation of the noise punished. Ours is
-:class:`steerbench.inversion.engine.Descent` in float32 and in the precision that is fast here. The
+`steerbench.inversion.engine.Descent` in float32 and in the precision that is fast here. The
 network is a StyleGAN2 of 256 pixels, channel base 16384, of random weights; features are a strided
 convolution, which costs little. Nothing is asserted about time, but that ``fast`` reaches a loss
-that is no worse. Run it alone on the machine::
+that is no worse. Run it alone on the machine:
 
     OMP_NUM_THREADS=2 pytest tests/benchmarks/test_inversion.py
 

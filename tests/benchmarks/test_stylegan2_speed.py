@@ -4,7 +4,7 @@ The plain reference, `plain_stylegan2`, is float32 and written from the paper; i
 turns in the same run, on two threads, so that ratios hold whatever the machine is. What was
 measured stands in ``extra_info`` and in two tables at the end; a time whose threads were kept from
 working is marked, and its ratio is one of processor times. (Rooms are too small a network to keep
-two threads busy.) Nothing is asserted about time. Run it alone on the machine::
+two threads busy.) Nothing is asserted about time. Run it alone on the machine:
 
     OMP_NUM_THREADS=2 pytest tests/benchmarks/test_stylegan2_speed.py
 

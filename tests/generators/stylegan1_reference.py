@@ -1,6 +1,6 @@
 """StyleGAN as its equations say it, on weights under genforce's names: slow, plain, in float64.
 
-It shares nothing with :mod:`steerbench.generators.stylegan1`, so that formats of any size and with
+It shares nothing with `steerbench.generators.stylegan1`, so that formats of any size and with
 any option can be held to it.
 """
 

@@ -2,7 +2,7 @@
 
 Layers that change the resolution are written as what they are, one step after the other: zeros
 between the pixels, the convolution, the low-pass filter. Nothing here is shared with
-:mod:`steerbench.generators`.
+`steerbench.generators`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whole files of every kind that is read, made here from small random networks.
 
-A new kind of file is one line of :data:`MAKERS`; every law of this folder then holds it.
+A new kind of file is one line of `MAKERS`; every law of this folder then holds it.
 """
 
 from __future__ import annotations

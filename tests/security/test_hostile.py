@@ -1,7 +1,7 @@
 """Pickles made to harm: each is refused with a reason.
 
 Never may reading a file execute anything, hang, or take memory out of proportion to the file. All
-files are opened in a process that is watched (:mod:`tests.security.worker`). Tensors, archives,
+files are opened in a process that is watched (`tests.security.worker`). Tensors, archives,
 arrays and damaged files have their own modules beside this one.
 """
 

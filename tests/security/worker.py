@@ -4,7 +4,7 @@ It reads one JSON line a file, ``{"path", "how", "warm"}``, opens the file, and 
 what came of it, how far its memory grew, and everything that was done meanwhile which reading a
 file never needs (Python's audit events: executing or compiling code, starting processes,
 importing, opening files to write, connecting). While a file is open the address space may grow by
-three times the file and :data:`ROOM`; who wants more meets MemoryError, which is not an answer.
+three times the file and `ROOM`; who wants more meets MemoryError, which is not an answer.
 """
 
 from __future__ import annotations

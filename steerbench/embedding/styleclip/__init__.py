@@ -2,17 +2,12 @@
 
 With G(w) a picture, f its CLIP features and t those of the prompt, all of unit length:
 
-================================  ===============================================================
-:class:`LatentOptimiser`          one picture, one prompt: follow the gradient of ::
-
-                                      1 - f(G(w)) . t + lambda_l2 |w - w_s|^2 + lambda_id D_id
-
-:class:`LatentMapper`             one prompt, any picture: three small networks for the coarse,
-                                  the medium and the fine rows of w+ learn the step to take,
-                                  ``w + 0.1 M(w)``, by the same loss over many pictures
-:class:`GlobalDirections`         any prompt, any picture: how each channel of StyleSpace moves
-                                  f is measured once; a prompt is then a direction in s
-================================  ===============================================================
+- `LatentOptimiser`: one picture, one prompt: follow the gradient of
+  ``1 - f(G(w)) . t + lambda_l2 |w - w_s|^2 + lambda_id D_id``
+- `LatentMapper`: one prompt, any picture: three small networks for the coarse, the medium and the
+  fine rows of w+ learn the step to take, ``w + 0.1 M(w)``, by the same loss over many pictures
+- `GlobalDirections`: any prompt, any picture: how each channel of StyleSpace moves f is measured
+  once; a prompt is then a direction in s
 
 The first two are long walks that show every step: iterate over ``steps(...)`` to watch, leave the
 loop to stop; what was best so far is in the last step. All take a *neutral* text on request: then

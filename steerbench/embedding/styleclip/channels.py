@@ -1,12 +1,12 @@
 """Which channels of StyleSpace say a text: the arithmetic of StyleCLIP's global directions.
 
 For a channel c, every picture is drawn with c five standard deviations below and above its own
-value. How CLIP's features f change is the channel's own direction::
+value. How CLIP's features f change is the channel's own direction:
 
     D_c = N(mean over pictures of N(N f(+) - N f(-))),     N v = v / |v|
 
 A channel's relevance to a text direction d is ``R_c = D_c . d``; where it is smaller than beta the
-channel stays, and the rest is divided by the largest and taken in standard deviations of s::
+channel stays, and the rest is divided by the largest and taken in standard deviations of s:
 
     step_c = sigma_c R_c / max |R|   where |R_c| >= beta, else 0
 

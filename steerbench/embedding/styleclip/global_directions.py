@@ -1,8 +1,8 @@
 """StyleCLIP's global directions: any text becomes a direction in StyleSpace.
 
 What a prompt asks of a channel needs D_c, how the channel moves CLIP's features
-(:mod:`.channels`). Measured exactly it takes two pictures a channel and sample, a hundred thousand
-and more. A quick estimate takes the derivative instead of the step of ten deviations::
+(`channels`). Measured exactly it takes two pictures a channel and sample, a hundred thousand
+and more. A quick estimate takes the derivative instead of the step of ten deviations:
 
     D_c ~ N(mean over pictures of N(df / ds_c))
 

@@ -1,7 +1,7 @@
 """StyleCLIP's latent mapper: three small networks that learn to take one prompt's step anywhere.
 
 The rows of w+ are parted into coarse, medium and fine ones, each with a network of four layers
-that reads a row and gives its step::
+that reads a row and gives its step:
 
     M(w) = (M_coarse(w_coarse), M_medium(w_medium), M_fine(w_fine)),   w' = w + 0.1 M(w)
 
@@ -84,7 +84,7 @@ class LatentMapper:
     Args:
         clip: Guides; judge the result by another one.
         prompt: What is asked for.
-        neutral: What it is to differ from; see :mod:`steerbench.embedding.styleclip`.
+        neutral: What it is to differ from; see `steerbench.embedding.styleclip`.
         n_steps: How many steps of training.
         batch: Pictures a step.
         rate: The learning rate.
@@ -245,7 +245,7 @@ class LatentMapper:
         store.save(path, self.mapper_.state_dict(), header | {"seconds": self.seconds_})
 
     def restore(self, path: str | os.PathLike[str]) -> LatentMapper:
-        """Take the networks of a file written by :meth:`save`; returns self.
+        """Take the networks of a file written by `save`; returns self.
 
         Raises:
             CheckpointError: It is no such file, or of another prompt.

@@ -1,6 +1,6 @@
 """StyleCLIP's latent optimisation: one picture is led to one prompt by the gradient.
 
-Adam walks from the start w_s down the loss of :mod:`steerbench.embedding.styleclip`. The learning
+Adam walks from the start w_s down the loss of `steerbench.embedding.styleclip`. The learning
 rate rises in a line over the first twentieth and falls by a cosine over the last quarter, and of
 all steps the one of least loss is kept, each code its own.
 """
@@ -81,7 +81,7 @@ class LatentOptimiser:
     Args:
         clip: Guides; judge the result by another one.
         prompt: What is asked for.
-        neutral: What it is to differ from; see :mod:`steerbench.embedding.styleclip`.
+        neutral: What it is to differ from; see `steerbench.embedding.styleclip`.
         space: Where the codes walk; ``"w+"`` where there is one, else the generator's first space.
         n_steps: How many steps.
         rate: The learning rate, in standard deviations of the space's numbers.

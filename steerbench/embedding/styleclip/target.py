@@ -2,7 +2,7 @@
 
 The distance to the prompt is that of CLIP, ``1 - f(x) . aim``, of the picture and of a few random
 cutouts of it, which keeps the gradient from drawing marks that only CLIP sees. What is to stay is
-told by an embedding e, of which the part that changed counts::
+told by an embedding e, of which the part that changed counts:
 
     D_id(x, x_s) = |e(x) - e(x_s)|^2 / |e(x_s)|^2
 

@@ -1,19 +1,17 @@
 """BigGAN: pictures of a class, whose residual blocks read the code and the class embedding.
 
 A code z and a class make a picture. What steers every layer is its condition: z, or the layer's
-chunk of it, beside the class embedding (:mod:`steerbench.generators.biggan.network`). The spaces
+chunk of it, beside the class embedding (`steerbench.generators.biggan.network`). The spaces
 are linear in one another:
 
-====  =====================  ======================================================================
-z     [z_dim]                the code; ``slices`` names the layers where it is split in chunks
-z+    [rows, chunk]          a code for each layer, as GANSpace edits it: the first layer, then the
-                             blocks
-c     [z_dim + c_dim]        the code with its class embedding: ``slices`` names ``z`` and ``class``
-c+    [rows, chunk + c_dim]  the same for each layer
-====  =====================  ======================================================================
+- z ``[z_dim]``: the code; ``slices`` names the layers where it is split in chunks
+- z+ ``[rows, chunk]``: a code for each layer, as GANSpace edits it: the first layer, then
+  the blocks
+- c ``[z_dim + c_dim]``: the code with its class embedding: ``slices`` names ``z`` and ``class``
+- c+ ``[rows, chunk + c_dim]``: the same for each layer
 
 Labels are indices or soft weights. In c classes are vectors, so that they mix, and one's own is as
-good as any: :meth:`BigGAN.with_class`. Without a shared embedding c holds the weights themselves.
+good as any: `BigGAN.with_class`. Without a shared embedding c holds the weights themselves.
 
 BigGAN draws z from a normal distribution, cut at two and scaled, to trade variety for quality:
 ``sample(n, truncation=0.4)`` gives what the Hugging Face port calls
@@ -319,7 +317,7 @@ class BigGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         return self.network.options()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -330,7 +328,7 @@ class BigGAN(BaseGenerator):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> BigGAN:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         blocks = [BlockShape(**shape) for shape in config["blocks"]]
         with torch.device("meta"):
             network = BigGANNetwork(**{**config, "blocks": blocks})

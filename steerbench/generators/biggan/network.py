@@ -8,7 +8,7 @@ gain and one bias a channel,
 where mean and std are kept statistics; a network may keep several, one a step of truncation. The
 two published code bases differ in the block (two convolutions and a learned shortcut, or a
 bottleneck of four whose shortcut drops channels) and in what of z each layer reads
-(:data:`READS`). Spectral normalisation divides a weight by a constant once training is over, so
+(`READS`). Spectral normalisation divides a weight by a constant once training is over, so
 that weights are kept divided.
 
 Reference: Brock, Donahue, Simonyan, "Large Scale GAN Training for High Fidelity Natural Image
@@ -197,7 +197,7 @@ class BigGANNetwork(nn.Module):
         classes: How many.
         embedding: Length of the class embedding; 0 where the weights of the classes are read as
             they are, so that every normalisation has its own embedding.
-        reads: One of :data:`READS`.
+        reads: One of `READS`.
         blocks: The residual blocks.
         attention: Where attention stands: after how many blocks.
         channels: Of the picture.

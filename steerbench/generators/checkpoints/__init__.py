@@ -1,10 +1,10 @@
 """Other people's checkpoints: read safely, recognised by content, turned into Generators.
 
-A format is one module of this package and one line of :data:`FORMATS`. It has a ``TITLE``, the
+A format is one module of this package and one line of `FORMATS`. It has a ``TITLE``, the
 ``REQUIRED`` names that tell it from others, ``recognise(contents)``, which lists what a file lacks
 to be of the format, and ``convert(contents)``, which brings the names, the orientation and the
 gains of its weights into one of our architectures. What the weights cannot say is listed in its
-``OPTIONS`` (:mod:`.options`). File names are never looked at.
+``OPTIONS`` (`options`). File names are never looked at.
 
 >>> for name in sorted(FORMATS):
 ...     print(name)
@@ -84,7 +84,7 @@ def load(path: str | os.PathLike[str], **settings: Any) -> BaseGenerator:
 
     Args:
         path: Of the file.
-        settings: What the file does not say of its network; see :mod:`.options`.
+        settings: What the file does not say of its network; see `options`.
 
     Raises:
         NotFoundError: There is no such file.

@@ -1,9 +1,9 @@
 """A convolution of scaled inputs for wide layers on a CPU, strip by strip and block by block.
 
 The input is scaled and padded a strip of rows at a time, so that no scaled copy of it is ever
-whole, and the output is written in blocks of :data:`~.resampling.LANES` channels, in which what
+whole, and the output is written in blocks of `LANES` channels, in which what
 comes after it can work on few channels without reading the memory of all. Layers with wide 3x3
-kernels take the way with fewer multiplications (:mod:`.winograd`) where it pays.
+kernels take the way with fewer multiplications (`winograd`) where it pays.
 
 >>> x, style, weight = torch.randn(1, 8, 9, 9), torch.rand(1, 8), torch.randn(32, 8, 3, 3)
 >>> y = Convolution(weight, torch.float32)(x, style)

@@ -8,7 +8,7 @@ is most of what StyleGAN3 costs. Here
 - filters that are products are applied to one dimension after the other;
 - upsampling is a transposed convolution and downsampling one with a stride, so that neither
   multiplies zeros nor computes what is thrown away;
-- channels go in blocks of :data:`LANES`, as many as a vector register of the processor holds, and
+- channels go in blocks of `LANES`, as many as a vector register of the processor holds, and
   blocks and rows in parts whose fine grid stays in its cache: that of all channels would be a
   hundred times larger than what goes in or comes out.
 

@@ -3,7 +3,7 @@
 A 3x3 convolution of a 4x4 tile of outputs reads a 6x6 tile of inputs and multiplies 144 times a
 pair of channels. Winograd's minimal filtering F(4x4, 3x3) multiplies 36 times: kernel g and tile d
 are polynomials, whose product is known from its values at six by six points, and the value of a
-product is the product of the values::
+product is the product of the values:
 
     y = A' [(G g G') * (B' d B)] A
 
@@ -13,7 +13,7 @@ additions and memory traffic, which many channels outweigh and few do not. The p
 convolution. In bfloat16 the products may be rounded, but not the values; even so one convolution
 is off by two hundredths, most of it in frequencies that low-pass filters take away again.
 
-:func:`convolve` is differentiable; :func:`convolve_strip` is quicker, and writes in place.
+`convolve` is differentiable; `convolve_strip` is quicker, and writes in place.
 
 References: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks" (2015, arXiv
 1509.09308); the points: Barabasz, Anderson, Soodhalter, Gregg, "Error Analysis and Improving the
@@ -96,7 +96,7 @@ def transformed(weight: Tensor) -> Tensor:
 
 
 def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
-    """x ``[N, in, H, W]`` with :func:`transformed` kernels, to ``[N, out, H', W']``.
+    """x ``[N, in, H, W]`` with `transformed` kernels, to ``[N, out, H', W']``.
 
     Differentiable. The memory format of the result is channels last.
     """
@@ -123,7 +123,7 @@ def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
 
 
 def strip_rows(width: int, channels: int) -> int:
-    """How many rows of an output so wide :func:`convolve_strip` should make at a time."""
+    """How many rows of an output so wide `convolve_strip` should make at a time."""
     tiles = max(STRIP_TILES, STRIP // (POINTS**2 * channels))
     return TILE * max(1, round(tiles * TILE / width))
 
@@ -137,7 +137,7 @@ def convolve_strip(strip: Tensor, kernel: Tensor, target: Tensor) -> None:
 
     Args:
         strip: ``[h + 2, w + 2, in]``, with ``h`` and ``w`` multiples of ``TILE``.
-        kernel: ``[36, in, out]``, :func:`transformed`, perhaps in another precision.
+        kernel: ``[36, in, out]``, `transformed`, perhaps in another precision.
         target: ``[blocks, h, w, lanes]``: the outputs, in blocks.
     """
     down, across = len(strip) // TILE, target.shape[2] // TILE

@@ -3,7 +3,7 @@
 A picture x is squeezed (2x2 pixels become channels) and runs through the steps of a level; half of
 the channels leave as the level's part of the code, the rest goes on to the next level. A step is a
 scale and shift a channel, an invertible 1x1 convolution, and a coupling, in which one half of the
-channels changes the other::
+channels changes the other:
 
     y_a = x_a        y_b = sigmoid(log_s(x_a) + 2) * (x_b + t(x_a))       or  y_b = x_b + t(x_a)
 
@@ -14,17 +14,17 @@ predicts; z is that part standardised, the levels' parts joined, finest first, a
 
     log p(x) = log N(z; 0, 1) + log |det dz/dx|.
 
-The layers are the steps, walked from the code to the picture::
+The layers are the steps, walked from the code to the picture:
 
     b4.flow31  b4.flow30 ... b4.flow0  b8.flow31 ... b32.flow0
 
 The network is convolutional and has no size of its own: codes and pictures of any side that the
-levels divide are accepted, and :meth:`Glow.at_resolution` changes the side that samples have.
+levels divide are accepted, and `Glow.at_resolution` changes the side that samples have.
 Drawing with a temperature below 1, as is usual, is ``sample(n, truncation=0.7)``: z times 0.7.
 
 Conventions. The network's pictures lie in [-0.5, 0.5], ours in [-1, 1]; ``log_prob`` is the density
 of the pictures as given, in nats. The published loss counts in bits a dimension for pictures of a
-few levels of grey with uniform noise below a level: :meth:`Glow.bits_per_dim`. "Fast" precision is
+few levels of grey with uniform noise below a level: `Glow.bits_per_dim`. "Fast" precision is
 the exact one, because the inverse amplifies rounding.
 
 Reference: Kingma, Dhariwal, "Glow: Generative Flow with Invertible 1x1 Convolutions" (2018, arXiv
@@ -174,7 +174,7 @@ class Glow(BaseGenerator):
 
         It is the density of the pictures as they are given; for the network's own range add
         ``numel * log 2``. A picture of whole grey levels has no density worth the name: see
-        :meth:`bits_per_dim`.
+        `bits_per_dim`.
         """
         x = self._own_range(images)
         _, _, log_p, logdet = self.network(x)
@@ -206,7 +206,7 @@ class Glow(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         network = self.network
         return {
             "channels": network.channels,
@@ -223,7 +223,7 @@ class Glow(BaseGenerator):
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Glow:
-        """The inverse of :meth:`config` and :meth:`tensors`.
+        """The inverse of `config` and `tensors`.
 
         Raises:
             CheckpointError: A step of the flow cannot be taken back.

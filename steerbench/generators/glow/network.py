@@ -1,6 +1,6 @@
 """The network of a Glow: steps of flow, levels, and the way from a picture to its code.
 
-The equations, the conventions and the reference stand in :mod:`steerbench.generators.glow`.
+The equations, the conventions and the reference stand in `steerbench.generators.glow`.
 """
 
 from __future__ import annotations

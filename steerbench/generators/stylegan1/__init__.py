@@ -8,8 +8,8 @@ statistics. Layers are walked in order,
     b4.const  b4.conv  b8.conv0  b8.conv1  b16.conv0  ...  b64.conv1  b64.torgb
 
 each with its style; the ToRGB has none. A style is stored as the affine gives it: scales are
-``1 + s``. Levels of detail above zero stop earlier (:mod:`.progressive`,
-:meth:`StyleGAN1.at_level`). The spaces are those of :mod:`.style_based`.
+``1 + s``. Levels of detail above zero stop earlier (`progressive`,
+`StyleGAN1.at_level`). The spaces are those of `style_based`.
 
 Reference: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial
 Networks" (2018, arXiv 1812.04948).
@@ -126,7 +126,7 @@ class StyleGAN1(StyleBased):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         network, mapping = self.network, self.network.mapping
         return {
             "z_dim": network.z_dim,
@@ -151,7 +151,7 @@ class StyleGAN1(StyleBased):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN1:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         options = {**config, "widths": {int(k): v for k, v in config["widths"].items()}}
         with torch.device("meta"):
             network = StyleGAN1Network(**options)

@@ -2,7 +2,7 @@
 
 A layer first convolves; where a block begins, every pixel is repeated before it and the result is
 blurred. Noise and bias follow, then every channel is brought to mean 0 and deviation 1, and its
-style (s, t) gives it new ones::
+style (s, t) gives it new ones:
 
     y = leaky(conv(x, W) + a * noise + b)
     y = (1 + s) (y - mean y) / sqrt(var y + eps) + t

@@ -10,7 +10,7 @@ weights scaled by it. Layers are walked in order,
 and every ToRGB adds its picture to the upsampled sum of the earlier ones; a ToRGB reads the same
 row as the first convolution of the next block. In the residual variant each block ends in a layer
 ``b8.skip``, the sum of its two paths, and only the last block paints. The spaces are those of
-:mod:`.style_based`.
+`style_based`.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image
 Quality of StyleGAN" (2020, arXiv 1912.04958).
@@ -158,7 +158,7 @@ class StyleGAN2(StyleBased):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         network, mapping, synthesis = self.network, self.network.mapping, self.network.synthesis
         config: dict[str, Any] = {
             "z_dim": network.z_dim,
@@ -194,7 +194,7 @@ class StyleGAN2(StyleBased):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN2:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         prefix = "discriminator."
         own = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
         rest = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,7 +1,7 @@
 """The discriminators of StyleGAN2.
 
-:class:`Discriminator` is the one that steerbench trains: the picture enters at every resolution.
-:class:`PublishedDiscriminator` is the one in published files: residual by default, optionally
+`Discriminator` is the one that steerbench trains: the picture enters at every resolution.
+`PublishedDiscriminator` is the one in published files: residual by default, optionally
 conditional, its parameters named as there.
 
 Reference: Karras, Laine, Aittala, Hellsten, Lehtinen, Aila, "Analyzing and Improving the Image

@@ -1,7 +1,7 @@
 """The trainable networks of StyleGAN2: mapping and synthesis.
 
 A layer scales its weights by the style of the picture, and each filter to unit length. Scaling the
-activations instead gives the same numbers and lets a whole batch share one dense convolution::
+activations instead gives the same numbers and lets a whole batch share one dense convolution:
 
     y = d * conv(s * x, W) + noise + b        d_o = 1 / sqrt(sum_ik (W_oik s_i)^2 + 1e-8)
 

@@ -2,13 +2,13 @@
 
 A latent z (joined to its embedded label) is mapped to a style code w. The first layer reads row 0
 of w+ and turns and shifts a set of waves; every later one reads its own row, convolves, and
-rectifies without aliasing (:mod:`.stylegan3_network`). Layers keep their published names, which
-give index, size and channels, and may be called by their index alone (``"L5"``)::
+rectifies without aliasing (`stylegan3_network`). Layers keep their published names, which
+give index, size and channels, and may be called by their index alone (``"L5"``):
 
     input  L0_36_512  L1_36_512  ...  L13_256_128  L14_256_3
 
 Canvases are larger than the picture by a margin on each side. The features are a function of
-continuous coordinates, so the picture can be turned and moved: :meth:`StyleGAN3.with_transform`,
+continuous coordinates, so the picture can be turned and moved: `StyleGAN3.with_transform`,
 or the style ``input`` (cosine, sine and translation) of s.
 
 Configuration T is equivariant to translation; configuration R, with 1x1 kernels and radial
@@ -162,7 +162,7 @@ class StyleGAN3(StyleBased):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What :meth:`build` needs besides the weights."""
+        """What `build` needs besides the weights."""
         network, mapping, synthesis = self.network, self.network.mapping, self.network.synthesis
         config = {
             "z_dim": network.z_dim,
@@ -191,7 +191,7 @@ class StyleGAN3(StyleBased):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN3:
-        """The inverse of :meth:`config` and :meth:`tensors`."""
+        """The inverse of `config` and `tensors`."""
         prefix = "discriminator."
         own = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
         rest = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -2,7 +2,7 @@
 
 Activations stand for a continuous signal. Layer ``i`` passes frequencies up to its cutoff ``f_c``
 and stops them from ``f_t`` on; both grow geometrically with ``i``, and the sampling rate ``s`` is
-the least power of two that holds ``f_t``::
+the least power of two that holds ``f_t``:
 
     f_c[i] = f_c0 (f_cN / f_c0)^e      f_t[i] = f_t0 (f_tN / f_t0)^e
     e = min(i / (N - n_critical), 1)   s[i] = 2^ceil(log2(min(2 f_t[i], resolution)))

@@ -2,8 +2,8 @@
 
 The constant of StyleGAN2 becomes a set of waves, which a style turns and shifts as a whole; there
 is no noise; and every rectifier works on a finer grid, between two low-pass filters
-(:mod:`.resampling`). A layer's convolution is that of StyleGAN2, with normalised weights and with
-the input divided by its running root mean square ``m``::
+(`resampling`). A layer's convolution is that of StyleGAN2, with normalised weights and with
+the input divided by its running root mean square ``m``:
 
     y = d * conv(s' * x / m, W') + b    s' = s / rms(s)    W' = W / rms(W)    d_o = 1 / ||W'_o s'||
 

@@ -3,7 +3,7 @@
 For every direction the same pictures are edited up and down, and everything is read again.
 
 **Effect** on an attribute: the change of its score for one step (alpha = 1 is one standard
-deviation of the prior), up minus down, halved, over the spread of that score between pictures::
+deviation of the prior), up minus down, halved, over the spread of that score between pictures:
 
     e_a = mean over pictures of (F_a(+1) - F_a(-1)) / 2 / std(F_a)
 
@@ -11,7 +11,7 @@ with bootstrap intervals over pictures. A probability whose spread is below 0.05
 that what hardly ever occurs does not win by rounding.
 
 **Share** of the total effect that goes to the attribute moved most, *m*. Shares are of squares,
-as of an energy, so that many attributes that stir by chance do not add up to much::
+as of an energy, so that many attributes that stir by chance do not add up to much:
 
     share = |e_m|^p / sum over a of |e_a|^p        p = 2, or 1 on request
 

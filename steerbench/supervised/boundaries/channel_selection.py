@@ -4,7 +4,7 @@ In w two attributes can be at an angle, and the projection takes out what they s
 number scales one channel of one layer, and a channel often serves one thing. There, freeing a
 direction from a condition can mean to leave a channel alone that moves the condition more than it
 moves what is wanted. How much a channel moves an attribute is its mean slope, through generator
-and predictor, times the channel's own standard deviation::
+and predictor, times the channel's own standard deviation:
 
     sensitivity[a, c] = mean over codes of dF_a / ds_c * std_c
 

@@ -1,6 +1,6 @@
 """Whether moving along a boundary's normal brings its attribute: HiGAN's verification.
 
-Fresh codes z_k are read before and after a step of lambda along the unit normal n::
+Fresh codes z_k are read before and after a step of lambda along the unit normal n:
 
     effect = mean over k of max(F(G(z_k + lambda n)) - F(G(z_k)), 0)
 

@@ -61,17 +61,17 @@ def free(
 ) -> Direction:
     """The direction minus as much of others as undoes what it was measured to do to them.
 
-    Projection (:meth:`Direction.condition`) makes normals orthogonal, which is all that can be done
+    Projection (`Direction.condition`) makes normals orthogonal, which is all that can be done
     without looking, and takes out too much or too little where the picture answers otherwise. With
     the re-scoring matrix M at hand, steps beta of the conditions are taken back, such that to first
-    order no condition changes::
+    order no condition changes:
 
         sum over j of beta_j M[j, i] = M[direction, i]   for every condition i
 
     Args:
         direction: What to free.
         on: The conditions, named after the attributes that they stand for.
-        found: Of :func:`rescore`, with all these directions in it, in small steps (0.5): a score
+        found: Of `rescore`, with all these directions in it, in small steps (0.5): a score
             that saturates understates what a long step of a condition does. Judge the result with
             another predictor and on other pictures.
         generator: Says how far one step of the result goes.
@@ -116,7 +116,7 @@ def layer_effects(
         generator: Draws the pictures.
         predictor: The judge.
         ranges: Name to layers: ``{"coarse": "0-1", "all": "all"}``.
-        options: Of :func:`rescore`.
+        options: Of `rescore`.
 
     Returns:
         Mean changes in standard deviations of the score: attributes by ranges.

@@ -1,12 +1,12 @@
 """HiGAN: the boundary of every attribute at once, and which of them really cause what they say.
 
-A predictor F reads attributes from pictures. For each of them::
+A predictor F reads attributes from pictures. For each of them:
 
     sample -> predict -> keep the confident ends -> linear boundary -> validate -> verify -> rank
 
 A boundary that separates codes well need not *do* anything: what separates may be a companion.
 Counterfactual verification moves fresh codes z_k by lambda along the unit normal n, and asks how
-much more of the attribute the pictures then have::
+much more of the attribute the pictures then have:
 
     effect = mean over k of max(F(G(z_k + lambda n)) - F(G(z_k)), 0)
 
@@ -100,7 +100,7 @@ class LatentBoundaries:
             boundary with the score on fresh codes, ``low`` and ``high`` (the scores at which the
             ends stop) and ``note``, the reason where an attribute has no boundary.
         rescored_: The mean change of every attribute (columns) by every candidate (rows).
-        boundaries_: Attribute to :class:`Boundary`, with its bias.
+        boundaries_: Attribute to `Boundary`, with its bias.
     """
 
     reference = REFERENCE

@@ -1,7 +1,7 @@
 """The hyperplane between two sets of codes: a linear support vector machine, solved by Newton.
 
 With codes x_i and labels y_i of -1 and +1 the boundary w.x + b = 0 is that of scikit-learn's
-``SVC(kernel="linear", C=c)``, which InterFaceGAN and HiGAN use::
+``SVC(kernel="linear", C=c)``, which InterFaceGAN and HiGAN use:
 
     min  |w|^2 / 2 + c sum_i max(0, 1 - y_i (w.x_i + b))
 
@@ -10,7 +10,7 @@ thousands of codes, so the problem is solved in w itself. The corner of the hing
 width delta, which makes the problem smooth, and piecewise quadratic: Newton's method with an exact
 line search ends after a few steps. Then delta shrinks and the solution is followed: codes in the
 rounded corner keep their pull while the corner closes in on them, so a few steps are enough. Where
-it stops, at :data:`SHARPEST`, the codes on the margin are off by that share of it at most. Each
+it stops, at `SHARPEST`, the codes on the margin are off by that share of it at most. Each
 step solves one system of the size of a code (or of the number of codes, where these are fewer) over
 the few codes that lie near the margin. Half a million codes begin from the solution of some.
 

@@ -2,13 +2,13 @@
 
 An attribute that can be read from a picture is present on one side of a hyperplane of the latent
 space and absent on the other. Its unit normal n is found by a linear support vector machine on the
-codes whose scores are the highest and the lowest, and the picture is edited by moving the code::
+codes whose scores are the highest and the lowest, and the picture is edited by moving the code:
 
     z_edit = z + alpha n
 
 Moving along n changes other attributes too, where their boundaries are not at right angles.
 Conditional manipulation subtracts what n shares with the normals of the conditions, however many
-they are (:meth:`steerbench.Direction.condition`)::
+they are (`steerbench.Direction.condition`):
 
     n1 given n2:   n1 - (n1 . n2) n2
 

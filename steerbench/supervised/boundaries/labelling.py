@@ -1,7 +1,7 @@
 """A direction from a person's own yes and no: thirty pictures, a boundary, and how far to trust it.
 
 Codes of labelled pictures, centred and scaled by one number for all coordinates, are separated by a
-logistic regression with a strong penalty, for there are more coordinates than labels::
+logistic regression with a strong penalty, for there are more coordinates than labels:
 
     minimise over n, b:   |n|^2 / (2 C) + sum_k log(1 + exp(-y_k (n . w_k + b)))
 

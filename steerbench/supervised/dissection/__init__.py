@@ -2,14 +2,14 @@
 
 A unit u of a layer is a map of activations; a concept c is a set of pixels that a segmenter finds
 in the finished picture. The unit matches the concept as far as its region, the places where its
-activation exceeds its own threshold t_u, overlaps the concept's pixels::
+activation exceeds its own threshold t_u, overlaps the concept's pixels:
 
     IoU(u, c) = |{r_u > t_u} and S_c| / |{r_u > t_u} or S_c|
 
 counted over ``n_samples`` pictures, with the activations laid over the picture by interpolation
-(:mod:`.unit_overlap`). t_u is the ``quantile`` of all the unit's activations, at any place of any
+(`unit_overlap`). t_u is the ``quantile`` of all the unit's activations, at any place of any
 picture, so that every unit's region has the same size. That a unit matches a concept says that the
-two occur together; whether it draws it is a question for :mod:`.unit_effects`.
+two occur together; whether it draws it is a question for `unit_effects`.
 
 The pictures are walked through twice, first for the thresholds and the pictures that excite each
 unit the most, then for the counts. Neither pass keeps pictures or activations, so memory does not
@@ -24,11 +24,11 @@ be off (usually it is a hundredth of that).
 >>> len(found.units_), list(found.units_.columns[:4])
 (256, ['unit', 'concept', 'iou', 'threshold'])
 
-A long run goes on where it stopped, in another process too, when it is given a file::
+A long run goes on where it stopped, in another process too, when it is given a file:
 
     dissection.fit(G, state="dissection.safetensors")
 
-and its pictures can be shared out: every worker surveys some seeds, then counts them::
+and its pictures can be shared out: every worker surveys some seeds, then counts them:
 
     parts = dissection.split(4)
     surveys = [dissection.survey(G, part) for part in parts]              # anywhere, in any order
@@ -84,7 +84,7 @@ class Dissection:
         capacity: Up to how many places thresholds are exact; memory grows with it.
         interpolation: ``"bilinear"``, or ``"nearest"`` (each activation stands for its patch of
             pixels, which is quicker still).
-        align_corners: As in :class:`~steerbench.supervised.dissection.overlap.Layout`.
+        align_corners: As in `Layout`.
         categories: Concept to category: a unit's region is then counted only in pictures with some
             concept of the category. None counts it everywhere.
         ignore: A concept that is none (netdissect's "-").
@@ -97,7 +97,7 @@ class Dissection:
             ``value`` (the largest activation in the picture).
         thresholds_: ``[units]`` float64.
         rank_error_: The most by which the quantile of a threshold may be off; 0 while exact.
-        overlap_: The counts, a :class:`~steerbench.supervised.dissection.overlap.UnitOverlap`.
+        overlap_: The counts, a `UnitOverlap`.
         provenance_: What was done, to which generator.
     """
 
@@ -204,7 +204,7 @@ class Dissection:
     def join(
         self, generator: BaseGenerator, surveys: Sequence[Survey], counts: Sequence[UnitOverlap]
     ) -> Dissection:
-        """Take over what several workers found, as :meth:`fit` would have found it."""
+        """Take over what several workers found, as `fit` would have found it."""
         survey, total = Survey.joined(surveys), self._new_counts()
         for part in counts:
             total.merge(part)

@@ -2,7 +2,7 @@
 
 Some units draw nothing but blotches, and a generator without them draws better. Whether a unit is
 one of them is measured: the Fréchet distance between generated and real pictures in the features of
-a network, with the unit and without it, over the same codes::
+a network, with the unit and without it, over the same codes:
 
     d_u = F(G without u, real) - F(G, real)          the more negative, the worse the unit
 

@@ -1,8 +1,8 @@
 """What units do when they are switched: causes, where an overlap only shows company.
 
 Units U are removed by setting them to 0 everywhere, and inserted by setting them to a high value k
-where the concept c would fit (:mod:`.places`). The average causal effect is the change of the
-share s_c of pixels on which a segmenter sees the concept::
+where the concept c would fit (`places`). The average causal effect is the change of the
+share s_c of pixels on which a segmenter sees the concept:
 
     removal:    E[s_c(x with U = 0)] - E[s_c(x)]             in pictures that show the concept
     insertion:  E[s_c(x with U = k at places P)] - E[s_c(x)] in pictures that do not
@@ -44,7 +44,7 @@ class UnitEffects:
     """The causal effect of the units that match concepts, against random ones.
 
     Args:
-        dissection: A fitted :class:`~.dissection.Dissection`; it chooses units, values and places.
+        dissection: A fitted `Dissection`; it chooses units, values and places.
         judge: Another segmenter, which measures; it has to know the concepts by the same names.
         concepts: Which; all that some unit matches by default.
         units: How many units make a set; or, for each concept, the units themselves.

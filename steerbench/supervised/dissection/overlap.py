@@ -2,7 +2,7 @@
 
 A unit's activations a ``[h, w]`` are laid over a picture ``[H, W]`` by bilinear interpolation, and
 the pixels where the result exceeds the unit's threshold t are its region. With the region M of unit
-u and the pixels C of concept c, over all pictures::
+u and the pixels C of concept c, over all pictures:
 
     IoU(u, c) = |M and C| / |M or C|
 
@@ -11,7 +11,7 @@ of them needlessly. An interpolated value lies between the four activations arou
 four that all exceed t every pixel does, and between four of which none does no pixel does. The
 picture is therefore cut along the lines that join the activations' centres, into cells of (H / h) x
 (W / w) pixels. What is decided for whole cells is counted by one matrix product a picture, units
-by cells times cells by concepts::
+by cells times cells by concepts:
 
     counts [units, concepts] = full [units, cells] @ pixels [cells, concepts]
 
@@ -25,7 +25,7 @@ needs the matrix product alone and gives exactly the counts of maps enlarged by 
 
 Conventions of netdissect, whose numbers these are: a pixel counts where the value is strictly above
 t; outside the outermost centres the border is repeated; a concept may belong to a **category**, and
-then a unit's region is counted only in pictures in which some concept of that category occurs::
+then a unit's region is counted only in pictures in which some concept of that category occurs:
 
     IoU(u, c) = |M and C| / (|M in pictures with c's category| + |C| - |M and C|)
 

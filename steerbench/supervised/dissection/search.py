@@ -2,18 +2,18 @@
 
 Units that match a concept one by one need not be those that, switched together, draw or erase it.
 The search gives every unit u a share alpha_u in [0, 1] of being switched, removes and inserts all
-of them by their shares at places P (``*`` unit by unit, k the value of an insertion)::
+of them by their shares at places P (``*`` unit by unit, k the value of an insertion):
 
     removed:  r (1 - alpha)                in pictures that show the concept, P its pixels
     inserted: r (1 - alpha) + k * alpha    in pictures that do not, P where it would fit
 
-and follows the gradient of what a segmenter then sees, p_c being the concept's probability over P::
+and follows the gradient of what a segmenter then sees, p_c being the concept's probability over P:
 
     minimise  mean p_c(removed) - mean p_c(inserted) + penalty |alpha|_2
 
 by stochastic gradient descent with alpha clipped to [0, 1]. The units with the largest shares are
 the set. The segmenter that guides the search must give ``probabilities`` and must not judge the
-result: :class:`~.unit_effects.UnitEffects` takes the set as ``units={"lamp": search.best(8)}``.
+result: `UnitEffects` takes the set as ``units={"lamp": search.best(8)}``.
 
 Reference: Bau et al., "GAN Dissection" (2019, arXiv 1811.10597), equations 5 to 8.
 """
@@ -40,7 +40,7 @@ class UnitSearch:
     """Shares of all units of a layer, found by gradient descent.
 
     Args:
-        dissection: A fitted :class:`~.dissection.Dissection`; its segmenter guides, its thresholds
+        dissection: A fitted `Dissection`; its segmenter guides, its thresholds
             give the values of insertions, its IoU the start.
         concept: What to draw and erase.
         n_steps: How many steps.

@@ -13,7 +13,7 @@ from ``[-shift, shift]``, and moved out to half a standard deviation where it is
 
 The paper's accuracy (RCA) is the share of fresh pairs whose direction is recognised. It grows with
 what is learned and falls with K. Its other score, the direction variation, is in
-:mod:`.direction_variation`.
+`direction_variation`.
 
 >>> import steerbench as sb
 >>> found = LatentDiscovery(n_directions=2, n_steps=2, n_samples=8).fit(sb.load("rooms"))

@@ -1,9 +1,9 @@
 """StyleSpace: single channels of s as directions.
 
 In s every number scales one channel of one layer, and many of them serve one thing in one place:
-a lamp's brightness, a curtain's edge. :class:`StyleSpace` finds the channels that change the pixels
+a lamp's brightness, a curtain's edge. `StyleSpace` finds the channels that change the pixels
 that they touch the most, without labels: with e_p the mean squared gradient in patch p of the
-picture, times the channel's own variance over the prior, ::
+picture, times the channel's own variance over the prior,:
 
     strength = sqrt(sum e_p)        area = (sum e_p)^2 / (P sum e_p^2), in (0, 1]
     channels by falling  strength / sqrt(area)
@@ -13,8 +13,8 @@ Gradients of a patch are read off one product with the Jacobian: for random sign
 the mean of (J^T r)^2 is the sum of the squared gradients, for all channels at once.
 
 With something to compare to, the paper's two searches tell what a channel is for:
-:func:`localised_channels` by where it acts (a segmenter's concepts), :func:`attribute_channels` by
-what a few positive examples share. Their measures are in :mod:`.style_channels`.
+`localised_channels` by where it acts (a segmenter's concepts), `attribute_channels` by
+what a few positive examples share. Their measures are in `style_channels`.
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
@@ -291,7 +291,7 @@ def attribute_channels(generator: BaseGenerator, positives: Latent) -> pd.DataFr
     Args:
         generator: With a space s.
         positives: Codes whose pictures show the attribute, ten to thirty are plenty; in any space
-            that leads to s. See :func:`positive_examples`.
+            that leads to s. See `positive_examples`.
 
     Returns:
         One row for each channel: ``channel``, ``layer``, ``unit``, ``s2n`` and ``shift`` (the mean

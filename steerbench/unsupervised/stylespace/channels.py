@@ -2,14 +2,14 @@
 
 **Where a channel acts.** Its gradient map says how strongly it changes each pixel. Keep as many of
 the strongest pixels as a concept's region has, and count what the two share: a channel is local to
-a concept if, in most pictures, no other concept is met as well, size for size::
+a concept if, in most pictures, no other concept is met as well, size for size:
 
     argmax over concepts of  |map and region| / |region|^2
 
 Dividing by the square rather than by the size prefers small regions, which chance meets less.
 
 **What examples have in common.** Of a few codes whose pictures show an attribute, a channel speaks
-for it if it is far from its mean in all of them, in units of its own spread::
+for it if it is far from its mean in all of them, in units of its own spread:
 
     S2N(c) = |mean of z_c| / std of z_c      with      z_c = (s_c - mean_c) / std_c
 
@@ -69,7 +69,7 @@ def top_rate(counts: np.ndarray) -> np.ndarray:
     """In which share of the pictures with a concept each channel meets this one the most.
 
     Args:
-        counts: ``[N, C, K, 3]``, an :func:`overlap` for each picture.
+        counts: ``[N, C, K, 3]``, an `overlap` for each picture.
 
     Returns:
         ``[C, K]`` in [0, 1]; 0 for concepts that no picture has.

@@ -2,8 +2,8 @@
 
 One backward pass tells the slope of one number of the picture, or of any weighted sum of them, to
 all channels at once. A picture has fewer parts than s has channels, so passes are made for parts:
-for every value of a small picture (:func:`gradient_maps`, exact), or for every patch with random
-signs (:func:`energy_maps`, right on average, and three times cheaper).
+for every value of a small picture (`gradient_maps`, exact), or for every patch with random
+signs (`energy_maps`, right on average, and three times cheaper).
 """
 
 from __future__ import annotations

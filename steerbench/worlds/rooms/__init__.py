@@ -1,6 +1,6 @@
 """rooms: small ray-cast bedrooms, living rooms and dining rooms whose truth is known.
 
-A picture is a pure function of its factors; a seed fixes the factors. So there are two ways in::
+A picture is a pure function of its factors; a seed fixes the factors. So there are two ways in:
 
     rooms = world("rooms")
     batch = rooms.sample(64, seed=0)             # pictures of 64 seeds
@@ -38,7 +38,7 @@ _RESOLUTIONS = (32, 512)
 class Rooms:
     """The world ``rooms``.
 
-    ``factors`` maps each factor's name to its :class:`~steerbench.worlds.base.Factor` (kind,
+    ``factors`` maps each factor's name to its `Factor` (kind,
     range, unit, meaning); ``class_names[m]`` is the class of mask value m.
 
     Args:
@@ -87,7 +87,7 @@ class Rooms:
             seed: Room i is the one of seed ``seed + i``.
 
         Returns:
-            Name to ``[n]`` float32, in the units and ranges of :attr:`factors`.
+            Name to ``[n]`` float32, in the units and ranges of `factors`.
 
         Raises:
             ShapeError: ``n`` is less than 1.
@@ -139,7 +139,7 @@ class Rooms:
             device: Where to render.
 
         Returns:
-            The same as :meth:`sample`; ``render(draw(n, seed=s))`` equals ``sample(n, seed=s)``.
+            The same as `sample`; ``render(draw(n, seed=s))`` equals ``sample(n, seed=s)``.
 
         Raises:
             NotFoundError: A factor is unknown (with the closest names) or missing.

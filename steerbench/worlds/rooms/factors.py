@@ -1,7 +1,7 @@
 """What varies in a room, and how it is drawn.
 
 Every factor of a picture comes from one uniform number, taken from
-``numpy.random.RandomState(seed)`` in the order of :data:`FACTORS`; a factor's number never
+``numpy.random.RandomState(seed)`` in the order of `FACTORS`; a factor's number never
 depends on another's, so changing ``correlation`` changes only the factors that it couples.
 
 Offsets are stated in the frame of the furniture: positive points from the bed (sofa, table)

@@ -1,7 +1,7 @@
 """Short things to say of a room, as somebody types them: true ones, and pairs of opposites.
 
-A caption (:mod:`steerbench.worlds.rooms.captions`) describes a picture and never says what is not
-there. A prompt is shorter, asks for one or two things, and may deny one. :func:`statement` says
+A caption (`steerbench.worlds.rooms.captions`) describes a picture and never says what is not
+there. A prompt is shorter, asks for one or two things, and may deny one. `statement` says
 such a thing of a picture; a network that learned from both understands both.
 
 >>> import random
@@ -94,7 +94,7 @@ _THINGS = {
 
 
 def told(factors: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, bool]:
-    """What a picture tells of the factors in :data:`OPPOSITES`; left out where it does not.
+    """What a picture tells of the factors in `OPPOSITES`; left out where it does not.
 
     A thing is there where it is seen. Whether the lamp is lit, and on which side it stands, tells a
     picture with a lamp in view, and whether there are trees, one with a view of the outside.
@@ -113,7 +113,7 @@ def told(factors: Mapping[str, float], shares: Mapping[str, float]) -> dict[str,
 
 
 def opposites(name: str, choose: random.Random) -> tuple[str, str]:
-    """The two sentences of a factor of :data:`OPPOSITES`, in one of many wordings."""
+    """The two sentences of a factor of `OPPOSITES`, in one of many wordings."""
     if name in _ROOMS:
         return OPPOSITES[name]
     if name not in _WORDINGS:

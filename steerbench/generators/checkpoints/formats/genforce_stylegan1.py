@@ -101,7 +101,7 @@ def convert(contents: Contents, root: tuple[str, ...] | None = None, **options: 
     Args:
         contents: Of the file.
         root: The keys that lead to the generator; the average by default.
-        options: Some of :data:`OPTIONS`.
+        options: Some of `OPTIONS`.
     """
     if root is None:
         root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
@@ -170,7 +170,7 @@ def _mapping(weights: Weights, told: Options) -> tuple[dict[str, Any], dict[str,
 
 
 def dense(name: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
-    """A mapping layer, given as it acts, as :class:`MappingNetwork` keeps it.
+    """A mapping layer, given as it acts, as `MappingNetwork` keeps it.
 
     That one divides weights by 100 and the root of the inputs, and multiplies what its rectifiers
     give by sqrt(2).
@@ -181,7 +181,7 @@ def dense(name: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
 
 
 def embedding(label: Tensor) -> dict[str, Tensor]:
-    """An embedded code a class, ``[classes, dim]``, as :class:`MappingNetwork` keeps it."""
+    """An embedded code a class, ``[classes, dim]``, as `MappingNetwork` keeps it."""
     return {
         "mapping.embed.weight": label.T * math.sqrt(label.shape[0]),
         "mapping.embed.bias": label.new_zeros(label.shape[1]),

@@ -3,7 +3,7 @@
 The file says nothing of itself: steps, levels, widths and the kind of coupling follow from names
 and shapes. 1x1 convolutions are kept whole or as the factors of an LU decomposition (the last
 level's always are), and are multiplied out here. The size of the pictures it was trained on is in
-no shape; it may be told as ``img_size`` (:mod:`.options`), else the last level is taken for 4x4.
+no shape; it may be told as ``img_size`` (`options`), else the last level is taken for 4x4.
 
 Reference: https://github.com/rosinality/glow-pytorch
 """
@@ -46,7 +46,7 @@ def recognise(contents: Contents) -> list[str]:
 
 
 def convert(contents: Contents, **options: Any) -> Glow:
-    """The generator of a file; ``options`` are some of :data:`OPTIONS`."""
+    """The generator of a file; ``options`` are some of `OPTIONS`."""
     root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
     weights = Weights(_tensors(contents, root), TITLE)
     levels = _count(weights, r"blocks\.(\d+)\.prior\.scale")

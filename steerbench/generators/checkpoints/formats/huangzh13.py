@@ -53,7 +53,7 @@ def recognise(contents: Contents) -> list[str]:
 
 
 def convert(contents: Contents, **options: Any) -> StyleGAN1:
-    """The generator of a file; ``options`` are some of :data:`OPTIONS`."""
+    """The generator of a file; ``options`` are some of `OPTIONS`."""
     told = settle(OPTIONS, contents, options)
     weights = Weights(_tensors(contents), TITLE)
     config, state = _mapping(weights, told)

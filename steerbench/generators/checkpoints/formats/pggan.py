@@ -66,7 +66,7 @@ def recognise(contents: Contents) -> list[str]:
 
 
 def convert(contents: Contents, **options: Any) -> PGGAN:
-    """The generator of a file; ``options`` are some of :data:`OPTIONS`."""
+    """The generator of a file; ``options`` are some of `OPTIONS`."""
     root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
     told = settle(OPTIONS, contents, options)
     weights = Weights(_tensors(contents, root), TITLE)

@@ -1,7 +1,7 @@
 """Progressive GANs of the TensorFlow years: ``karras2018iclr-celebahq-1024x1024.pkl``, ...
 
-The file is described in :mod:`.tensorflow`. genforce's files were made of such ones, variable by
-variable, and :mod:`.pggan` says how their weights act; here the settings that theirs lack are in
+The file is described in `tensorflow`. genforce's files were made of such ones, variable by
+variable, and `pggan` says how their weights act; here the settings that theirs lack are in
 the file. A label is joined to the code before both are normalised.
 
 Reference: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality,

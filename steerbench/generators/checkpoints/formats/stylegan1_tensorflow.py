@@ -1,7 +1,7 @@
 """StyleGAN of the TensorFlow years: ``karras2019stylegan-ffhq-1024x1024.pkl``, ...
 
-The file is described in :mod:`.tensorflow`. genforce's files were made of such ones, variable by
-variable, and :mod:`.genforce_stylegan1` says how their weights act; here the settings that theirs
+The file is described in `tensorflow`. genforce's files were made of such ones, variable by
+variable, and `genforce_stylegan1` says how their weights act; here the settings that theirs
 lack are in the file. Truncation with psi 0.7 in the first 8 layers is what the original code does
 unasked; here it is asked for, ``G.to(z, "w+", truncation=0.7, truncation_cutoff=8)``.
 

@@ -71,7 +71,7 @@ def build(config: dict[str, Any], state: dict[str, Tensor], name: str) -> StyleG
 
 
 def generator(weights: Weights, module: Record) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Settings and weights of the generator, as :meth:`StyleGAN2.build` takes them."""
+    """Settings and weights of the generator, as `StyleGAN2.build` takes them."""
     resolutions = doubling(weights.numbers(r"synthesis\.b(\d+)\.conv1\.weight"))
     widths = {str(r): weights.take(f"synthesis.b{r}.conv1.weight", 4).shape[0] for r in resolutions}
     last = f"synthesis.b{max(resolutions)}"

@@ -1,6 +1,6 @@
 """StyleGAN2 and StyleGAN2-ADA of the TensorFlow years: ``stylegan2-ffhq-config-f.pkl``, ...
 
-The file is described in :mod:`.tensorflow`. Against the PyTorch files that came later: kernels of
+The file is described in `tensorflow`. Against the PyTorch files that came later: kernels of
 up-sampling layers are turned by 180 degrees, the style's bias lacks its 1, and convolutions
 multiply by their gain before they demodulate. StyleGAN2 joins an embedded label to z before both
 are normalised, and its discriminator gives a score for each class; StyleGAN2-ADA normalises both

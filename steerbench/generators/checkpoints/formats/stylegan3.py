@@ -1,6 +1,6 @@
 """stylegan3's ``.pkl``: a dictionary of G, D and G_ema, each a whole module.
 
-The container is that of :mod:`.stylegan2_ada`, and so is the discriminator. What a layer does
+The container is that of `stylegan2_ada`, and so is the discriminator. What a layer does
 follows from numbers that its module keeps (canvas sizes, rates, cutoffs, the lengths of its
 filters), so that configurations T and R and everything between them are read alike; the filters
 themselves are in the file. Names, gains and orientation are the ones that steerbench uses itself.

@@ -1,4 +1,4 @@
-"""The discriminator in StyleGAN2's files of the TensorFlow years (:mod:`.tensorflow`).
+"""The discriminator in StyleGAN2's files of the TensorFlow years (`tensorflow`).
 
 StyleGAN2 gives a score for each class, of which the label picks its own; that is a comparison in
 the space of one-hot labels. StyleGAN2-ADA compares picture and label in a space of their own. What

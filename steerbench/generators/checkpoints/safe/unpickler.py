@@ -15,7 +15,7 @@ steerbench.errors.CheckpointError: The file asks for builtins.print, which is no
 What bounds the cost of a hostile file:
 
 - lengths are compared with the bytes that are left before anything is read;
-- every value made is charged to a :class:`Budget` that follows the length of the file;
+- every value made is charged to a `Budget` that follows the length of the file;
 - keys of dictionaries are strings, bytes and small integers, because hashing anything else can
   be made to take for ever;
 - the finished value is measured: neither cycles, nor bottomless nesting, nor a value that refers
@@ -433,7 +433,7 @@ class Machine:
         """Frames help files that are read piecewise; lengths are checked at each value."""
 
     def do_stop(self, _: None) -> None:
-        """The last instruction; :meth:`run` ends by itself."""
+        """The last instruction; `run` ends by itself."""
 
     def do_mark(self, _: None) -> None:
         self.push(_MARK)
