@@ -71,13 +71,13 @@ def download(
     """
     target = Path(folder) / (name or _name(url))
     if target.exists():
-        return unchanged(target, sha256)
+        return verify(target, sha256)
     part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target):
             if target.exists():  # another program fetched it meanwhile
-                return unchanged(target, sha256)
+                return verify(target, sha256)
             _fetch(url, part, sha256, length, opener or urllib.request.build_opener().open)
             _accept(url, part, sha256, length)
             _remember(target, part, sha256, url)
@@ -92,14 +92,14 @@ def download(
     return target
 
 
-def unchanged(path: Path, sha256: str | None = None) -> Path:
+def verify(path: Path, sha256: str | None = None) -> Path:
     """The path, if the file has this digest, or the one that was remembered at its first use.
 
     Raises:
         CheckpointError: it has another one.
         FileError: it cannot be read.
     """
-    expected = sha256 or _remembered(path)
+    expected = sha256 or _first_digest(path)
     try:
         found = _digest(path)
         if expected is None:
@@ -278,7 +278,7 @@ def _remember(target: Path, part: Path, sha256: str | None, url: str) -> None:
         _write(_note_of(target), {"sha256": _digest(part), "url": url})
 
 
-def _remembered(path: Path) -> str | None:
+def _first_digest(path: Path) -> str | None:
     digest = _read(_note_of(path)).get("sha256")
     return digest if isinstance(digest, str) else None
 

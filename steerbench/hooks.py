@@ -113,7 +113,7 @@ class Trace:
     def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
             if name in self.edit:
-                output = _edited(name, self.edit[name], output)
+                output = _apply_edit(name, self.edit[name], output)
             if name in self.layers:
                 self.outputs[name] = self.keep(output) if self.keep else output
                 output = _copy(output)
@@ -171,7 +171,7 @@ def conv_layers(module: nn.Module, inputs: Any) -> dict[str, tuple[int, int, int
     {'0': (4, 4, 4), '2': (3, 4, 4)}
     """
     names = [name for name, layer in module.named_modules() if _has_kernel(layer)]
-    with Trace(module, names, keep=_shape) as trace, torch.no_grad(), _unchanged(module):
+    with Trace(module, names, keep=_shape) as trace, torch.no_grad(), _preserve_modes(module):
         _call(module, inputs)
     return {name: shape[1:] for name, shape in trace.outputs.items() if len(shape) == 4}
 
@@ -188,7 +188,7 @@ class _Stop(BaseException):
         self.trace = trace
 
 
-def _edited(name: str, function: Callable[[Any], Any], output: Any) -> Any:
+def _apply_edit(name: str, function: Callable[[Any], Any], output: Any) -> Any:
     result = function(_copy(output))
     if _shape(result) == _shape(output):
         return result
@@ -217,7 +217,7 @@ def _call(module: nn.Module, inputs: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _unchanged(module: nn.Module) -> Iterator[None]:
+def _preserve_modes(module: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; every layer's own mode and the random state restored after."""
     modes = {layer: layer.training for layer in module.modules()}
     devices = {parameter.device for parameter in module.parameters() if parameter.is_cuda}

@@ -192,15 +192,15 @@ def fastest_dtype(generator: BaseGenerator) -> torch.dtype | None:
         return None
     latent = generator.sample(1, seed=0)
     try:
-        fast, quick = _timed(generator, latent, "fast")
+        fast, quick = _time(generator, latent, "fast")
     except RuntimeError:  # an operation of a foreign model that half precision does not have
         return None
-    slow, true = _timed(generator, latent, "exact")
+    slow, true = _time(generator, latent, "exact")
     distance = np.abs(quick.astype(float) - true.astype(float)).mean()
     return dtype if slow > CLEARLY_FASTER * fast and distance <= ALIKE else None
 
 
-def _timed(generator: BaseGenerator, latent: Latent, precision: str) -> tuple[float, np.ndarray]:
+def _time(generator: BaseGenerator, latent: Latent, precision: str) -> tuple[float, np.ndarray]:
     """The best of a few tries in seconds, and the picture's bytes ``[1, H, W, C]``."""
     tries: list[float] = []
     while len(tries) < 4 and sum(tries) < PATIENCE:  # the first one also prepares kernels

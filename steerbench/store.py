@@ -101,13 +101,13 @@ def load(path: _PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
         FileError: the file cannot be opened.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with _open(path) as file:
         metadata = file.metadata() or {}
         header = _our_header(path, metadata)
         # Clones, because the originals are windows on a file that others may change.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     if _HEADER in metadata and _digest(tensors, metadata[_HEADER]) != metadata[_DIGEST]:
-        raise _broken(path, "does not match its own sha256: it was altered after it was written")
+        raise _damage(path, "does not match its own sha256: it was altered after it was written")
     return tensors, header
 
 
@@ -145,7 +145,7 @@ def read_header(path: _PathLike) -> dict[str, Any]:
         NotFoundError, CheckpointError, FileError: as `load`.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with _open(path) as file:
         return _our_header(path, file.metadata() or {})
 
 
@@ -212,7 +212,7 @@ def cache_folder(*parts: str) -> Path:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open(path: Path) -> Iterator[Any]:
     """The file, its header checked here and its sizes and ranges by the safetensors package."""
     try:
         _check_outline(path)
@@ -226,7 +226,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise FileError(_cannot("read", path, error)) from error
     except (SafetensorError, RuntimeError, TypeError, ValueError, OverflowError) as error:
-        raise _broken(path, f"is no proper safetensors ({str(error).splitlines()[0]})") from error
+        raise _damage(path, f"is no proper safetensors ({str(error).splitlines()[0]})") from error
 
 
 def _check_outline(path: Path) -> None:
@@ -246,7 +246,7 @@ def _our_header(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         # Both or none: a file of ours whose marks are half gone must not pass for a foreign one.
         return _from_json(metadata[_HEADER] if _DIGEST in metadata else "")
     except (KeyError, ValueError) as error:
-        raise _broken(path, f"has a damaged steerbench header ({error})") from error
+        raise _damage(path, f"has a damaged steerbench header ({error})") from error
 
 
 def _from_json(text: str) -> dict[str, Any]:
@@ -331,7 +331,7 @@ def _digest(tensors: Mapping[str, Tensor], header: str = "") -> str:
     return digest.hexdigest()
 
 
-def _broken(path: Path, found: str) -> CheckpointError:
+def _damage(path: Path, found: str) -> CheckpointError:
     expected = "a complete safetensors file was expected. Fetch or make the file again."
     return CheckpointError(f"{str(path)!r} {found}; {expected}")
 

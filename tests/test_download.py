@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from steerbench import download as module
-from steerbench.download import download, unchanged
+from steerbench.download import download, verify
 from steerbench.errors import CheckpointError, FileError
 from tests.misbehaving import CONTENT, HALF, serving
 
@@ -226,11 +226,11 @@ def test_a_file_changed_later_is_refused_and_kept(sha256, server, tmp_path):
 def test_the_digest_of_a_file_put_there_by_hand_is_remembered(tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(CONTENT)
-    assert unchanged(path) == path
+    assert verify(path) == path
     assert json.loads((tmp_path / "model.bin.json").read_text())["sha256"] == DIGEST
     path.write_bytes(CONTENT[::-1])
     with pytest.raises(CheckpointError, match="was changed"):
-        unchanged(path)
+        verify(path)
 
 
 # -- lies -----------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class BaseGenerator(LatentSpaces):
         self.module = module.eval().requires_grad_(False)
         self.name = name
         self.statistics = PriorStatistics(self)
-        self.spaces = self.statistics.measured({space.name: space for space in spaces})
+        self.spaces = self.statistics.bind({space.name: space for space in spaces})
         self.layers = tuple(layers)
         self.resolution = 0
         self.fingerprint = store.fingerprint(self.module.state_dict())
@@ -211,7 +211,7 @@ class BaseGenerator(LatentSpaces):
         """
         _choice("noise", noise, NOISE_MODES)
         place = self.find_layer(layer)
-        codes, unit_edits = self._moved_by(latent, edits), self._unit_edits(edits)
+        codes, unit_edits = self._apply_moves(latent, edits), self._unit_edits(edits)
         with torch.set_grad_enabled(torch.is_grad_enabled() and _learns(codes)):
             start = self.begin(self.to(codes, self.render_space), noise)
             run = self.run(start, edits=unit_edits, keep=[place.index], stop=True)
@@ -236,18 +236,18 @@ class BaseGenerator(LatentSpaces):
         """
         unit_edits = self._unit_edits(edits)
         if isinstance(latent, Latent):
-            return self.to(self._moved_by(latent, edits), self.render_space), unit_edits
+            return self.to(self._apply_moves(latent, edits), self.render_space), unit_edits
         self._check_activations(latent)
         self._refuse_earlier(latent, [self.layers[index] for index in unit_edits])
         if latent.latent is not None or any(isinstance(edit, Move) for edit in edits):
-            codes = self._moved_by(latent.codes(), edits)
+            codes = self._apply_moves(latent.codes(), edits)
             latent = latent.with_latent(self.to(codes, self.render_space))
         return latent, unit_edits
 
-    def _moved_by(self, latent: Latent, edits: Sequence[Edit]) -> Latent:
+    def _apply_moves(self, latent: Latent, edits: Sequence[Edit]) -> Latent:
         self._check(latent)
         for edit in edits:
-            latent = self._moved(latent, edit) if isinstance(edit, Move) else latent
+            latent = self._apply_move(latent, edit) if isinstance(edit, Move) else latent
         return latent
 
     def _unit_edits(self, edits: Sequence[Edit]) -> dict[int, list[UnitEdit]]:
@@ -319,7 +319,7 @@ class BaseGenerator(LatentSpaces):
             )
         return self.to(self.sample(1), self.render_space)[[0] * n]
 
-    def _moved(self, latent: Latent, move: Move) -> Latent:
+    def _apply_move(self, latent: Latent, move: Move) -> Latent:
         space = move.direction.space
         if latent.space not in (space, space + "+") and latent.space + "+" != space:
             latent = self.to(latent, space)
@@ -426,7 +426,7 @@ class BaseGenerator(LatentSpaces):
         other = copy.copy(self)
         other.module, other.statistics = module, PriorStatistics(other)
         other._rebind()
-        other.spaces = other.statistics.measured(other.spaces)
+        other.spaces = other.statistics.bind(other.spaces)
         return other
 
     def _rebind(self) -> None:

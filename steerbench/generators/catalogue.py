@@ -25,7 +25,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from steerbench.download import download, unchanged
+from steerbench.download import download, verify
 from steerbench.errors import FileError, NotFoundError
 from steerbench.store import cache_folder
 
@@ -119,7 +119,7 @@ def fetch(entry: Entry) -> Path:
         CheckpointError: The file is not the one expected, or was changed.
     """
     if entry.path.is_file() and entry.origin is None:
-        return unchanged(entry.path, entry.sha256)
+        return verify(entry.path, entry.sha256)
     if entry.origin is None:
         raise NotFoundError(
             f"{entry.name!r} can only be fetched by hand, from {entry.page} ({terms(entry)}). "

@@ -213,7 +213,7 @@ class LatentSpaces:
         for step in self._path(latent.space, space):
             data = self._convert(latent.data, latent.space, step, latent.label)
             latent = replace(latent, data=data, space=step, rows=self._rows(step))
-            if truncation != 1.0 and step == self._truncated_at(space):
+            if truncation != 1.0 and step == self._truncation_space(space):
                 latent = self._truncate(latent, truncation, truncation_cutoff)
                 truncation = 1.0
         if truncation != 1.0:
@@ -224,7 +224,7 @@ class LatentSpaces:
         layered = self.spaces.get(space + "+")
         return None if layered is None else layered.shape[0]
 
-    def _truncated_at(self, target: str) -> str:
+    def _truncation_space(self, target: str) -> str:
         return "w" if target in ("w", "p") else "w+"
 
     def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:

@@ -77,7 +77,7 @@ class PriorStatistics:
         self.generator: Sampler = generator
         self._codes: dict[str, Tensor] = {}
 
-    def measured(self, spaces: Mapping[str, Space]) -> dict[str, Space]:
+    def bind(self, spaces: Mapping[str, Space]) -> dict[str, Space]:
         """Return spaces that ask here for their statistics."""
         return {
             name: replace(space, measure=partial(self.statistic, name))
@@ -91,10 +91,10 @@ class PriorStatistics:
             source = self.generator.spaces[source].parent
         if source is None:
             first = self.generator.latent_space
-            return self._onwards(self._drawn(self._step(space)), first, space)
+            return self._onwards(self._draw(self._step(space)), first, space)
         if source not in self._codes:
             first = self.generator.latent_space
-            drawn = self._drawn(self._step(first))
+            drawn = self._draw(self._step(first))
             self._codes[source] = torch.cat([*self._onwards(drawn, first, source)])
         return self._onwards(self._codes[source].split(self._step(space)), source, space)
 
@@ -109,7 +109,7 @@ class PriorStatistics:
                 data = self.generator.to(latent, space).data
             yield data
 
-    def _drawn(self, step: int) -> Iterator[Tensor]:
+    def _draw(self, step: int) -> Iterator[Tensor]:
         """The codes in the first space; the steps make no difference to what is drawn."""
         shape = self.generator.spaces[self.generator.latent_space].shape
         random = np.random.RandomState(0)
@@ -170,13 +170,13 @@ class PriorStatistics:
                 "deviation, or another space."
             )
         if space == self.generator.latent_space:
-            value = self._known(what, length)
+            value = self._exact(what, length)
         else:
             value = self._moments(space, what)
         value = value if what == "covariance" else value.reshape(shape)
         return value.to(self.generator.device, torch.float32)
 
-    def _known(self, what: str, length: int) -> Tensor:
+    def _exact(self, what: str, length: int) -> Tensor:
         std = self._known_std()
         if what == "covariance":
             return std**2 * torch.eye(length)
@@ -184,12 +184,12 @@ class PriorStatistics:
 
     def _moments(self, space: str, what: str) -> Tensor:
         kind: type[MeanVar] = Covariance if what == "covariance" else MeanVar
-        moments = self._remembered(space, kind)
+        moments = self._recall(space, kind)
         if isinstance(moments, Covariance) and what == "covariance":
             return moments.covariance()
         return moments.mean if what == "mean" else moments.std(ddof=1)
 
-    def _remembered(self, space: str, kind: type[MeanVar]) -> MeanVar:
+    def _recall(self, space: str, kind: type[MeanVar]) -> MeanVar:
         """Moments from memory, from their file, or measured and put in both."""
         what = "covariance" if kind is Covariance else "moments"
         name = f"{self.generator.fingerprint}-{space}-{what}"

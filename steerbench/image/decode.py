@@ -123,7 +123,7 @@ def _from_bytes(data: bytes, name: str, still: bool, side: int | None) -> np.nda
             f"Save it as one of {', '.join(FORMATS)}."
         ) from error
     except Exception as error:
-        raise _damaged(name, error) from error
+        raise _damage(name, error) from error
 
 
 def _check_kind(image: Image.Image, name: str, still: bool, side: int | None) -> None:
@@ -157,7 +157,7 @@ def _from_pillow(
     except ImageError:
         raise
     except Exception as error:
-        raise _damaged(name, error) from error
+        raise _damage(name, error) from error
     if upright is None:
         return pixels
     return np.asarray(Image.fromarray(pixels).transpose(upright))
@@ -209,7 +209,7 @@ def _to_bytes(samples: np.ndarray) -> np.ndarray:
     return (samples.astype(np.float64) * (255 / white)).round().astype(np.uint8)
 
 
-def _damaged(name: str, error: Exception) -> ImageError:
+def _damage(name: str, error: Exception) -> ImageError:
     # Of any kind: Pillow's decoders let nearly every exception through on damaged data.
     return ImageError(
         f"Got {name}, which is damaged or cannot be converted ({type(error).__name__}: {error}). "

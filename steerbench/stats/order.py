@@ -42,7 +42,7 @@ class Quantile(Running):
 
     def add(self, batch: Tensor) -> Self:
         """Add samples [N, D]; returns self. Raises SteerbenchError for NaN."""
-        data = _ordered(samples(batch, ndim=2))
+        data = _check_order(samples(batch, ndim=2))
         if not len(data):
             return self
         sizes = torch.zeros(self._LEVELS, dtype=torch.int64)
@@ -138,7 +138,7 @@ class TopK(Running):
 
     def add(self, batch: Tensor) -> Self:
         """Add samples [N, D]; returns self. Raises SteerbenchError for NaN."""
-        data = _ordered(samples(batch, ndim=2))
+        data = _check_order(samples(batch, ndim=2))
         indices = torch.arange(len(data), device=data.device)[:, None].expand_as(data)
         return self.merge(self._of(len(data), **self._best(data, indices)))
 
@@ -167,7 +167,7 @@ class TopK(Running):
         return {"values": values[: self.k], "indices": indices.gather(0, order[: self.k])}
 
 
-def _ordered(data: Tensor) -> Tensor:
+def _check_order(data: Tensor) -> Tensor:
     if torch.isnan(data).any():
         raise ArgumentError("Got NaN, which has no place in an order; expected numbers.")
     return data

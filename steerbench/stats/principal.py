@@ -91,7 +91,7 @@ def of_covariance(mean: Tensor, covariance: Tensor, n: int) -> Principal:
     values, vectors = torch.linalg.eigh(covariance)
     values, vectors = values.flip(0)[:n].clamp(min=0), vectors.flip(1)[:, :n]
     total = covariance.diagonal().sum()
-    return Principal(_signed(vectors.T), values.sqrt(), values / total, mean)
+    return Principal(_fix_signs(vectors.T), values.sqrt(), values / total, mean)
 
 
 def scatter_of(data: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,10 +157,10 @@ def _of_pairs(data: Tensor, n: int) -> Principal:
     # The last axes of N samples around their mean are none: any that are at right angles do.
     components = torch.linalg.qr(components.T)[0].T
     ratio = values / pairs.diagonal().sum()
-    return Principal(_signed(components), (values / len(data)).sqrt(), ratio, mean)
+    return Principal(_fix_signs(components), (values / len(data)).sqrt(), ratio, mean)
 
 
-def _signed(rows: Tensor) -> Tensor:
+def _fix_signs(rows: Tensor) -> Tensor:
     largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
     return torch.where(largest < 0, -rows, rows)
 

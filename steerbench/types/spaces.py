@@ -120,7 +120,7 @@ def parse_layers(spec: str | int | Iterable[int] | None, count: int) -> tuple[in
     """
     if spec is None or (isinstance(spec, str) and spec.strip() in ("all", "")):
         return None
-    rows = _written(spec) if isinstance(spec, str) else _numbers(spec)
+    rows = _read_text(spec) if isinstance(spec, str) else _numbers(spec)
     outside = [row for row in rows if not 0 <= row < count]
     if outside:
         raise LayerError(
@@ -135,7 +135,7 @@ def _numbers(spec: int | Iterable[int]) -> list[int]:
     return [spec] if isinstance(spec, int) else [int(row) for row in spec]
 
 
-def _written(spec: str) -> list[int]:
+def _read_text(spec: str) -> list[int]:
     rows: list[int] = []
     for part in spec.split(","):
         match = re.fullmatch(r"\s*(\d{1,4})\s*(?:-\s*(\d{1,4})\s*)?", part)

@@ -312,7 +312,7 @@ class PromptBox(ipywidgets.VBox):
             start = self._modes.start(self.request.seed)
             self._show(self.renderer.render(start, [alpha * direction]))
 
-    def _reseed(self) -> None:
+    def _on_seed(self) -> None:
         """Another seed was chosen: its picture, untouched."""
         if not self._quiet:
             self.request = replace(self.request, seed=self._controls.seed.value)
@@ -351,7 +351,7 @@ class PromptBox(ipywidgets.VBox):
         self._controls.random.on_click(
             lambda _: setattr(self._controls.seed, "value", random_seed())
         )
-        self._controls.seed.observe(lambda _: self._reseed(), "value")
+        self._controls.seed.observe(lambda _: self._on_seed(), "value")
         self._controls.strength.observe(lambda _: self._redraw(), "value")
         self._controls.beta.observe(lambda _: self._redraw(), "value")
         self._controls.history.observe(lambda _: self._recall(), "value")

@@ -207,7 +207,7 @@ class BigGAN(BaseGenerator):
         split = space == "z" and self.network.reads == "chunks"
         return None if split else super()._rows(space)
 
-    def _moved(self, latent: Latent, move: Move) -> Latent:
+    def _apply_move(self, latent: Latent, move: Move) -> Latent:
         """Take a step in the first space in which both the codes and the step can be given."""
         self._space(move.direction.space)
         space = next(
