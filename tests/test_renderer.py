@@ -265,7 +265,7 @@ def test_bfloat16_is_taken_where_it_is_faster_and_looks_the_same(
         pixels = module.np.full((1, 4, 4, 3), 100 + (levels if precision == "fast" else 0))
         return (fast if precision == "fast" else 1.0), pixels.astype("uint8")
 
-    monkeypatch.setattr(module, "_timed", timed)
+    monkeypatch.setattr(module, "_time", timed)
     monkeypatch.setattr(module, "fast_dtype", lambda device: torch.bfloat16)
     assert fastest_dtype(toy_generator) is taken
 
@@ -274,7 +274,7 @@ def test_a_machine_that_is_slow_in_half_precision_does_not_try_it(
     toy_generator, monkeypatch
 ) -> None:
     monkeypatch.setattr(module, "fast_dtype", lambda device: None)
-    monkeypatch.setattr(module, "_timed", lambda *_: pytest.fail("it was tried"))
+    monkeypatch.setattr(module, "_time", lambda *_: pytest.fail("it was tried"))
     assert fastest_dtype(toy_generator) is None
     assert Renderer(toy_generator, precision="fast")._dtype() is None
 
