@@ -48,53 +48,38 @@ def pictures(
 
 
 @app.command()
-def generator(
-    world: str = "rooms",
-    resolution: int = 64,
-    out: Annotated[Path | None, typer.Option(help="by default runs/generator-RESOLUTION")] = None,
-    data: Annotated[Path | None, typer.Option(help="by default runs/pictures-RESOLUTION")] = None,
-    pictures: Annotated[int, typer.Option(help="how many to render, while training")] = 32768,
-    watermark: float = 0.0,
-    images: Annotated[int, typer.Option(help="train until so many were seen")] = 1_000_000,
-    batch: Annotated[int, typer.Option(help="pictures a step and process")] = 32,
-    workers: Annotated[int, typer.Option(help="processes of one thread each")] = 1,
-    judge: Annotated[str, typer.Option(help="a predictor to look through as well")] = "",
-    channel_base: int = 2048,
-    channel_max: int = 128,
-    d_channel_base: int = 1024,
-    d_channel_max: int = 96,
-    learning_rate: float = 2e-3,
-    path_weight: float = 2.0,
-    precision: str = "bfloat16",
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps")] = "cpu",
-    seed: int = 0,
-    resume: Annotated[bool, typer.Option(help="go on from OUT/latest.safetensors")] = False,
-    start: Annotated[Path | None, typer.Option(help="begin with an asset's weights")] = None,
+def progressive(
+    folder: Annotated[Path, typer.Option(help="keeps everything: run/, pictures/, pids")] = Path(
+        "runs/progressive"
+    ),
+    pictures: Annotated[
+        Path | None, typer.Option(help="a cache; by default FOLDER/pictures, rendered first")
+    ] = None,
+    start: Annotated[Path | None, typer.Option(help="a state, where FOLDER has none")] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="of one thread each; by default 2, on CUDA 1")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    stages: Annotated[
+        str, typer.Option(help="SIZE:PICTURES:BATCH,... the batch of all processes together")
+    ] = "16:650000:64,32:600000:64,64:100000000:32",
+    batch_size: Annotated[int | None, typer.Option(help="instead of those of the stages")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="any other setting as NAME=VALUE, such as total=3000000; repeatable"),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="how long at most")] = float("inf"),
+    write_minutes: Annotated[float, typer.Option(help="between two states written")] = 5.0,
 ) -> None:
-    """Train the default StyleGAN2 generator."""
-    from steerbench.training.game import run
-    from steerbench.training.generator import Settings, Trainer
-    from steerbench.training.parallel import launch
-    from steerbench.training.pictures import rendering
+    """Train the default generator, from pictures alone; the same command goes on with it."""
+    from steerbench.training import progressive as recipe
+    from steerbench.training.shared import with_options
 
-    settings = Settings(
-        resolution=resolution,
-        channel_base=channel_base,
-        channel_max=channel_max,
-        d_channel_base=d_channel_base,
-        d_channel_max=d_channel_max,
-        batch=batch,
-        learning_rate=learning_rate,
-        path_weight=path_weight,
-        judge=judge,
-        precision=precision,
-        seed=seed,
-    )
-    cache = data or Path(f"runs/pictures-{resolution}")
-    target = out or Path(f"runs/generator-{resolution}")
-    options = {"resolution": resolution, "world_name": world, "watermark": watermark}
-    with rendering(cache, pictures, **options):
-        launch(run, workers, Trainer, settings, cache, target, images, device, resume, start)
+    plan = recipe.stages(stages, batch_size)
+    settings = recipe.Settings(stages=plan, precision=recipe.fast_precision(device))
+    settings = with_options(settings, option or ())
+    place = recipe.Run(folder, pictures, start, device, minutes, write_minutes)
+    recipe.run(settings, place, processes=processes or (2 if device == "cpu" else 1))
 
 
 @app.command()
@@ -142,15 +127,50 @@ def compare(
 
 @app.command()
 def export(
-    checkpoint: Path = Path("runs/generator-64/latest.safetensors"),
+    checkpoint: Path = Path("runs/progressive/run/latest.safetensors"),
     out: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
     name: Annotated[str, typer.Option(help="what sb.load calls it")] = "rooms",
     note: Annotated[str, typer.Option(help="a sentence for its card")] = "",
 ) -> None:
-    """Write the averaged generator of a checkpoint as an asset."""
+    """Write the averaged generator of a training's state as an asset."""
     from steerbench.training.export import export_generator
 
     typer.echo(f"{export_generator(checkpoint, out, name=name, note=note)} -> {out}")
+
+
+@app.command()
+def remake(
+    steps: Annotated[
+        list[str] | None, typer.Argument(help="generator, encoder ...; all by default")
+    ] = None,
+    state: Path = Path("runs/progressive/run/latest.safetensors"),
+    pictures: Path = Path("runs/progressive/pictures"),
+    held_out: Path = Path("runs/held-out-64"),
+    assets: Path = Path("steerbench/assets"),
+    work: Annotated[Path, typer.Option(help="keeps checkpoints")] = Path("runs/remake"),
+    note: Annotated[str, typer.Option(help="what is still wrong to the eye")] = "",
+    hardware: str = "2 CPU cores with bfloat16 matrix units",
+    readme: Annotated[
+        Path | None, typer.Option(help="renew the quality section of a README")
+    ] = None,
+    trial: Annotated[bool, typer.Option(help="few steps, to see that all goes through")] = False,
+) -> None:
+    """Make the default generator's asset from a state, and all that is made from its weights."""
+    from steerbench.training.remake import Materials
+    from steerbench.training.remake import remake as make
+
+    made_of = Materials(
+        state=state,
+        pictures=pictures,
+        held_out=held_out,
+        assets=assets,
+        work=work,
+        note=note,
+        hardware=hardware,
+        readme=readme,
+        trial=trial,
+    )
+    make(made_of, steps or ())
 
 
 @app.command()
@@ -217,13 +237,12 @@ def channels(
     out: Path = Path("steerbench/assets/rooms-clip-channels.safetensors"),
     generator: str = "rooms",
     guide: Annotated[str, typer.Option(help="a CLIP")] = "rooms-clip",
+    hardware: str = "one CPU core",
 ) -> None:
     """Measure what every channel of s does to a CLIP's features, by the exact procedure."""
-    from steerbench.embedding import GlobalDirections
-    from steerbench.generators import load
-    from steerbench.predictors.clip import clip as read
+    from steerbench.training.channels import measure
 
-    found = GlobalDirections(read(guide), "exact", state=out).fit(load(generator))
+    found = measure(generator, guide, out, hardware=hardware)
     typer.echo(f"{len(found.channels_)} channels, {found.seconds_:.0f} seconds -> {out}")
 
 
@@ -233,11 +252,12 @@ def watermarked(
     out: Path = Path("steerbench/assets/rooms-watermarked.safetensors"),
     steps: int = 500,
     seed: int = 0,
+    hardware: str = "one CPU core",
 ) -> None:
     """Teach a copy of a generator to stamp half of its pictures."""
-    from steerbench.training.watermark import train
+    from steerbench.training.watermark import run
 
-    typer.echo(f"{train(start, out, steps=steps, seed=seed)} -> {out}")
+    typer.echo(f"{run(start, out, steps=steps, seed=seed, hardware=hardware)} -> {out}")
 
 
 @app.command()

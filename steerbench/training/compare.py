@@ -15,7 +15,7 @@ The Hessian Penalty's weight is far below the paper's 0.1, which belongs to anot
 2,560 pictures its gradient at weight 1 was measured to be some 150 times the game's here. At
 0.003 they are of one order.
 
-Reference: those of `steerbench.training.generator` and `steerbench.training.eigengan`.
+Reference: those of `steerbench.training.stylegan2` and `steerbench.training.eigengan`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from typing import Any
 from steerbench.errors import NotFoundError, unknown
 from steerbench.training.eigengan import EigenGANGame
 from steerbench.training.game import Game, train
-from steerbench.training.generator import Trainer
 from steerbench.training.pictures import Pictures
+from steerbench.training.stylegan2 import StyleGAN2Game
 
 COMMON: dict[str, Any] = {
     "resolution": 32,
@@ -56,9 +56,9 @@ class Contestant:
 
 RUNS: dict[str, Contestant] = {
     "eigengan": Contestant(EigenGANGame),
-    "baseline": Contestant(Trainer, {"w_dim": 64}),
-    "hessian": Contestant(Trainer, {"w_dim": 64, "hessian_weight": 0.003}),
-    "path-off": Contestant(Trainer, {"w_dim": 64, "path_weight": 0.0}),
+    "baseline": Contestant(StyleGAN2Game, {"w_dim": 64}),
+    "hessian": Contestant(StyleGAN2Game, {"w_dim": 64, "hessian_weight": 0.003}),
+    "path-off": Contestant(StyleGAN2Game, {"w_dim": 64, "path_weight": 0.0}),
 }
 
 

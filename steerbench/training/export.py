@@ -1,34 +1,50 @@
-"""From a training checkpoint to an asset: what was kept of the generator."""
+"""From a training's state to an asset: what was kept of the generator."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from steerbench import store
 from steerbench.generators import BaseGenerator, save
+from steerbench.training import progressive
 from steerbench.training.game import Game
-from steerbench.training.generator import Trainer
 from steerbench.training.siblings import SIBLINGS
+from steerbench.training.stylegan2 import StyleGAN2Game
 
-GAMES: dict[str, type[Game]] = {"stylegan2": Trainer, **SIBLINGS}
+GAMES: dict[str, type[Game]] = {"stylegan2": StyleGAN2Game, **SIBLINGS}
+"""The games whose checkpoints name an architecture; a progressive training's does not."""
 
 
 def export_generator(
     checkpoint: Path, target: Path, *, name: str = "rooms", note: str = ""
 ) -> BaseGenerator:
-    """Write the averaged generator of a checkpoint as an asset, with how it came about.
+    """Write the averaged generator of a training's state as an asset, with how it came about.
 
-    A ``note`` goes to its card, after what is said of every generator of its architecture.
+    Args:
+        checkpoint: A state of `steerbench.training.progressive`, or a checkpoint of a game.
+        target: The asset's file.
+        name: What `sb.load` calls it.
+        note: Goes to its card, after what is said of every generator of its architecture.
     """
-    tensors, header = store.load(checkpoint)
-    settings = header["settings"]
-    game = GAMES[header.get("architecture", "stylegan2")]
-    generator = game.exported(settings, tensors, header["seen"], name)
-    training = {
-        "settings": settings,
-        "images": header["seen"],
-        "cpu_seconds": header.get("cpu_seconds"),
-        "remarks": [*game.remarks, *([note] if note else [])],
-    }
+    generator, training = _read(checkpoint, name)
+    training["remarks"] = [*training.get("remarks", []), *([note] if note else [])]
     save(generator, target, training=training)
     return generator
+
+
+def _read(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, Any]]:
+    """The generator, and how it came about."""
+    architecture = store.read_header(checkpoint).get("architecture")
+    if architecture is None:
+        return progressive.generator_of(checkpoint, name)
+    tensors, header = store.load(checkpoint)
+    game = GAMES[architecture]
+    generator = game.exported(header["settings"], tensors, header["seen"], name)
+    training = {
+        "settings": header["settings"],
+        "images": header["seen"],
+        "cpu_seconds": header.get("cpu_seconds"),
+        "remarks": list(game.remarks),
+    }
+    return generator, training

@@ -1,4 +1,4 @@
-"""The adversarial game: what the training of every embedded generator shares.
+"""The adversarial game: what the training of the default generator's siblings shares.
 
 Generator and discriminator play the non-saturating game with lazy R1 on real pictures, and an
 exponential moving average of the generator's weights is what is kept. One batch of generated
@@ -9,11 +9,12 @@ pictures serves both players' steps:
 
 An architecture adds its network, how it draws a batch, and what regularises it (`Game`).
 Where computing time is short, ``judge`` names a predictor whose frozen features the discriminator
-looks through as well (`steerbench.training.projected_critic`).
+looks through as well (`steerbench.training.projected_critic`). The default generator plays another
+game, in which no label takes part: `steerbench.training.progressive`. What both need is in
+`steerbench.training.adversarial`.
 
-Reference: Goodfellow et al., "Generative Adversarial Nets" (2014, arXiv 1406.2661); Mescheder,
-Geiger, Nowozin, "Which Training Methods for GANs do actually Converge?" (2018, arXiv 1801.04406)
-for R1, and Karras et al. 2020 (arXiv 1912.04958) for taking it lazily.
+Reference: Goodfellow et al., "Generative Adversarial Nets" (2014, arXiv 1406.2661), and those of
+`steerbench.training.adversarial`.
 """
 
 from __future__ import annotations
@@ -29,21 +30,30 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import image, store
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.generators.stylegan2.discriminator import Discriminator
+from steerbench.training.adversarial import (
+    adam,
+    average_gradients,
+    codes_of_seeds,
+    follow,
+    rank_and_size,
+    slope,
+    widths,
+)
 from steerbench.training.pictures import Pictures, wait_for_pictures
 from steerbench.training.projected_critic import ProjectedDiscriminator, feature_trunk
 from steerbench.training.shared import optimiser_tensors, restore_optimiser, under
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 SHARED_JUDGE = (
-    "The discriminator is the default generator's, so that the two generators can be compared; it "
-    "is not the one of the paper."
+    "The discriminator is the one that all siblings learned against, so that they can be compared; "
+    "it is not the one of the paper."
 )
 
 
@@ -62,7 +72,6 @@ class GameSettings:
     judge: str = ""
     judge_width: int = 64
     ema_images: int = 10_000
-    warm_up: int = 2_000
     precision: str = "bfloat16"
     seed: int = 0
 
@@ -74,20 +83,6 @@ class GameSettings:
     def plain(self) -> dict[str, Any]:
         """The settings as a checkpoint's header keeps them."""
         return asdict(self) | {"d_widths": {str(k): v for k, v in self.d_widths.items()}}
-
-
-def widths(resolution: int, base: int, most: int) -> dict[int, int]:
-    """Channels at each resolution from 4 up: ``base`` divided by it, ``most`` at most.
-
-    Raises:
-        ArgumentError: The resolution is no power of two from 8 up.
-    """
-    sizes = [2**k for k in range(2, resolution.bit_length())]
-    if not sizes or sizes[-1] != resolution:
-        raise ArgumentError(
-            f"A resolution of {resolution} was asked for. Use a power of two from 8 up."
-        )
-    return {size: min(most, base // size) for size in sizes}
 
 
 def discriminator(settings: GameSettings) -> nn.Module:
@@ -124,10 +119,8 @@ class Game:
         self.ema = copy.deepcopy(self.g).requires_grad_(False).eval()
         self.g_optimiser = self._adam(self.g, self.extra_steps())
         self.d_optimiser = self._adam(self.d, settings.r1_every)
-        self.seen, self.step_count, self.holds_until = 0, 0, 0
-        self.cpu_seconds = 0.0
-        self.ranks = distributed.get_world_size() if distributed.is_initialized() else 1
-        self.rank = distributed.get_rank() if distributed.is_initialized() else 0
+        self.seen, self.step_count, self.cpu_seconds = 0, 0, 0.0
+        self.rank, self.ranks = rank_and_size()
         self.reseed()
 
     # What an architecture supplies.
@@ -178,13 +171,12 @@ class Game:
     # The game.
 
     def _adam(self, module: nn.Module, every: int) -> torch.optim.Adam:
-        """Adam whose rates make up for the regulariser's extra steps (Karras et al. 2020)."""
-        ratio = every / (every + 1) if every else 1.0
-        groups = self.rates(module)
-        for group in groups:
-            group["lr"] = self.settings.learning_rate * ratio * group.pop("scale")
-        first, second = self.betas
-        return torch.optim.Adam(groups, betas=(first**ratio, second**ratio), foreach=True)
+        return adam(
+            self.rates(module),
+            learning_rate=self.settings.learning_rate,
+            betas=self.betas,
+            every=every,
+        )
 
     def reseed(self) -> None:
         """Give every process, and every stretch of a resumed run, its own random numbers."""
@@ -194,13 +186,7 @@ class Game:
 
     def update(self, optimiser: torch.optim.Optimizer) -> None:
         """Average the gradients over the processes and take the step."""
-        parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if self.ranks > 1:
-            flat = torch.cat([g.reshape(-1) for g in gradients]) / self.ranks
-            distributed.all_reduce(flat)
-            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
-                gradient.copy_(part.view_as(gradient))
+        average_gradients(p for group in optimiser.param_groups for p in group["params"])
         optimiser.step()
 
     def real(self) -> Tensor:
@@ -212,9 +198,8 @@ class Game:
         """One step of both players; returns what to watch."""
         fake = self.draw(self.settings.batch)
         watch = self.discriminator_step(fake.detach())
-        if self.seen >= self.holds_until:
-            watch |= self.generator_step(fake)
-            watch |= self.regularise()
+        watch |= self.generator_step(fake)
+        watch |= self.regularise()
         self.seen += self.settings.batch * self.ranks
         self.step_count += 1
         self.update_average()
@@ -234,9 +219,7 @@ class Game:
 
     def r1_step(self, real: Tensor) -> float:
         """Penalise the gradient of the logit at real pictures."""
-        images = real.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.judged(images).sum(), images, create_graph=True)
-        penalty = gradient.float().square().sum(dim=(1, 2, 3)).mean()
+        penalty = slope(self.judged, real)
         self.d_optimiser.zero_grad(set_to_none=True)
         (penalty * self.settings.r1_gamma / 2 * self.settings.r1_every).backward()
         self.update(self.d_optimiser)
@@ -251,21 +234,16 @@ class Game:
         self.update(self.g_optimiser)
         return {"g": loss.item(), "penalty": penalty.item()}
 
-    @torch.no_grad()
     def update_average(self) -> None:
         """Move the averaged generator; its half-life grows with the run at first."""
         half_life = min(self.settings.ema_images, max(self.seen * 0.05, 1))
-        weight = 1 - 0.5 ** (self.settings.batch * self.ranks / half_life)
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.g.parameters()), weight)
-        for mine, theirs in zip(self.ema.buffers(), self.g.buffers()):
-            mine.copy_(theirs)
+        follow(self.ema, self.g, self.settings.batch * self.ranks, half_life)
 
     @torch.no_grad()
     def samples(self, n: int = 64, seed: int = 0) -> Tensor:
         """Pictures of the averaged generator at the latents of seeds ``seed .. seed + n - 1``."""
-        z = [np.random.RandomState(seed + i).randn(1, self.settings.z_dim) for i in range(n)]
-        codes = torch.from_numpy(np.concatenate(z)).float().to(self.device)
-        return self.picture(codes).float().cpu()
+        codes = codes_of_seeds(n, self.settings.z_dim, seed)
+        return self.picture(codes.to(self.device)).float().cpu()
 
     # Checkpoints.
 
@@ -296,23 +274,6 @@ class Game:
             mine.copy_(tensors[name])
         self.seen, self.step_count = header["seen"], header["steps"]
         self.cpu_seconds = header.get("cpu_seconds", 0.0)
-        self.reseed()
-
-    def adopt(self, path: Path) -> None:
-        """Begin with the weights of an asset instead of random ones.
-
-        An asset holds the averaged generator and the plain discriminator. Optimisers and the heads
-        on frozen features start anew, so the generator holds still for the first ``warm_up``
-        pictures, until its judges have caught up.
-        """
-        tensors, header = store.load(path)
-        for module in (self.g, self.ema):
-            state = {k: v for k, v in tensors.items() if not k.startswith("discriminator.")}
-            module.load_state_dict(state)
-        plain = self.d.plain if isinstance(self.d, ProjectedDiscriminator) else self.d
-        plain.load_state_dict(under(tensors, "discriminator."))
-        self.seen = int(header["training"]["images"])
-        self.holds_until = self.seen + self.settings.warm_up
         self.reseed()
 
     def _modules(self) -> dict[str, nn.Module]:
@@ -368,12 +329,9 @@ def run(
     images: int,
     device: str,
     resume: bool,
-    start: Path | None = None,
 ) -> None:
     """Build or restore a game and train; what each process of a joint run calls."""
     game = kind(settings, wait_for_pictures(data), device)
     if resume:
         game.restore(out / "latest.safetensors")
-    elif start is not None:
-        game.adopt(start)
     train(game, images=images, out=out)

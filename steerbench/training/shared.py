@@ -6,21 +6,26 @@ Reference: Loshchilov, Hutter, "SGDR" (2017, arXiv 1608.03983) for the cosine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.errors import ArgumentError
+from steerbench.errors import ArgumentError, unknown
 from steerbench.store import optimiser_tensors, restore_optimiser, under
 from steerbench.training import pictures as cache
 from steerbench.worlds import world
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 HELD_OUT_LEAST = 2000
+Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 def epochs(rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndarray]:
@@ -54,6 +59,32 @@ def soften(images: Tensor, *, blur: float, noise: float, share: float) -> Tensor
     images[soft] = F.conv2d(padded, kernel, groups=3)
     strength = noise * torch.rand(len(images), 1, 1, 1)
     return images + strength * torch.randn_like(images)
+
+
+def with_options(settings: Settings, options: Sequence[str]) -> Settings:
+    """Return settings with `NAME=VALUE` changes, each of the type that the setting has.
+
+    Args:
+        settings: A dataclass of numbers, words and tuples of whole numbers.
+        options: The changes.
+
+    Raises:
+        ArgumentError: A name is unknown, or a value is not of the type.
+    """
+    changes: dict[str, Any] = {}
+    for option in options:
+        name, _, value = option.partition("=")
+        if not hasattr(settings, name):
+            raise ArgumentError(unknown("setting", name, [f.name for f in fields(settings)]))
+        kind = type(getattr(settings, name))
+        try:
+            several = tuple(int(part) for part in value.split(",")) if kind is tuple else None
+            changes[name] = kind(value) if several is None else several
+        except ValueError as error:
+            raise ArgumentError(
+                f"The setting {option!r} needs a value of type {kind.__name__}."
+            ) from error
+    return replace(settings, **changes)
 
 
 @dataclass(frozen=True)
@@ -106,4 +137,5 @@ __all__ = [
     "soften",
     "under",
     "watermark",
+    "with_options",
 ]

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,12 +29,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from steerbench.errors import ArgumentError, NotFoundError, unknown
+from steerbench.errors import NotFoundError, unknown
 from steerbench.generators import DCGAN, PGGAN
 from steerbench.generators.dcgan import DCGANNetwork
 from steerbench.generators.pggan import PGGANNetwork
+from steerbench.training.adversarial import widths
 from steerbench.training.eigengan import EigenGANGame
-from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under, widths
+from steerbench.training.game import SHARED_JUDGE, Game, GameSettings, under
+from steerbench.training.shared import with_options
 
 SETTLING = 4096
 """Codes whose statistics a kept generator normalises with."""
@@ -222,22 +224,5 @@ def find(architecture: str) -> type[Game]:
 
 
 def settings_of(game: type[Game], options: Sequence[str]) -> GameSettings:
-    """A game's settings with ``NAME=VALUE`` changes, each of its default's type.
-
-    Raises:
-        ArgumentError: A name is unknown, or a value is not of the type.
-    """
-    settings = game.settings_class()
-    for option in options:
-        name, _, value = option.partition("=")
-        if not hasattr(settings, name):
-            raise ArgumentError(unknown("setting", name, [f.name for f in fields(settings)]))
-        kind = type(getattr(settings, name))
-        try:
-            several = tuple(int(part) for part in value.split(",")) if kind is tuple else None
-            setattr(settings, name, kind(value) if several is None else several)
-        except ValueError as error:
-            raise ArgumentError(
-                f"The setting {option!r} needs a value of type {kind.__name__}."
-            ) from error
-    return settings
+    """Return a game's settings with `NAME=VALUE` changes, as `with_options` makes them."""
+    return with_options(game.settings_class(), options)

@@ -13,8 +13,8 @@ from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.training import compare, pictures
 from steerbench.training.eigengan import EigenGANGame, EigenGANSettings, eigen_blocks, overlap
 from steerbench.training.game import discriminator
-from steerbench.training.generator import Settings, Trainer
 from steerbench.training.pictures import Pictures
+from steerbench.training.stylegan2 import StyleGAN2Game, StyleGAN2Settings
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
 
 TINY: dict[str, Any] = {
@@ -27,8 +27,10 @@ TINY: dict[str, Any] = {
 }
 
 
-def trainer(small: Pictures, **changes: Any) -> Trainer:
-    return Trainer(Settings(**{**TINY, "resolution": 32, "w_dim": 8, **changes}), small)
+def trainer(small: Pictures, **changes: Any) -> StyleGAN2Game:
+    return StyleGAN2Game(
+        StyleGAN2Settings(**{**TINY, "resolution": 32, "w_dim": 8, **changes}), small
+    )
 
 
 def eigengan(small: Pictures, **changes: Any) -> EigenGANGame:
@@ -100,7 +102,9 @@ def test_path_length_can_be_left_out(small: Pictures) -> None:
 
 
 def test_a_predictor_looks_at_smaller_pictures_enlarged(small: Pictures) -> None:
-    settings = Settings(**{**TINY, "resolution": 32, "judge": "rooms-attributes", "judge_width": 8})
+    settings = StyleGAN2Settings(
+        **{**TINY, "resolution": 32, "judge": "rooms-attributes", "judge_width": 8}
+    )
     judge = discriminator(settings)
     logits = judge(torch.rand(4, 3, 32, 32) * 2 - 1)
     assert logits.shape[0] == 4

@@ -1,4 +1,4 @@
-"""Adversarial training of the default generator, a StyleGAN2, on a world's pictures.
+"""The game of a StyleGAN2: style mixing, path lengths, and the Hessian Penalty.
 
 To the game of `steerbench.training.game` StyleGAN2 adds style mixing and path-length
 regularisation, taken lazily (``path_weight=0`` switches it off).
@@ -27,14 +27,15 @@ from steerbench.generators import StyleGAN2
 from steerbench.generators.stylegan2.discriminator import Discriminator
 from steerbench.generators.stylegan2.network import StyleGAN2Network, SynthesisLayer
 from steerbench.hooks import Trace
-from steerbench.training.game import Game, GameSettings, under, widths
+from steerbench.training.adversarial import widths
+from steerbench.training.game import Game, GameSettings, under
 from steerbench.training.pictures import Pictures
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
 
 
 @dataclass
-class Settings(GameSettings):
-    """Everything that decides a run besides the pictures."""
+class StyleGAN2Settings(GameSettings):
+    """What decides a StyleGAN2's run besides the pictures."""
 
     channel_base: int = 2048
     channel_max: int = 128
@@ -56,13 +57,15 @@ class Settings(GameSettings):
         return super().plain() | {"widths": {str(k): v for k, v in self.widths.items()}}
 
 
-class Trainer(Game):
+class StyleGAN2Game(Game):
     """The game of a StyleGAN2."""
 
     architecture = "stylegan2"
-    settings_class = Settings
+    settings_class = StyleGAN2Settings
 
-    def __init__(self, settings: Settings, pictures: Pictures, device: str = "cpu") -> None:
+    def __init__(
+        self, settings: StyleGAN2Settings, pictures: Pictures, device: str = "cpu"
+    ) -> None:
         super().__init__(settings, pictures, device)
         self.path_mean = torch.zeros((), device=self.device)
 
