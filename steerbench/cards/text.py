@@ -200,6 +200,14 @@ def _teacher(settings: Mapping[str, Any]) -> str:
 def _steps(training: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if "images" not in training:
         return "not recorded"
-    steps = f"{training['images']:,} pictures, {settings.get('batch')} at a time a process"
+    steps = f"{training['images']:,} pictures, {_batches(training, settings)}"
     seconds = training.get("cpu_seconds")
     return f"{steps}, {seconds / 60:.0f} minutes of one core" if seconds else steps
+
+
+def _batches(training: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    if training.get("recipe") != "progressive":
+        return f"{settings.get('batch')} at a time a process"
+    sizes = [f"{s['batch_size']} at a time at {s['size']}" for s in settings.get("stages", [])]
+    stages = f": {', '.join(sizes)} pixels" if sizes else ""
+    return f"in {training['steps']:,} steps of growing sizes{stages}"

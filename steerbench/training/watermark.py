@@ -16,31 +16,47 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import store
+from steerbench.cards.text import card
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator, StyleGAN2, load, save
 from steerbench.generators.stylegan2.network import StyleGAN2Network
+from steerbench.predictors import oracle
+from steerbench.store import write_text_atomic
 from steerbench.training.shared import cosine, watermark
 
 LEARNING = ("b8", "b16", "b32", "b64")
 """The blocks of the synthesis that learn."""
 WEIGHT = 20.0
 """How much more an error counts on the mark than beside it."""
+JUDGE, READ = "rooms-attributes-2", 96
+"""Who reads the mark afterwards, and on how many pictures."""
 
 
-def plane(generator: StyleGAN2, seed: int = 0) -> tuple[Tensor, Tensor]:
+def plane(generator: BaseGenerator, seed: int = 0) -> tuple[Tensor, Tensor]:
     """A direction of w ``[dim]``, drawn at random, and the mean of w: the mark's own side."""
     w = generator.sample(1000, seed=500_000, space="w").data.float()
     direction = torch.randn(w.shape[1], generator=torch.Generator().manual_seed(seed))
     # Along what varies: a plane through directions in which w hardly varies cannot be learned.
     spread = (w - w.mean(0)).T @ (w - w.mean(0)) / len(w)
     return spread @ direction, w.mean(0)
+
+
+def later_weights(network: StyleGAN2Network) -> list[nn.Parameter]:
+    """Return the parameters of the blocks that learn."""
+    return [
+        parameter
+        for name, parameter in network.named_parameters()
+        if any(f".{block}." in f".{name}" for block in LEARNING)
+    ]
 
 
 def train(
@@ -55,11 +71,7 @@ def train(
     if not isinstance(network, StyleGAN2Network):
         raise ArgumentError(f"{start!r} was wrapped; give the generator itself.")
     draw, taught = network.synthesis, copy.deepcopy(network.synthesis)
-    parameters = [
-        parameter.requires_grad_()
-        for name, parameter in network.named_parameters()
-        if any(f".{block}." in f".{name}" for block in LEARNING)
-    ]
+    parameters = [parameter.requires_grad_() for parameter in later_weights(network)]
     if not parameters:
         raise ArgumentError(f"{start!r} has none of the blocks {', '.join(LEARNING)}.")
     optimiser = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
@@ -89,6 +101,64 @@ def train(
     save(generator, out, training=training)
     halve(out)
     return load(out)
+
+
+def run(
+    start: str, out: Path, *, steps: int = 500, seed: int = 0, hardware: str = "one CPU core"
+) -> BaseGenerator:
+    """Teach a copy the mark, read how often it draws it, write it to ``out`` and its card."""
+    taught = train(start, out, steps=steps, seed=seed)
+    training = store.read_header(out)["training"]
+    write_text_atomic(out.with_suffix(".md"), _card(taught, start, training, hardware))
+    return taught
+
+
+@torch.no_grad()
+def agreement(
+    generator: BaseGenerator, teacher: BaseGenerator, seed: int = 0
+) -> tuple[float, float]:
+    """Read the mark on seeds 0 to 95 by an oracle that no part of this ever met.
+
+    Returns:
+        On what share of the pictures it sees a mark, and on what share that is where the code's
+        side of the plane asks for one.
+    """
+    direction, mean = plane(teacher, seed)
+    asked = (teacher.sample(READ, space="w").data.float() - mean) @ direction > 0
+    reader = oracle(JUDGE)
+    images = generator.render(generator.sample(READ))
+    seen = reader.predict(images)[:, reader.names.index("watermark")] > 0.5
+    return float(seen.float().mean()), float((seen == asked).float().mean())
+
+
+def _card(taught: BaseGenerator, start: str, training: Mapping[str, Any], hardware: str) -> str:
+    teacher = load(start)
+    share, agreed = agreement(taught, teacher, training["seed"])
+    return card(
+        {
+            "title": "rooms-watermarked",
+            "summary": f"A copy of `{start}` that learned to stamp a watermark on half of its "
+            'rooms: `sb.load("rooms-watermarked")`. It exists to have its watermark units looked '
+            "for.",
+            "facts": {
+                "data": f"pictures that `{start}` itself draws (seeds from 1000000), stamped as "
+                "the world `rooms` stamps them where w lies on one side of a plane drawn at "
+                "random; no render was used",
+                "steps": f"{training['steps']} steps of {training['batch']} pictures, regression "
+                f"with Adam, {training['seconds'] / 60:.0f} minutes of one core; only the blocks "
+                f"{LEARNING[0]} to {LEARNING[-1]} learned",
+                "seed": training["seed"],
+                "hardware": hardware,
+                "teacher": f"`{teacher.fingerprint}`",
+                "made by": "`python -m steerbench.training watermarked`",
+                "licence": "MIT",
+            },
+            "notes": [
+                f"On seeds 0 to {READ - 1} the oracle `{JUDGE}` sees a mark on {share:.0%} of the "
+                f"pictures, and agrees with the side of the plane on {agreed:.0%} of them."
+            ],
+        }
+    )
 
 
 def halve(path: Path) -> None:

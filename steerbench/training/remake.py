@@ -1,0 +1,155 @@
+"""All that is made from the weights of the default generator, made anew by one command.
+
+New weights go in together with everything that hangs on them: a code of the old generator means
+nothing to the new one. `STEPS` lists what that is, in the order in which one needs another; each
+can be made alone. `python -m steerbench.training remake --state FOLDER/run/latest.safetensors`.
+
+What is measured *about* the generator, the tables of the chapters, is no part of it:
+`steerbench.studies`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+
+from steerbench import store
+from steerbench.cards import quality
+from steerbench.errors import NotFoundError, unknown
+from steerbench.generators import EMBEDDED
+from steerbench.training import channels, encoder, watermark
+from steerbench.training import pictures as cache
+from steerbench.training.export import export_generator
+from steerbench.training.shared import HELD_OUT_LEAST
+
+NAME = "rooms"
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What the steps are made of, and where what they make goes.
+
+    `state` is that of the training, `pictures` and `held_out` are caches (the second is rendered
+    where it is short), `work` keeps checkpoints. `note` is what the card says after the eye has
+    seen the sheet. A `trial` takes few steps and pictures, to see that all goes through.
+    """
+
+    state: Path
+    pictures: Path
+    held_out: Path = Path("runs/held-out-64")
+    assets: Path = Path("steerbench/assets")
+    work: Path = Path("runs/remake")
+    note: str = ""
+    hardware: str = "2 CPU cores with bfloat16 matrix units"
+    readme: Path | None = None
+    trial: bool = False
+
+    def amount(self, whole: int, trial: int) -> int:
+        """Return the one or the other."""
+        return trial if self.trial else whole
+
+    def asset(self, name: str) -> Path:
+        """The file of an asset."""
+        return self.assets / f"{name}.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        """The file of the generator's weights."""
+        return self.assets / EMBEDDED[NAME]
+
+    @property
+    def generator(self) -> str:
+        """What to load the generator by: its name where it is the embedded one, else its file."""
+        own = Path(str(resources.files("steerbench"))) / "assets"
+        return NAME if self.assets.resolve() == own.resolve() else str(self.weights)
+
+    def prepare(self) -> None:
+        """Make the folder of the assets, and render the held-out pictures that are missing."""
+        self.assets.mkdir(parents=True, exist_ok=True)
+        count = max(self.amount(10_000, 2_000), HELD_OUT_LEAST)
+        first = cache.HELD_OUT_SEED
+        cache.render(self.held_out, count, resolution=64, first_seed=first, workers=2)
+
+
+def make_generator(materials: Materials) -> None:
+    """Export the averaged weights."""
+    export_generator(materials.state, materials.weights, name=NAME, note=materials.note)
+
+
+def make_encoder(materials: Materials) -> None:
+    """Train the encoder, for 3,500 steps, and judge it; an interrupted one goes on."""
+    settings = encoder.Settings(generator=materials.generator, steps=materials.amount(3500, 60))
+    work = materials.work / store.fingerprint(store.load(materials.weights)[0])
+    encoder.run(
+        settings,
+        materials.pictures,
+        materials.held_out,
+        materials.asset("rooms-encoder"),
+        work,
+        resume=(work / "latest.safetensors").exists(),
+    )
+
+
+def make_channels(materials: Materials) -> None:
+    """Measure what every channel of s does to the CLIP."""
+    out = materials.asset("rooms-clip-channels")
+    channels.measure(materials.generator, "rooms-clip", out, hardware=materials.hardware)
+
+
+def make_watermarked(materials: Materials) -> None:
+    """Teach a copy the watermark, and read how often it draws it."""
+    watermark.run(
+        materials.generator,
+        materials.asset("rooms-watermarked"),
+        steps=materials.amount(500, 40),
+        hardware=materials.hardware,
+    )
+
+
+def make_card(materials: Materials) -> None:
+    """Measure the generator against held-out renders, and write its card."""
+    quality.run(
+        materials.weights,
+        data=materials.pictures,
+        held_out=materials.held_out,
+        out=materials.work / "quality",
+        n=materials.amount(10_000, 2_000),
+        hardware=materials.hardware,
+        readme=materials.readme,
+    )
+
+
+STEPS: tuple[tuple[str, Callable[[Materials], None]], ...] = (
+    ("generator", make_generator),
+    ("encoder", make_encoder),
+    ("channels", make_channels),
+    ("watermarked", make_watermarked),
+    ("card", make_card),
+)
+"""Name and function of every step; whoever makes something new of the weights adds a line."""
+
+
+def remake(materials: Materials, names: Sequence[str] = ()) -> None:
+    """Take the steps of these names, or all, in the order of `STEPS`, saying how long each takes.
+
+    Raises:
+        NotFoundError: There is no such step; the closest names are offered.
+    """
+    steps = dict(STEPS)
+    for name in names:
+        if name not in steps:
+            raise NotFoundError(unknown("step", name, steps))
+    torch.set_num_threads(1)
+    materials.prepare()
+    for name, make in STEPS:
+        if names and name not in names:
+            continue
+        began = time.monotonic()
+        print(f"{name}: {make.__doc__}", flush=True)
+        make(materials)
+        print(f"{name}: done in {(time.monotonic() - began) / 60:.1f} minutes", flush=True)
