@@ -8,11 +8,8 @@
 'tour.gif'
 
 Between two codes of a normal prior the way goes along the sphere on which nearly all codes lie
-(slerp); a straight line would cut through the middle, where pictures are average. In every other
-space it is a straight line. A walk is a tour through codes drawn one after the other.
-
-Reference for slerp: Shoemake, "Animating Rotation with Quaternion Curves" (1985); in latent
-spaces: White, "Sampling Generative Networks" (2016, arXiv 1609.04468).
+(`steerbench.stats.slerp`), in every other space along a straight line. A walk is a tour through
+codes drawn one after the other.
 """
 
 from __future__ import annotations
@@ -28,12 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, FileError, closest
 from steerbench.generators.base import BaseGenerator
 from steerbench.image import resize, to_uint8
+from steerbench.stats import slerp
 from steerbench.types import Latent
 
 SUFFIXES = (".mp4", ".gif")
@@ -106,27 +103,10 @@ def tour(
     for leg in range(last):
         here, there = stops[leg], stops[(leg + 1) % len(stops)]
         for frame in range(frames_per_leg):
-            yield here.with_data(between(here.data, there.data, frame / frames_per_leg))
+            data = between(here.data.flatten(1), there.data.flatten(1), frame / frames_per_leg)
+            yield here.with_data(data.view_as(here.data))
     if not loop:
         yield stops[last]
-
-
-def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """From a to b along the circle through both, for codes ``[N, D]``; lengths go linearly.
-
-    >>> slerp(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]), 0.5)
-    tensor([[1.0607, 1.0607]])
-    """
-    length_a, length_b = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
-    unit_a = a / length_a.clamp_min(1e-12)
-    unit_b = b / length_b.clamp_min(1e-12)
-    cosine = (unit_a * unit_b).sum(dim=-1, keepdim=True).clamp(-1, 1)
-    angle = torch.acos(cosine)
-    sine = torch.sin(angle)
-    way = (torch.sin((1 - t) * angle) * unit_a + torch.sin(t * angle) * unit_b) / sine
-    # Where both point the same way, or exactly opposite, there is no one circle.
-    way = torch.where(sine.abs() < 1e-4, torch.lerp(unit_a, unit_b, t), way)
-    return way * torch.lerp(length_a, length_b, t)
 
 
 def target_of(path: str | os.PathLike[str]) -> Path:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import html
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +30,7 @@ from torch import Tensor
 from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators import BaseGenerator, load
 from steerbench.generators.base import PRECISIONS
+from steerbench.timing import best_of
 from steerbench.types import Latent
 from steerbench.unsupervised import FINDERS
 
@@ -169,19 +169,16 @@ def _layers(generator: BaseGenerator) -> pd.DataFrame:
 
 
 def milliseconds(generator: BaseGenerator, latent: Latent, precision: str) -> float | None:
-    """The time of one picture: the best of a few tries, because others only ever slow one down.
+    """Time one picture; None where the precision lacks an operation.
 
     The first try also prepares kernels; it counts where one picture takes longer than all tries.
     """
-    tries: list[float] = []
-    while len(tries) < TRIES and sum(tries) < SECONDS:
-        began = time.perf_counter()
-        try:
-            generator.render(latent, precision=precision)
-        except RuntimeError:  # an operation that this precision does not have
-            return None
-        tries.append(time.perf_counter() - began)
-    return 1000 * min(tries)
+    try:
+        return 1000 * best_of(
+            lambda: generator.render(latent, precision=precision), TRIES, patience=SECONDS
+        )
+    except RuntimeError:  # an operation that this precision does not have
+        return None
 
 
 # -- what it can do -------------------------------------------------------------------------------

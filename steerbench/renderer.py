@@ -23,7 +23,6 @@ Gradients are switched off by ``torch.no_grad`` inside the call, which is local 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -37,6 +36,7 @@ from steerbench.errors import ArgumentError, SteerbenchError, unknown
 from steerbench.generators.base import NOISE_MODES, BaseGenerator
 from steerbench.generators.fast.precision import fast_dtype
 from steerbench.image import encode_jpeg, to_uint8
+from steerbench.timing import best_of
 from steerbench.types import ActivationState, Edit, Latent, State, UnitEdit
 
 Precision = Literal["auto", "exact", "fast"]
@@ -202,12 +202,14 @@ def fastest_dtype(generator: BaseGenerator) -> torch.dtype | None:
 
 def _time(generator: BaseGenerator, latent: Latent, precision: str) -> tuple[float, np.ndarray]:
     """The best of a few tries in seconds, and the picture's bytes ``[1, H, W, C]``."""
-    tries: list[float] = []
-    while len(tries) < 4 and sum(tries) < PATIENCE:  # the first one also prepares kernels
-        began = time.perf_counter()
-        picture = to_uint8(torch.nan_to_num(generator.render(latent, precision=precision)))
-        tries.append(time.perf_counter() - began)
-    return min(tries), picture
+    pictures: list[np.ndarray] = []
+
+    def draw() -> None:
+        image = generator.render(latent, precision=precision)
+        pictures[:] = [to_uint8(torch.nan_to_num(image))]
+
+    # The first try also prepares kernels.
+    return best_of(draw, 4, patience=PATIENCE), pictures[0]
 
 
 def _parting(last: CachedForward, start: State, edits: UnitEdits, layers: int) -> int | None:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+import steerbench as sb
 from steerbench.errors import FileError, SpaceError, SteerbenchError
-from steerbench.films import film, slerp, tour
+from steerbench.films import film, tour
 from steerbench.image import resize, to_uint8
 
 
@@ -20,15 +21,12 @@ def frames_of(path) -> list[np.ndarray]:
         return list(reader.iter_data())
 
 
-def test_slerp_keeps_the_length_of_codes_and_the_ends() -> None:
-    a, b = torch.randn(2, 1, 64).unbind(0)
-    b = b * a.norm() / b.norm()
-    for t in (0.25, 0.5, 0.9):
-        torch.testing.assert_close(slerp(a, b, t).norm(), a.norm())
-    torch.testing.assert_close(slerp(a, b, 0.0), a)
-    torch.testing.assert_close(slerp(a, b, 1.0), b)
-    torch.testing.assert_close(slerp(a, 2 * a, 0.5), 1.5 * a)
-    assert torch.isfinite(slerp(a, -a, 0.5)).all()
+def test_a_tour_of_codes_of_any_shape_keeps_their_length() -> None:
+    generator = sb.wrap(torch.nn.Sequential(torch.nn.ConvTranspose2d(8, 3, 4)), (8, 1, 1))
+    stops = generator.sample(2, seed=0)
+    lengths = stops.data.flatten(1).norm(dim=1)
+    middle = list(tour(generator, stops, frames_per_leg=2))[1]
+    assert float(middle.data.norm()) == pytest.approx(float(lengths.mean()), rel=1e-5)
 
 
 def test_a_tour_visits_every_stop(toy_generator) -> None:

@@ -20,6 +20,7 @@ from steerbench.stats import (
     TopK,
     bootstrap,
     rows,
+    slerp,
     wilson,
 )
 
@@ -354,3 +355,25 @@ def test_wilson_stays_inside_and_knows_few_samples():
     assert few[0] < many[0] < 0.9 < many[1] < few[1]
     with pytest.raises(ShapeError):
         wilson(3, 2)
+
+
+# -- interpolation --------------------------------------------------------------------------------
+
+
+def test_slerp_stays_on_the_circle_and_lengths_go_evenly():
+    a, b = torch.randn(2, 6, 8, dtype=torch.float64)
+    t = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None]
+    out = slerp(a, b, t)
+    assert torch.allclose(out.norm(dim=1), torch.lerp(a.norm(dim=1), b.norm(dim=1), t[:, 0]))
+    whole = torch.cosine_similarity(a, b).acos()
+    part = torch.cosine_similarity(a, out).clamp(-1, 1).acos()
+    assert torch.allclose(part, t[:, 0] * whole, atol=1e-6)
+    assert torch.allclose(slerp(a, a, t), a)
+
+
+def test_slerp_of_float32_codes_meets_both_ends_and_survives_opposite_ones():
+    a, b = torch.randn(2, 1, 64).unbind(0)
+    torch.testing.assert_close(slerp(a, b, 0.0), a)
+    torch.testing.assert_close(slerp(a, b, 1.0), b)
+    torch.testing.assert_close(slerp(a, 2 * a, 0.5), 1.5 * a, rtol=1e-4, atol=1e-4)
+    assert torch.isfinite(slerp(a, -a, 0.5)).all()

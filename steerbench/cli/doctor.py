@@ -11,10 +11,8 @@ import importlib.util
 import os
 import platform
 import shutil
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -187,11 +185,12 @@ def accelerator() -> str:
 def speed(folder: Path) -> Iterator[Finding]:
     """A picture of the default model, timed at both precisions."""
     from steerbench.generators.fast.precision import fast_dtype
+    from steerbench.timing import best_of
 
     generator = steerbench.load("rooms")
     latent = generator.sample(1, seed=0)
-    exact = _seconds(lambda: generator.render(latent))
-    fast = _seconds(lambda: generator.render(latent, precision="fast"))
+    exact = best_of(lambda: generator.render(latent), tries=9)
+    fast = best_of(lambda: generator.render(latent, precision="fast"), tries=9)
     slow = exact > SLOW_SECONDS
     advice = ""
     if slow:
@@ -205,16 +204,6 @@ def speed(folder: Path) -> Iterator[Finding]:
     dtype = fast_dtype(generator.device.type)
     said = f"{1000 * fast:.1f} ms in {str(dtype).removeprefix('torch.')}"
     yield Finding("ok", "fast", "float32 is the quickest here" if dtype is None else said)
-
-
-def _seconds(action: Callable[[], object], repeats: int = 9) -> float:
-    """The median time of a call, after two to warm up."""
-    times = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[2:])
 
 
 def writing(folder: Path) -> Iterator[Finding]:

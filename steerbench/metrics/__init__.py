@@ -12,7 +12,7 @@ from steerbench.metrics.distribution import (
 )
 from steerbench.metrics.features import extracted, inception
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
-from steerbench.metrics.path_length import PathLength, path_length, slerp
+from steerbench.metrics.path_length import PathLength, path_length
 from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.metrics.scorecard import Scorecard, scorecard
 from steerbench.metrics.separability import Separability, separability
@@ -45,7 +45,6 @@ __all__ = [
     "sap",
     "scorecard",
     "separability",
-    "slerp",
     "space_metrics",
     "ssim",
     "suggest_names",

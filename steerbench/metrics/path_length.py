@@ -17,9 +17,11 @@ features the unit is another one: compare spaces and generators under one extrac
 Reference: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial
 Networks" (2018, arXiv 1812.04948), section 4.1.
 
->>> a, b = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])
->>> slerp(a, b, torch.tensor([[0.5]])).round(decimals=4)
-tensor([[0.7071, 0.7071]])
+>>> import steerbench as sb
+>>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
+>>> found = path_length(G, lambda images: images.flatten(1), space="z", n=40)
+>>> found.low < found.value < found.high
+True
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import ArgumentError, PredictorError
-from steerbench.stats import bootstrap
+from steerbench.stats import bootstrap, slerp
 from steerbench.types import Generator, Latent
 
 BATCH = 32
@@ -53,22 +55,6 @@ class PathLength:
     low: float
     high: float
     distances: Tensor
-
-
-def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """The point at ``t`` of the great circle from one direction to another, of unit length.
-
-    Args:
-        a, b: ``[..., dim]``, of any length but 0; they may not point opposite ways.
-        t: ``[..., 1]``: 0 is at ``a``, 1 at ``b``.
-    """
-    a, b = (end / end.norm(dim=-1, keepdim=True) for end in (a, b))
-    cosine = (a * b).sum(-1, keepdim=True).clamp(-1, 1)
-    across = b - cosine * a
-    across = across / across.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    angle = t * cosine.acos()
-    point = a * angle.cos() + across * angle.sin()
-    return point / point.norm(dim=-1, keepdim=True)
 
 
 def path_length(
@@ -136,10 +122,8 @@ def _distances(
 
 def _between(generator: Generator, start: Latent, end: Latent, space: str, t: Tensor) -> Latent:
     if space == start.space and getattr(generator, "prior", "normal") == "normal":
-        # Where lengths matter they go evenly from one to the other.
-        a, b, t = start.data.double(), end.data.double(), t.to(start.data.device)
-        length = torch.lerp(a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True), t)
-        return start.with_data((slerp(a, b, t) * length).to(start.data))
+        a, b = (codes.data.double().flatten(1) for codes in (start, end))
+        return start.with_data(slerp(a, b, t).view_as(start.data).to(start.data))
     start, end = generator.to(start, space), generator.to(end, space)
     t = t.to(start.data.device).reshape(-1, *[1] * (start.data.ndim - 1))
     data = torch.lerp(start.data.double(), end.data.double(), t)

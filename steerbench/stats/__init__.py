@@ -25,7 +25,7 @@ tensor([3., 4.], dtype=torch.float64)
 
 The axes along which a matrix varies the most: `principal_components`.
 
-How sure one may be of a mean or a share: `bootstrap`, `wilson`.
+How sure one may be of a mean or a share: `bootstrap`, `wilson`. The way between two codes: `slerp`.
 
 Units of a layer are columns: `rows` turns activations [N, C, H, W] into [N * H * W, C].
 """
@@ -35,6 +35,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from steerbench.errors import ShapeError
+from steerbench.stats.interpolation import slerp
 from steerbench.stats.intervals import bootstrap, wilson
 from steerbench.stats.moments import Covariance, Mean, MeanVar
 from steerbench.stats.order import Quantile, TopK
@@ -52,6 +53,7 @@ __all__ = [
     "bootstrap",
     "principal_components",
     "rows",
+    "slerp",
     "wilson",
 ]
 

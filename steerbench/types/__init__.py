@@ -20,7 +20,7 @@ from steerbench.types.latents import (
 from steerbench.types.protocols import Generator, Predictor, Walkable
 from steerbench.types.provenance import Provenance
 from steerbench.types.recipe import Recipe
-from steerbench.types.spaces import FirstFeatures, Layer, Space, parse_layers
+from steerbench.types.spaces import FirstFeatures, Layer, Space, format_layers, parse_layers
 
 __all__ = [
     "ActivationState",
@@ -43,5 +43,6 @@ __all__ = [
     "Walkable",
     "apply_move",
     "apply_unit_edits",
+    "format_layers",
     "parse_layers",
 ]

@@ -131,6 +131,23 @@ def parse_layers(spec: str | int | Iterable[int] | None, count: int) -> tuple[in
     return tuple(sorted(set(rows)))
 
 
+def format_layers(rows: Iterable[int] | None) -> str:
+    """Return rows of a layer-wise latent as people write them; `parse_layers` reads it again.
+
+    >>> format_layers((0, 1, 2, 7)), format_layers((4, 5)), format_layers(None)
+    ('0-2,7', '4-5', 'all')
+    """
+    if rows is None:
+        return "all"
+    runs: list[list[int]] = []
+    for row in sorted(rows):
+        if runs and row == runs[-1][-1] + 1:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def _numbers(spec: int | Iterable[int]) -> list[int]:
     return [spec] if isinstance(spec, int) else [int(row) for row in spec]
 

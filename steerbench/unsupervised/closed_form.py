@@ -63,9 +63,9 @@ from steerbench.errors import (
 from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance, Walk
 from steerbench.unsupervised.shared import (
     check_count,
+    layer_suffix,
     make_direction,
     rows_of,
-    say_rows,
     signed,
 )
 from steerbench.unsupervised.step_function import Shifts
@@ -134,7 +134,7 @@ class ClosedForm:
                 generator,
                 space,
                 vectors[index],
-                name=f"{name}{say_rows(rows)}",
+                name=f"{name}{layer_suffix(rows)}",
                 layers=rows,
                 scores={"singular value": float(values[index]), "rank": index},
             )

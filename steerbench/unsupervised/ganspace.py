@@ -55,9 +55,9 @@ from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.unsupervised.shared import (
     RunFile,
     check_count,
+    layer_suffix,
     make_direction,
     rows_of,
-    say_rows,
 )
 
 REFERENCE = (
@@ -271,7 +271,7 @@ class GANSpace:
                 generator,
                 space,
                 principal.components[k] if name is None else crossed[k],
-                name=f"GANSpace {k + 1}{f' of {name}' if name else ''}{say_rows(rows)}",
+                name=f"GANSpace {k + 1}{f' of {name}' if name else ''}{layer_suffix(rows)}",
                 scale=float(principal.std[k]) if name is None else None,
                 layers=rows,
                 scores=of_layer

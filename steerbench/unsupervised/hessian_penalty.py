@@ -41,8 +41,8 @@ from steerbench.unsupervised.jacobian import Jacobian, products
 from steerbench.unsupervised.shared import (
     RunFile,
     check_count,
+    layer_suffix,
     make_direction,
-    say_rows,
     signed,
 )
 from steerbench.unsupervised.step_function import Shifts
@@ -338,7 +338,7 @@ class HessianPenalty:
                 shifts.generator,
                 shifts.space,
                 vector,
-                name=f"Hessian Penalty {rank + 1}{say_rows(shifts.rows)}",
+                name=f"Hessian Penalty {rank + 1}{layer_suffix(shifts.rows)}",
                 layers=shifts.rows,
                 scores={"effect": float(effects[strongest[rank]]), "rank": rank},
             )

@@ -42,8 +42,8 @@ from steerbench.unsupervised.random_directions import sphere
 from steerbench.unsupervised.shared import (
     RunFile,
     check_count,
+    layer_suffix,
     make_direction,
-    say_rows,
     signed,
 )
 from steerbench.unsupervised.step_function import Shifts
@@ -165,7 +165,7 @@ class Jacobian:
                 shifts.generator,
                 shifts.space,
                 vector,
-                name=f"Jacobian {index + 1}{say_rows(shifts.rows)}",
+                name=f"Jacobian {index + 1}{layer_suffix(shifts.rows)}",
                 layers=shifts.rows,
                 scores={"singular value": float(sigma[index]), "rank": index},
             )

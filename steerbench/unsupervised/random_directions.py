@@ -32,9 +32,9 @@ from steerbench.errors import ArgumentError, SpaceError, unknown
 from steerbench.types import Direction, Generator
 from steerbench.unsupervised.shared import (
     check_count,
+    layer_suffix,
     make_direction,
     rows_of,
-    say_rows,
 )
 
 REFERENCE = 'Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres"'
@@ -103,7 +103,7 @@ class RandomDirections:
                 generator,
                 space,
                 vector,
-                name=f"random {index + 1}{say_rows(rows)}",
+                name=f"random {index + 1}{layer_suffix(rows)}",
                 layers=rows,
             )
             for index, vector in enumerate(vectors)

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from steerbench.errors import CapabilityError
 from steerbench.types import Generator, parse_layers
-from steerbench.unsupervised.shared import check_count, make_direction, say_rows
+from steerbench.unsupervised.shared import check_count, layer_suffix, make_direction
 
 REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
 
@@ -76,7 +76,7 @@ class SeFa:
                 generator,
                 space,
                 vectors[:, i],
-                name=f"SeFa {i + 1}{say_rows(rows)}",
+                name=f"SeFa {i + 1}{layer_suffix(rows)}",
                 layers=rows,
                 scores={"eigenvalue": float(values[i]), "rank": i},
             )

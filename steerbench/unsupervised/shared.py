@@ -18,7 +18,7 @@ from torch import Tensor
 
 from steerbench import __version__, store
 from steerbench.errors import ArgumentError, LayerError
-from steerbench.types import Direction, Generator, Provenance, parse_layers
+from steerbench.types import Direction, Generator, Provenance, format_layers, parse_layers
 
 KIND = "steerbench finder run"
 
@@ -42,17 +42,15 @@ def rows_of(
     )
 
 
-def say_rows(rows: tuple[int, ...] | None) -> str:
-    """Rows as the end of a direction's name.
+def layer_suffix(rows: tuple[int, ...] | None) -> str:
+    """Return rows as the end of a direction's name.
 
-    >>> say_rows((0, 1, 2)), say_rows((5,)), say_rows(None)
+    >>> layer_suffix((0, 1, 2)), layer_suffix((5,)), layer_suffix(None)
     (' (layers 0-2)', ' (layer 5)', '')
     """
     if rows is None:
         return ""
-    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
-        return f" (layers {rows[0]}-{rows[-1]})"
-    return f" (layer {', '.join(map(str, rows))})"
+    return f" (layer{'s' if len(rows) > 1 else ''} {format_layers(rows)})"
 
 
 def check_count(n_directions: int, size: int, space: str, generator: Generator) -> None:

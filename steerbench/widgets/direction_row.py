@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ipywidgets
 
 from steerbench.errors import LayerError
-from steerbench.types import Generator, Traversal, parse_layers
+from steerbench.types import Generator, Traversal, format_layers, parse_layers
 
 Rows = tuple[int, ...] | None
 
@@ -56,7 +56,7 @@ class DirectionRow(ipywidgets.HBox):
         )
         self.slider.add_class("sb-middle")
         self.layers = ipywidgets.Text(
-            value=write_layers(direction.layers),
+            value=format_layers(direction.layers),
             continuous_update=False,
             disabled=not count,
             tooltip=f"Layers that may change: all, or some of 0 to {count - 1}, like 0-3,7"
@@ -90,7 +90,7 @@ class DirectionRow(ipywidgets.HBox):
         self._step = step
         self.name.value = step.name
         self.slider.value = step.alpha
-        self.layers.value = write_layers(step.layers)
+        self.layers.value = format_layers(step.layers)
         self.read()
 
 
@@ -98,20 +98,3 @@ def layer_count(generator: Generator, space: str) -> int:
     """How many layers a direction of a space can be limited to; 0 where it cannot."""
     layered = generator.spaces.get(space if space.endswith("+") else space + "+")
     return 0 if layered is None else layered.shape[0]
-
-
-def write_layers(layers: Rows) -> str:
-    """Layers as people write them.
-
-    >>> write_layers((0, 1, 2, 7)), write_layers((4, 5)), write_layers(None)
-    ('0-2,7', '4-5', 'all')
-    """
-    if layers is None:
-        return "all"
-    runs: list[list[int]] = []
-    for row in sorted(layers):
-        if runs and row == runs[-1][-1] + 1:
-            runs[-1].append(row)
-        else:
-            runs.append([row])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -9,7 +9,7 @@ import torch
 
 import steerbench as sb
 from steerbench.errors import PredictorError, SpaceError, SteerbenchError
-from steerbench.metrics import path_length, slerp
+from steerbench.metrics import path_length
 
 FLAT = torch.nn.Unflatten(1, (1, 2, 2))
 
@@ -82,17 +82,6 @@ def test_style_space_is_w_seen_through_an_affine_map():
     rooms = sb.load("rooms")
     w, s = (path_length(rooms, pixels, space=name, n=4, epsilon=0.01) for name in ("w", "s"))
     assert torch.allclose(w.distances, s.distances, rtol=1e-2)
-
-
-def test_slerp_stays_on_the_circle():
-    a, b = torch.randn(2, 6, 8, dtype=torch.float64)
-    t = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None]
-    out = slerp(a, b, t)
-    assert torch.allclose(out.norm(dim=1), torch.ones(6, dtype=torch.float64))
-    whole = torch.cosine_similarity(a, b).acos()
-    part = torch.cosine_similarity(a, out).clamp(-1, 1).acos()
-    assert torch.allclose(part, t[:, 0] * whole, atol=1e-6)
-    assert torch.allclose(slerp(a, a, t), a / a.norm(dim=1, keepdim=True))
 
 
 def test_what_makes_no_sense_is_refused(plain):

@@ -230,7 +230,7 @@ def test_every_space_and_layers_have_their_own_null(toy_generator):
     directions.append(directions[1].limited([0, 1]).named("w, first layers"))
     read = sb.predictor(lambda x: x.mean((2, 3)), names=["red", "green", "blue"])
     card = sb.scorecard(directions, toy_generator, read, n=6, null=4, few=4, alphas=(1,))
-    assert card.table["layers"].tolist() == ["all"] * 4 + ["0,1"]
+    assert card.table["layers"].tolist() == ["all"] * 4 + ["0-1"]
     assert card.chance.notna().all(axis=None)
     # unedited, manifold, edits; then four pilots at two steps and four randoms at one, both ways.
     assert card.settings["pictures"] == 6 + 256 + 5 * 12 + 5 * (8 + 4) * 4 * 2

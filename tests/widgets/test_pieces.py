@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steerbench.errors import FileError, ImageError, ShapeError, SteerbenchError
-from steerbench.types import parse_layers
+from steerbench.types import format_layers, parse_layers
 from steerbench.widgets import Flipbook, History, Notice, Picture
-from steerbench.widgets.direction_row import write_layers
 from steerbench.widgets.save_row import free
 
 
@@ -87,7 +86,7 @@ def test_small_pictures_lose_nothing_and_large_ones_are_quick() -> None:
 @given(st.sets(st.integers(0, 17), min_size=1))
 def test_written_layers_are_read_back(layers) -> None:
     rows = tuple(sorted(layers))
-    assert parse_layers(write_layers(rows), 18) == rows
+    assert parse_layers(format_layers(rows), 18) == rows
 
 
 def test_a_free_name(tmp_path) -> None:

@@ -16,7 +16,6 @@ True
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
 
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from steerbench.generators.fast import winograd
 from steerbench.generators.fast.resampling import LANES, watched
+from steerbench.timing import best_of
 
 STRIP_NUMBERS = 2**22
 """How many numbers a strip should have, going in and coming out: 16 MiB of float32."""
@@ -116,12 +116,8 @@ def quick_pays(dtype: torch.dtype) -> bool:
 
 
 def _seconds(convolution: Convolution, x: Tensor) -> float:
-    tries = []
-    for _ in range(4):  # the first one also prepares
-        began = time.perf_counter()
-        convolution(x, x.new_ones(1, x.shape[1], dtype=torch.float32))
-        tries.append(time.perf_counter() - began)
-    return min(tries)
+    style = x.new_ones(1, x.shape[1], dtype=torch.float32)
+    return best_of(lambda: convolution(x, style), tries=4)
 
 
 __all__ = ["Convolution", "quick_pays"]

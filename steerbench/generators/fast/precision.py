@@ -7,13 +7,12 @@ slower than float32. Which ones those are, a small convolution tells in some mil
 
 from __future__ import annotations
 
-import time
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 
-TRIES = 5
+from steerbench.timing import best_of
 
 
 @cache
@@ -33,13 +32,7 @@ def fast_dtype(device: str) -> torch.dtype | None:
 
 @torch.no_grad()
 def _seconds(dtype: torch.dtype) -> float:
-    """The least time of a convolution on the CPU, of a size as in the middle of a network."""
+    """Time a convolution on the CPU, of a size as in the middle of a network."""
     x = torch.ones(1, 64, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
     weight = torch.ones(64, 64, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    F.conv2d(x, weight, padding=1)  # the first one prepares the kernel
-    tries = []
-    for _ in range(TRIES):
-        began = time.perf_counter()
-        F.conv2d(x, weight, padding=1)
-        tries.append(time.perf_counter() - began)
-    return min(tries)
+    return best_of(lambda: F.conv2d(x, weight, padding=1), tries=6)

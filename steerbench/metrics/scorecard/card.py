@@ -16,7 +16,7 @@ from steerbench.metrics.rescoring import Rescoring
 from steerbench.metrics.scorecard.null_model import Chance, adjusted, p_value
 from steerbench.metrics.scorecard.trial import Trial
 from steerbench.stats import bootstrap
-from steerbench.types import Direction
+from steerbench.types import Direction, format_layers
 
 COLUMNS = {
     "attribute": "moved most",
@@ -175,8 +175,8 @@ def tabulate(
         top = int(change.mean(0).abs().argmax())
         by_chance, p = _held_against(change[:few].mean(0), trial.change_of(few), null, power)
         row = _effects(change, found.attributes, power) | _looks(trial, top, typical)
-        layers = "all" if each.layers is None else ",".join(map(str, each.layers))
-        rows.append({**row, **by_chance, "space": each.space, "layers": layers})
+        where = {"space": each.space, "layers": format_layers(each.layers)}
+        rows.append({**row, **by_chance, **where})
         ps.append(p)
     low, high = bootstrap(changes.transpose(0, 1))
     return Scorecard(

@@ -24,7 +24,7 @@ from torch import Tensor
 from steerbench.metrics.reading import Reader
 from steerbench.stats import bootstrap, wilson
 from steerbench.supervised.boundaries.interfacegan import Trained
-from steerbench.types import Direction, Generator, Latent
+from steerbench.types import Direction, Generator, Latent, format_layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Verification:
         spread = float(self.spread[column])
         return {
             "attribute": candidate.attribute,
-            "layers": "all" if candidate.rows is None else say_rows(candidate.rows),
+            "layers": format_layers(candidate.rows),
             "rank": 0,
             "effect": effect,
             "effect_low": low,
@@ -136,10 +136,3 @@ class Verification:
         distance = candidate.trained.boundary.distance(self.codes.data).cpu()
         pair = torch.stack([distance, self.before[:, candidate.column].double()])
         return float(torch.corrcoef(pair)[0, 1]) if bool((pair.std(1) > 0).all()) else float("nan")
-
-
-def say_rows(rows: tuple[int, ...]) -> str:
-    """Rows as a person writes them: 0-3, or 1,4."""
-    if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
-        return f"{rows[0]}-{rows[-1]}"
-    return ",".join(map(str, rows))

@@ -55,11 +55,18 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.metrics.reading import Reader
-from steerbench.supervised.boundaries.counterfactual import Candidate, Verification, say_rows
+from steerbench.supervised.boundaries.counterfactual import Candidate, Verification
 from steerbench.supervised.boundaries.hyperplane import Boundary
 from steerbench.supervised.boundaries.interfacegan import Trained, chosen_of, fit_ends, split_ends
 from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds, RunFile
-from steerbench.types import Direction, Generator, Predictor, Provenance, parse_layers
+from steerbench.types import (
+    Direction,
+    Generator,
+    Predictor,
+    Provenance,
+    format_layers,
+    parse_layers,
+)
 
 REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'
 BLOCK = 1024
@@ -357,7 +364,7 @@ class LatentBoundaries:
 def _limited(direction: Direction, rows: tuple[int, ...] | None) -> Direction:
     if rows is None:
         return direction
-    return direction.limited(rows).named(f"{direction.name} (layers {say_rows(rows)})")
+    return direction.limited(rows).named(f"{direction.name} (layers {format_layers(rows)})")
 
 
 def _scored(direction: Direction, row: dict[str, Any]) -> Direction:

@@ -43,7 +43,7 @@ from steerbench.unsupervised.latent_discovery.networks import (
     Deformator,
     Discovery,
 )
-from steerbench.unsupervised.shared import RunFile, check_count, make_direction, say_rows
+from steerbench.unsupervised.shared import RunFile, check_count, layer_suffix, make_direction
 from steerbench.unsupervised.step_function import Shifts
 from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source, take_steps
 
@@ -182,7 +182,7 @@ class LatentDiscovery:
                 shifts.generator,
                 shifts.space,
                 vectors[index],
-                name=f"discovery {place + 1}{say_rows(shifts.rows)}",
+                name=f"discovery {place + 1}{layer_suffix(shifts.rows)}",
                 layers=shifts.rows,
                 scores={
                     "accuracy": float(accuracies[index]),
