@@ -13,6 +13,9 @@ from steerbench import check
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.types import Direction
 
+SIZE = 24
+"""Of a code: in so many dimensions no random direction comes near an axis by luck."""
+
 
 class Painter:
     """A generator whose pictures have the first two numbers of z as brightness and warmth."""
@@ -26,7 +29,7 @@ class Painter:
 
     def sample(self, n, *, seed=0, space=None, truncation=1.0, label=None):
         data = torch.stack(
-            [torch.from_numpy(np.random.RandomState(seed + i).randn(6)) for i in range(n)]
+            [torch.from_numpy(np.random.RandomState(seed + i).randn(SIZE)) for i in range(n)]
         )
         return sb.Latent("z", data, "painter", seed)
 
@@ -49,7 +52,7 @@ class Reader:
 
 
 def axis(index: int) -> Direction:
-    return Direction(f"axis {index}", "z", torch.eye(6)[index], generator="painter")
+    return Direction(f"axis {index}", "z", torch.eye(SIZE)[index], generator="painter")
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_brightness_is_what_a_screen_shows():
 
 
 def test_something_that_is_no_direction_is_told_so(painter):
-    assert "give an sb.Direction" in check.brighter(np.ones(6), painter).says
+    assert "give an sb.Direction" in check.brighter(np.ones(SIZE), painter).says
 
 
 def test_orthonormal_fails_for_length_angle_and_rubbish():

@@ -9,7 +9,7 @@ import torch
 import steerbench as sb
 from steerbench import check
 from steerbench.errors import NotFoundError, SteerbenchError
-from tests.test_check import Painter, Reader, axis
+from tests.test_check import SIZE, Painter, Reader, axis
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_projection_needs_a_problem(normals):
 
 
 def mixed(share: float) -> sb.Direction:
-    vector = torch.zeros(6)
+    vector = torch.zeros(SIZE)
     vector[0], vector[1] = 1.0, share
     return sb.Direction("mixed", "z", vector, generator="painter")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from steerbench.check.sefa import random_like, second_oracle
+from steerbench.check.sefa import random_rivals, second_oracle
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
 from steerbench.errors import NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
@@ -90,7 +90,7 @@ def brings(
         return float((after - before).clamp(min=0).mean())
 
     found = effect(direction)
-    chance = max(effect(other) for other in random_like(direction, generator, 9))
+    chance = max(effect(other) for other in random_rivals(direction, generator, 9))
     says = (
         f"two steps along {direction.name!r} bring {found:.3f} of {attribute!r} to {n} fresh rooms;"
         f" the strongest of 9 random directions brings {chance:.3f}."

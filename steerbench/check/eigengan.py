@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.sefa import beats, random_like
+from steerbench.check.sefa import beats, random_rivals
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
 from steerbench.types import Direction, Generator, Predictor
 
@@ -103,4 +103,5 @@ def one_layer(
             f"{direction.name!r} moves the noise that the first features are made of, which has no "
             "basis. Choose another layer.",
         )
-    return beats(direction, random_like(direction, generator, 19), factor, generator, predictor, n)
+    rivals = random_rivals(direction, generator, 19)
+    return beats(direction, rivals, factor, generator, predictor, n)

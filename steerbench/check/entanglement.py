@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.sefa import random_like, second_oracle
+from steerbench.check.sefa import random_rivals, second_oracle
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
@@ -101,7 +101,7 @@ def without(
         return difference.mean(0) / 2 / spread
 
     found, some = change(direction, n), min(n, 32)
-    chance = max(abs(float(change(d, some)[0])) for d in random_like(direction, generator, 9))
+    chance = max(abs(float(change(d, some)[0])) for d in random_rivals(direction, generator, 9))
     leak = float(found[1] / found[0])
     says = (
         f"two steps along {direction.name!r} bring {float(found[0]):+.2f} spreads of {wanted!r} "

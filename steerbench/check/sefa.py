@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steerbench.check.verdict import FRESH_SEED, Verdict, matrix_of, spoken
 from steerbench.errors import ArgumentError, NotFoundError, unknown
+from steerbench.metrics.null import random_directions_like
 from steerbench.types import Direction, Generator, Predictor
 
 SECOND_ORACLE = "rooms-attributes-2"
@@ -129,7 +130,8 @@ def steers(
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
-    return beats(direction, random_like(direction, generator, 19), factor, generator, predictor, n)
+    rivals = random_rivals(direction, generator, 19)
+    return beats(direction, rivals, factor, generator, predictor, n)
 
 
 def beats(
@@ -174,18 +176,6 @@ def second_oracle() -> Predictor:
     return predictor(SECOND_ORACLE)
 
 
-def random_like(direction: Direction, generator: Generator, count: int) -> list[Direction]:
-    """Random directions of the same space, scale law and layers."""
-    random = np.random.RandomState(FRESH_SEED)
-    vectors = torch.from_numpy(random.randn(count, *direction.vector.shape))
-    return [
-        Direction(
-            name=f"random {i + 1}",
-            space=direction.space,
-            vector=vector,
-            scale=generator.prior_std(direction.space, vector / vector.norm()),
-            layers=direction.layers,
-            generator=generator.fingerprint,
-        )
-        for i, vector in enumerate(vectors)
-    ]
+def random_rivals(direction: Direction, generator: Generator, n: int) -> list[Direction]:
+    """Draw what chance offers against an answer: random directions of its space and layers."""
+    return random_directions_like(direction, generator, n, kind="isotropic", seed=FRESH_SEED)

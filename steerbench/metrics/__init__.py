@@ -12,8 +12,16 @@ from steerbench.metrics.distribution import (
 )
 from steerbench.metrics.features import extracted, inception
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
+from steerbench.metrics.null import (
+    p_value,
+    random_directions,
+    random_directions_like,
+    random_units,
+    step_for_change,
+)
 from steerbench.metrics.path_length import PathLength, path_length
 from steerbench.metrics.reconstruction import mse, psnr, ssim
+from steerbench.metrics.rescoring import Rescoring, rescore
 from steerbench.metrics.scorecard import Scorecard, scorecard
 from steerbench.metrics.separability import Separability, separability
 from steerbench.metrics.spaces import space_metrics
@@ -23,6 +31,7 @@ __all__ = [
     "Comparison",
     "Overlap",
     "PathLength",
+    "Rescoring",
     "Scorecard",
     "Separability",
     "Suggestion",
@@ -38,14 +47,20 @@ __all__ = [
     "mig",
     "mse",
     "names_table",
+    "p_value",
     "path_length",
     "precision_recall",
     "principal_angles",
     "psnr",
+    "random_directions",
+    "random_directions_like",
+    "random_units",
+    "rescore",
     "sap",
     "scorecard",
     "separability",
     "space_metrics",
     "ssim",
+    "step_for_change",
     "suggest_names",
 ]

@@ -26,6 +26,7 @@ tensor([3., 4.], dtype=torch.float64)
 The axes along which a matrix varies the most: `principal_components`.
 
 How sure one may be of a mean or a share: `bootstrap`, `wilson`. The way between two codes: `slerp`.
+Directions that nobody chose: `random_unit_vectors`.
 
 Units of a layer are columns: `rows` turns activations [N, C, H, W] into [N * H * W, C].
 """
@@ -41,6 +42,7 @@ from steerbench.stats.moments import Covariance, Mean, MeanVar
 from steerbench.stats.order import Quantile, TopK
 from steerbench.stats.overlap import IoU
 from steerbench.stats.principal import Principal, principal_components
+from steerbench.stats.sphere import random_unit_vectors
 
 __all__ = [
     "Covariance",
@@ -52,6 +54,7 @@ __all__ = [
     "TopK",
     "bootstrap",
     "principal_components",
+    "random_unit_vectors",
     "rows",
     "slerp",
     "wilson",

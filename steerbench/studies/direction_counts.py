@@ -24,7 +24,7 @@ from steerbench.unsupervised import FINDERS
 
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "stylespace": ("stylespace", {}),
-    "random channels": ("random_directions", {"space": "s", "axes": True}),
+    "random channels": ("random_directions", {"space": "s", "kind": "channels"}),
 }
 LABELLED = "boundaries, with labels"
 COLUMNS = ["recovered", "recovered_low", "recovered_high", "surely", "factors", "share", "leakage"]

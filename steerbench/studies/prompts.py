@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +29,7 @@ from steerbench.embedding.styleclip import layout_of
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.generators.base import BaseGenerator
+from steerbench.metrics import random_directions, step_for_change
 from steerbench.predictors import oracle
 from steerbench.predictors.clip import Clip, clip
 from steerbench.stats import bootstrap
@@ -194,17 +195,16 @@ class Rivals:
 
     def __init__(self, generator: BaseGenerator, codes: Latent, before: Tensor) -> None:
         self.generator, self.codes, self.before = generator, codes, before
-        random = torch.Generator().manual_seed(SEED)
-        shape = generator.spaces["w"].shape
-        plain = [
-            Direction("random", "w", torch.randn(shape, generator=random)) for _ in range(NULL)
-        ]
-        scales = [generator.prior_std("w", each.vector) for each in plain]
-        self.ways = [replace(each, scale=scale) for each, scale in zip(plain, scales)]
-        self.reach = [self.change_of(self._walked(way, PROBE)) for way in self.ways]
+        self.ways = random_directions(generator, NULL, "w", kind="isotropic", seed=SEED)
 
     def _walked(self, way: Direction, alpha: float) -> Tensor:
         return self.generator.render(self.codes, edits=[alpha * way])
+
+    def _step(self, way: Direction, change: float) -> float:
+        def change_at(alpha: float) -> float:
+            return self.change_of(self._walked(way, alpha))
+
+        return step_for_change(change_at, change, first=PROBE, most=PROBE * FARTHEST, rounds=2)
 
     def change_of(self, images: Tensor) -> float:
         return float((images - self.before).clamp(-2, 2).abs().mean()) / 2
@@ -212,8 +212,8 @@ class Rivals:
     def read(self, judges: Judges, change: float) -> dict[str, Tensor]:
         """Mean rises of ``clip`` and ``oracle``, ``layout`` and ``change``: ``[NULL]`` each."""
         start, rows = judges.read(self.before), []
-        for way, reach in zip(self.ways, self.reach):
-            images = self._walked(way, PROBE * min(change / reach, FARTHEST))
+        for way in self.ways:
+            images = self._walked(way, self._step(way, change))
             now = judges.read(images)
             rises = [float((now[name] - start[name]).mean()) for name in ("clip", "oracle")]
             rows.append([*rises, float(now["layout"].mean()), self.change_of(images)])

@@ -42,12 +42,12 @@ from steerbench.generators import BaseGenerator
 from steerbench.leaderboard.judging import judged
 from steerbench.metrics import DCI, dci
 from steerbench.predictors import AttributePredictor, oracle
+from steerbench.stats import random_unit_vectors
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
 from steerbench.training.pictures import TRAIN_SEED, Pictures
 from steerbench.types import Direction
 from steerbench.unsupervised import RandomDirections
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
-from steerbench.unsupervised.random_directions import sphere
 
 TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
 ORACLE, JUDGE = "rooms-attributes", "rooms-attributes-2"
@@ -182,7 +182,7 @@ def disentanglement(
     """DCI of z, of z turned at random, and of w, with intervals over sets of pictures."""
     judge = oracle(JUDGE).only(list(factors))
     found: dict[str, float] = {}
-    turn = sphere(_size(generator), _size(generator), orthonormal=True)
+    turn = random_unit_vectors(_size(generator), _size(generator), orthonormal=True)
     samples = [_codes(generator, judge, part, amounts.pictures) for part in range(amounts.sets)]
     spaces: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
         "z": lambda codes: codes["z"],
@@ -239,7 +239,7 @@ def _codes(
 def directions_of(generator: BaseGenerator) -> dict[str, list[Direction]]:
     """The axes of z, and as many random directions of z."""
     size = _size(generator)
-    random = RandomDirections(size, space="z", orthonormal=True).fit(generator).directions_
+    random = RandomDirections(size, space="z", kind="orthonormal").fit(generator).directions_
     axes = [Direction(f"z {i + 1}", "z", torch.eye(size)[i]) for i in range(size)]
     return {"axes": axes, "random": random}
 

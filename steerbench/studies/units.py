@@ -22,11 +22,11 @@ import pandas as pd
 
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
+from steerbench.metrics import random_units
 from steerbench.predictors import oracle, predictor
 from steerbench.predictors.class_groups import Merged
 from steerbench.stats import wilson
 from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
-from steerbench.supervised.dissection.effects import random_sets
 from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.types import UnitEdit
 from steerbench.worlds import world
@@ -78,7 +78,7 @@ def watermarks(out: Path, segmenter: str, judge: str) -> None:
     found = Dissection(predictor(segmenter), MARK_LAYER, n_samples=400, batch=32).fit(marked)
     chosen = UnitSearch(found, "watermark").fit(marked).best(MARK_UNITS)
     count = marked.find_layer(MARK_LAYER).channels
-    rivals = random_sets(count, chosen, 3, seed=0)
+    rivals = random_units(count, chosen, 3, seed=0)
     codes = marked.sample(256, seed=100_000)
     before, second = marked.render(codes), predictor("rooms-attributes-2", ["watermark"])
     rows = []

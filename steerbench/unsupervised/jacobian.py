@@ -37,8 +37,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, SteerbenchError, unknown
+from steerbench.stats import random_unit_vectors
 from steerbench.types import Direction, Generator, Latent
-from steerbench.unsupervised.random_directions import sphere
 from steerbench.unsupervised.shared import (
     RunFile,
     check_count,
@@ -204,7 +204,7 @@ class _Search:
         """The same by block Krylov iteration."""
         finder, size = self.finder, self.shifts.size
         width = min(finder.n_directions + finder.oversampling, size)
-        block = sphere(width, size, seed=finder.seed, orthonormal=True)
+        block = random_unit_vectors(width, size, orthonormal=True, seed=finder.seed)
         basis = self.state.get("basis", block[:0])
         images = self.state.get("images", block[:0])
         block = self.state.get("block", block)

@@ -5,10 +5,11 @@ told against directions that nobody chose, drawn evenly from the unit sphere of 
 
     n = g / |g|      with      g ~ N(0, I)
 
-which has no preferred axis. ``orthonormal=True`` draws a random basis instead, each of whose
+which has no preferred axis. ``kind="orthonormal"`` draws a random basis instead, each of whose
 vectors is again even on the sphere: such a null shares with most finders that no direction is found
-twice. ``axes=True`` draws coordinates of the space instead, none twice: what a method that chooses
-single channels has to beat.
+twice. ``kind="channels"`` draws coordinates of the space instead, none twice: what a method that
+chooses single channels has to beat; ``kind="prior"`` goes where codes go. `steerbench.metrics.null`
+says which claim stands beside which.
 
 >>> import steerbench as sb
 >>> null = RandomDirections(n_directions=3, seed=0).fit(sb.load("rooms"))
@@ -25,31 +26,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-import torch
-
-from steerbench.errors import ArgumentError, SpaceError, unknown
+from steerbench.errors import SpaceError, unknown
+from steerbench.metrics.null import random_vectors
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised.shared import (
-    check_count,
-    layer_suffix,
-    make_direction,
-    rows_of,
-)
+from steerbench.unsupervised.shared import layer_suffix, make_direction, rows_of
 
 REFERENCE = 'Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres"'
 
 
 class RandomDirections:
-    """Directions drawn evenly from the unit sphere of a space.
+    """Directions of a space that nobody chose.
 
     Args:
         n_directions: How many.
         space: Whose; w where there is one, else z, by default.
         layers: The rows of the layer-wise latent that they change.
-        orthonormal: Draw them at right angles to one another.
-        axes: Draw single coordinates of the space.
-        seed: Of the draw. Without ``orthonormal``, more directions begin with the same ones.
+        kind: One of `steerbench.metrics.null.KINDS`.
+        seed: Of the draw. Isotropic, more directions begin with the same ones.
 
     Attributes:
         directions_: The directions drawn.
@@ -63,15 +56,13 @@ class RandomDirections:
         n_directions: int = 10,
         space: str | None = None,
         layers: str | int | Iterable[int] | None = "all",
-        orthonormal: bool = False,
-        axes: bool = False,
+        kind: str = "isotropic",
         seed: int = 0,
     ) -> None:
         self.n_directions = n_directions
         self.space = space
         self.layers = layers
-        self.orthonormal = orthonormal
-        self.axes = axes
+        self.kind = kind
         self.seed = seed
 
     def fit(self, generator: Generator) -> RandomDirections:
@@ -80,22 +71,16 @@ class RandomDirections:
         Raises:
             SpaceError: It has no such space.
             LayerError: A layer does not exist.
-            ArgumentError: No direction was asked for, or more orthonormal ones, or axes, than
+            ArgumentError: No direction was asked for, or more orthonormal ones, or channels, than
                 the space has dimensions.
         """
         space = generator.natural_space if self.space is None else self.space
         if space not in generator.spaces:
             raise SpaceError(unknown("space", space, generator.spaces))
-        rows, size = rows_of(generator, space, self.layers), generator.spaces[space].size
-        if self.orthonormal or self.axes:
-            check_count(self.n_directions, size, space, generator)
-        if self.n_directions < 1:
-            raise ArgumentError(f"{self.n_directions} directions were asked for. Ask for some.")
-        if self.axes:
-            order = np.random.default_rng(self.seed).permutation(size)[: self.n_directions]
-            vectors = torch.eye(size, dtype=torch.float64)[torch.from_numpy(order)]
-        else:
-            vectors = sphere(self.n_directions, size, seed=self.seed, orthonormal=self.orthonormal)
+        rows = rows_of(generator, space, self.layers)
+        vectors = random_vectors(
+            generator, self.n_directions, space, kind=self.kind, seed=self.seed
+        )
         self.directions_ = [
             make_direction(
                 self,
@@ -109,18 +94,3 @@ class RandomDirections:
             for index, vector in enumerate(vectors)
         ]
         return self
-
-
-def sphere(n: int, size: int, *, seed: int = 0, orthonormal: bool = False) -> torch.Tensor:
-    """Unit vectors in rows, ``[n, size]`` float64, evenly distributed on the sphere.
-
-    >>> basis = sphere(2, 5, orthonormal=True)
-    >>> torch.allclose(basis @ basis.T, torch.eye(2, dtype=torch.float64))
-    True
-    """
-    drawn = torch.from_numpy(np.random.default_rng(seed).standard_normal((n, size)))
-    if not orthonormal:
-        return drawn / drawn.norm(dim=1, keepdim=True)
-    basis, triangle = torch.linalg.qr(drawn.T)
-    # The signs of the diagonal make the basis even over all of them (Mezzadri 2007).
-    return (basis * triangle.diagonal().sign()).T

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import steerbench as sb
 from steerbench.errors import NotFoundError, PredictorError, ShapeError, SteerbenchError
 from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
-from steerbench.supervised.dissection.effects import random_sets, unit_edit
+from steerbench.supervised.dissection.effects import unit_edit
 from steerbench.supervised.dissection.insertion_sites import Places
 
 LAMP = 3
@@ -192,11 +192,3 @@ def test_the_unit_that_draws_blotches_is_found_and_its_removal_measured(room):
     assert quality["random"] > 0.5 * quality["none"]
     with pytest.raises(ShapeError, match="real pictures"):
         ArtefactUnits(features, "units").fit(room, real[:2])
-
-
-def test_random_sets_avoid_the_chosen_units():
-    for group in random_sets(40, range(10), 20, seed=1):
-        assert len(set(group)) == 10
-        assert not set(group) & set(range(10))
-    with pytest.raises(SteerbenchError, match="half"):
-        random_sets(10, range(6), 1, seed=0)

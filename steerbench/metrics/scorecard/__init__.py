@@ -52,10 +52,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError
+from steerbench.metrics.null import random_directions_like
 from steerbench.metrics.reading import Reader
 from steerbench.metrics.rescoring import FRESH, Rescoring
 from steerbench.metrics.scorecard.card import Scorecard, tabulate
-from steerbench.metrics.scorecard.null_model import Chance, chance, levels_of, random_like
+from steerbench.metrics.scorecard.null_model import Chance, chance, levels_of
 from steerbench.metrics.scorecard.observation import Look, Looker
 from steerbench.metrics.scorecard.trial import Trial, keeper, try_out, typical_distance
 from steerbench.types import Direction, Generator, Predictor
@@ -102,7 +103,7 @@ def scorecard(
             below ``1 / (null + 1)``.
         few: On how many of the pictures those steps and the random directions are looked at.
         power: Of effects in their share: 2, or 1 for plain magnitudes.
-        kind: Of random directions, ``"prior"`` or ``"isotropic"``.
+        kind: Of random directions, one of `steerbench.metrics.null.KINDS`.
         batch: Pictures at a time.
         precision: Of rendering, ``"exact"`` or ``"fast"``.
 
@@ -167,7 +168,9 @@ def _null(
     few = len(before.scores)
     wanted = [trial.change_of(few) for trial in trials]
     middle = members[len(members) // 2]
-    randoms = random_like(middle, look.generator, null, seed + RANDOM, kind)
+    randoms = random_directions_like(
+        middle, look.generator, null, kind=kind, scale=middle.scale, seed=seed + RANDOM
+    )
     codes = look.generator.sample(few, seed=seed, space=middle.space)
     return chance(randoms, look, codes, before, spread, levels_of(wanted), step, bar)
 

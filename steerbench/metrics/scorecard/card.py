@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import ArgumentError, NotFoundError, unknown
+from steerbench.metrics.null import p_value
 from steerbench.metrics.rescoring import Rescoring
-from steerbench.metrics.scorecard.null_model import Chance, adjusted, p_value
+from steerbench.metrics.scorecard.null_model import Chance, adjusted
 from steerbench.metrics.scorecard.trial import Trial
 from steerbench.stats import bootstrap
 from steerbench.types import Direction, format_layers

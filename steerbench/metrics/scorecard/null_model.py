@@ -7,26 +7,23 @@ levels, each random direction takes a step to each level, and is scaled from the
 most by a half. It is not interpolated: the mean of two steps stirs less than either, and chance
 would look weaker than it is.
 
-Two kinds of random directions: ``"prior"`` takes the difference of two codes of the prior, so that
-it goes where codes go (in z this is any direction alike); ``"isotropic"`` takes any direction of
-the space alike, most of which the prior hardly uses.
+What random directions are is in `steerbench.metrics.null`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench.errors import ArgumentError, unknown
+from steerbench.metrics.null import p_value
 from steerbench.metrics.scorecard.observation import Look, Looker, pixel_change
-from steerbench.types import Direction, Generator, Latent
+from steerbench.types import Direction, Latent
 
-KINDS = ("prior", "isotropic")
 WIDTH, LEVELS = 2.5, 4
 """The changes that one level stands for, highest over lowest, and how many levels there may be."""
 PILOTS = 4
@@ -67,37 +64,6 @@ def levels_of(changes: Sequence[float]) -> list[float]:
     width = span / count
     places = [min(int((float(log) - low) / max(width, 1e-12)), count - 1) for log in logs]
     return [math.exp(low + (place + 0.5) * width) for place in sorted(set(places))]
-
-
-def random_like(
-    direction: Direction, generator: Generator, count: int, seed: int, kind: str = "prior"
-) -> list[Direction]:
-    """Random directions of a direction's space, its step and the rows that it changes.
-
-    Raises:
-        ArgumentError: The kind is not known.
-    """
-    if kind not in KINDS:
-        raise ArgumentError(unknown("kind of random direction", kind, KINDS))
-    shape = direction.vector.shape
-    if kind == "prior":
-        codes = generator.sample(2 * count, seed=seed, space=direction.space).data.detach()
-        vectors = (codes[:count] - codes[count:]).double().cpu()
-    else:
-        draw = torch.Generator().manual_seed(seed)
-        vectors = torch.randn(count, *shape, generator=draw, dtype=torch.float64)
-    rows = _rows(direction)
-    if rows is not None:
-        vectors = vectors * rows
-    return [replace(direction, name="random", vector=vector) for vector in vectors]
-
-
-def _rows(direction: Direction) -> Tensor | None:
-    """Which rows of a layer-wise vector are used at all, to multiply with."""
-    if not direction.space.endswith("+") or direction.vector.ndim < 2:
-        return None
-    used = direction.vector.flatten(1).abs().amax(1) > 0
-    return used.double().view(-1, *[1] * (direction.vector.ndim - 1))
 
 
 def chance(
@@ -162,11 +128,6 @@ def effect_of(up: Look, down: Look, before: Look, spread: Tensor) -> tuple[float
     moved = (pixel_change(before.pixels, up.pixels) + pixel_change(before.pixels, down.pixels)) / 2
     effect = (up.scores - down.scores).double().mean(0) / 2 / spread
     return float(moved.mean()), effect
-
-
-def p_value(value: Tensor, null: Tensor) -> Tensor:
-    """The share of the null, and the value itself, that is as large; ``null`` is ``[K, ...]``."""
-    return ((null >= value).double().sum(0) + 1) / (len(null) + 1)
 
 
 def adjusted(effects: Tensor, null: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from steerbench.metrics.null import random_directions
 from steerbench.metrics.reading import Reader
 from steerbench.stats import bootstrap, wilson
 from steerbench.supervised.boundaries.interfacegan import Trained
@@ -87,17 +88,17 @@ class Verification:
         """The effect that the strongest of some random directions has, for each range of rows."""
         if not self.options.n_random:
             return {}
-        shape = self.generator.spaces[self.base].shape
-        random = np.random.RandomState(self.options.seed)
-        drawn = torch.from_numpy(random.randn(self.options.n_random, *shape))
+        drawn = random_directions(
+            self.generator,
+            self.options.n_random,
+            self.base,
+            kind="isotropic",
+            seed=self.options.seed,
+        )
         found = {}
         for rows in sorted(ranges, key=str):
-            effects = []
-            for vector in drawn:
-                scale = self.generator.prior_std(self.base, vector / vector.norm())
-                direction = Direction("random", self.base, vector, scale, layers=rows)
-                effects.append(self.changes(direction).clamp(min=0).mean(0))
-            found[rows] = torch.stack(effects).amax(0)
+            changes = (self.changes(direction.limited(rows)) for direction in drawn)
+            found[rows] = torch.stack([each.clamp(min=0).mean(0) for each in changes]).amax(0)
         return found
 
     def row(self, candidate: Candidate, change: Tensor, chance: Tensor | None) -> dict[str, Any]:

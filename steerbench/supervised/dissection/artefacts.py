@@ -26,8 +26,7 @@ from tqdm.auto import tqdm
 
 from steerbench.errors import ShapeError
 from steerbench.generators.base import BaseGenerator
-from steerbench.metrics import frechet_distance, precision_recall
-from steerbench.supervised.dissection.effects import random_sets
+from steerbench.metrics import frechet_distance, precision_recall, random_units
 from steerbench.supervised.dissection.partial_forward import Walk, layer_of
 from steerbench.types import UnitEdit
 
@@ -100,7 +99,7 @@ class ArtefactUnits:
         change = pd.Series(distances[1:]) - distances[0]
         order = change.sort_values(kind="stable").index
         chosen = tuple(int(unit) for unit in order[: self.n_units])
-        rivals = random_sets(count, chosen, self.n_random, self.seed)
+        rivals = random_units(count, chosen, self.n_random, self.seed)
         groups = [(), chosen, *rivals]
         fresh = self._drawn(generator, groups, self.seed + self.n_samples, self.n_fresh)
         names, rows = ["none", "chosen", *["random"] * self.n_random], []

@@ -10,8 +10,8 @@ share s_c of pixels on which a segmenter sees the concept:
 The segmenter that judges is never the one that chose the units: what one network was picked by,
 another one has to see. And switching anything changes something, so that every effect stands
 beside that of as many **random units** of the same layer, switched in the same pictures and places
-to values by the same rule. Intervals are 95 % percentile intervals of a bootstrap over pictures,
-all of them pictures that took no part in the dissection. The row "matched - random" compares the
+to values by the same rule. Intervals (95 %) are of a bootstrap over pictures, all of them pictures
+that took no part in the dissection. The row "matched - random" compares the
 two picture by picture.
 
 Reference: Bau et al., "GAN Dissection" (2019, arXiv 1811.10597), section 3.2.
@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, NotFoundError, ShapeError, unknown
 from steerbench.generators.base import BaseGenerator
+from steerbench.metrics.null import p_value, random_units
 from steerbench.stats import bootstrap
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.insertion_sites import Places
@@ -193,7 +194,7 @@ class UnitEffects:
         if not chosen:
             return []
         count = generator.find_layer(self.dissection.layer).channels
-        rivals = random_sets(count, units, self.n_random, self.seed)
+        rivals = random_units(count, units, self.n_random, self.seed)
         column = list(self.judge.names).index(concept)
         changes, reach = [], []
         for some in _chunks(chosen, self.batch):
@@ -208,7 +209,8 @@ class UnitEffects:
             after = [self._share(walk.edited([edit]), column) for edit in edits]
             changes.append(torch.stack(after) - before)
         change, within = torch.cat(changes, dim=1), float(torch.cat(reach).mean())
-        p = float((change.mean(1).abs() >= change[0].mean().abs()).float().mean())
+        means = change.mean(1).abs()
+        p = float(p_value(means[0], means[1:]))
         kinds = {
             "matched": change[0],
             "random": change[1:].mean(0),
@@ -276,22 +278,6 @@ def _check_mask(mask: Tensor) -> None:
         raise ShapeError(f"The mask goes from {low:g} to {high:g}; expected numbers in [0, 1].")
     if high == 0:
         raise ShapeError("The mask is 0 everywhere: it lies outside the picture. Cover some of it.")
-
-
-def random_sets(count: int, units: Sequence[int], n: int, seed: int) -> list[tuple[int, ...]]:
-    """``n`` sets of as many units out of ``count``, none of them among those given.
-
-    >>> random_sets(6, [0, 1, 2], 1, seed=0)
-    [(5, 4, 3)]
-    """
-    others = np.setdiff1d(np.arange(count), np.asarray(units, dtype=int))
-    if len(others) < len(units):
-        raise ArgumentError(
-            f"{len(units)} of {count} units were chosen; fewer than as many others are left to "
-            "compare with. Choose at most half."
-        )
-    random = np.random.RandomState(seed)
-    return [tuple(random.permutation(others)[: len(units)].tolist()) for _ in range(n)]
 
 
 def _chunks(items: Sequence[int], size: int) -> Iterator[list[int]]:

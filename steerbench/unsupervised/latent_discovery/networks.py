@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.unsupervised.random_directions import sphere
+from steerbench.stats import random_unit_vectors
 
 SIDE = 32
 """The reconstructor looks at pictures of this size."""
@@ -39,7 +39,7 @@ class Deformator(nn.Module):
     def __init__(self, n_directions: int, size: int, kind: str, seed: int) -> None:
         super().__init__()
         self.kind = kind
-        start = sphere(n_directions, size, seed=seed, orthonormal=True)
+        start = random_unit_vectors(n_directions, size, orthonormal=True, seed=seed)
         self.weight = nn.Parameter(start.float())
 
     def forward(self) -> Tensor:
