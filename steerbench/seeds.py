@@ -2,77 +2,35 @@
 
 A picture of a generator, or of a world, is fixed by its seed, a whole number from 0 to 2**32 - 1.
 Whoever draws pictures for a purpose of its own draws them from a range of its own. An argument
-``seed`` then starts at 0 and counts inside that range::
-
-    sb.scorecard(directions, G, predictor, seed=3)      # pictures from seeds.SCORECARD + 3 on
-
-Codes of a generator:
-
-======================  =====================  =====================================================
-range                   seeds                  what is drawn there
-======================  =====================  =====================================================
-`FREE`                  0 to 99,999            what anybody looks at or learns from: finders and
-                                               dissections count from 0, and so do chapters and the
-                                               buttons that draw at random
-`EFFECTS`               from 100,000           pictures in which units are switched
-`SEARCH`                from 200,000           pictures that guide the search for sets of units
-`ARTEFACTS`             from 300,000           pictures from which artefacts are taken
-`INVERSION`             from 500,000           own pictures that a study or chapter inverts, and
-                                               codes that say where a watermark is
-`ENCODER`               from 600,000           own pictures on which an encoder is judged
-`SCORECARD`             from 700,000           pictures that a scorecard edits, or that are rescored
-`CALIBRATION`           from 710,000           the leaderboard: steps of equal change
-`CHOOSING`              from 720,000           the leaderboard: the best direction for each factor
-`JUDGING`               from 730,000           the leaderboard: whether it is one
-`MANIFOLD`              from 740,000           a scorecard's unedited pictures, for the usable range
-`NULL`                  from 780,000           a scorecard's random directions
-`CHECKS`                from 900,000           pictures on which exercises are judged
-`DISTILLATION`          from 1,000,000         codes that a copy of a generator learns from
-`RESTORATION`           from 2,000,000         own pictures that a study restores
-`MAPPER`                from 3,000,000         codes that a mapper for a prompt learns from
-`HELD_BACK`             from 2**30             codes that measure a long run: 2**30 after those that
-                                               it learned from
-======================  =====================  =====================================================
-
-Pictures of a world:
-
-======================  =====================  =====================================================
-range                   seeds                  what is drawn there
-======================  =====================  =====================================================
-`WORLD_FREE`            0 to 999,999           what anybody looks at; checks draw from 900,000 on
-`WORLD_TRAINING`        from 1,000,000         what models learn from
-`WORLD_HELD_OUT`        from 900,000,000       what cards and studies judge by
-======================  =====================  =====================================================
+``seed`` then starts at 0 and counts inside that range: ``sb.scorecard(..., seed=3)`` edits the
+pictures from ``Codes.SCORECARD + 3`` on.
 
 A verification of boundaries (HiGAN) has no range: it draws the seeds that follow those that its
-boundaries were found on.
+boundaries were found on. Proposals of the canvas are drawn a million seeds after its own.
 
->>> SCORECARD + 3
+>>> Codes.SCORECARD + 3
 700003
->>> 700_500 in SCORECARD, 700_500 in JUDGING
+>>> 700_500 in Codes.SCORECARD, 700_500 in Codes.JUDGING
 (True, False)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from enum import Enum
 
 from steerbench.errors import ArgumentError
 
 
-@dataclass(frozen=True)
-class Range:
-    """Seeds that are reserved for one purpose.
+class Reserved(Enum):
+    """Ranges of seeds, each reserved for one purpose: the first seed, and the one after the last.
 
     Attributes:
-        name: As the table calls it.
-        start: The first seed.
-        stop: The one after the last.
+        start: The first seed of a range.
+        stop: The one after its last.
     """
 
-    name: str
-    start: int
-    stop: int
+    def __init__(self, start: int, stop: int) -> None:
+        self.start, self.stop = start, stop
 
     def __add__(self, seed: int) -> int:
         """Return the seed that is so far from the first one.
@@ -82,8 +40,9 @@ class Range:
         """
         if not 0 <= seed < self.stop - self.start:
             raise ArgumentError(
-                f"seed={seed}; it counts inside the seeds reserved for {self.name} (see "
-                f"steerbench.seeds), so give a whole number from 0 to {self.stop - self.start - 1}."
+                f"seed={seed}; it counts inside the seeds that are reserved for "
+                f"{self.name.lower()} (see steerbench.seeds), so give a whole number from 0 to "
+                f"{self.stop - self.start - 1}."
             )
         return self.start + seed
 
@@ -91,30 +50,59 @@ class Range:
         return self.start <= seed < self.stop
 
 
-FREE = Range("everybody", 0, 100_000)
-EFFECTS = Range("effects of units", 100_000, 200_000)
-SEARCH = Range("the search for units", 200_000, 300_000)
-ARTEFACTS = Range("artefacts", 300_000, 400_000)
-INVERSION = Range("inversion", 500_000, 600_000)
-ENCODER = Range("encoders", 600_000, 700_000)
-SCORECARD = Range("scorecards", 700_000, 710_000)
-CALIBRATION = Range("calibration", 710_000, 720_000)
-CHOOSING = Range("choosing", 720_000, 730_000)
-JUDGING = Range("judging", 730_000, 740_000)
-MANIFOLD = Range("manifolds", 740_000, 780_000)
-NULL = Range("random directions", 780_000, 900_000)
-CHECKS = Range("checks", 900_000, 1_000_000)
-DISTILLATION = Range("distillation", 1_000_000, 2_000_000)
-RESTORATION = Range("restoration", 2_000_000, 3_000_000)
-MAPPER = Range("mappers", 3_000_000, 2**30)
-HELD_BACK = Range("measuring long runs", 2**30, 2**32)
+class Codes(Reserved):
+    """Seeds of a generator's codes.
 
-WORLD_FREE = Range("everybody", 0, 1_000_000)
-WORLD_TRAINING = Range("training", 1_000_000, 900_000_000)
-WORLD_HELD_OUT = Range("held-out pictures", 900_000_000, 2**32)
+    Attributes:
+        FREE: What anybody looks at or learns from: finders and dissections count from 0, and so
+            do chapters and the buttons that draw at random.
+        EFFECTS: Pictures in which units are switched.
+        SEARCH: Pictures that guide the search for sets of units.
+        ARTEFACTS: Pictures from which artefacts are taken.
+        INVERSION: Own pictures that a study or a chapter inverts, and codes that say where a
+            watermark is.
+        ENCODER: Own pictures on which an encoder is judged.
+        SCORECARD: Pictures that are rescored: by a scorecard, or along single directions.
+        CALIBRATION: The leaderboard's, for steps of equal change.
+        CHOOSING: The leaderboard's, for the best direction of each factor.
+        JUDGING: The leaderboard's, for whether it is one.
+        MANIFOLD: A scorecard's unedited pictures, for the usable range.
+        NULL: A scorecard's random directions.
+        CHECKS: Pictures on which exercises are judged.
+        DISTILLATION: Codes that a copy of a generator learns from.
+        RESTORATION: Own pictures that a study restores.
+        MAPPER: Codes that a mapper for a prompt learns from.
+        HELD_BACK: Codes that measure a long run, 2**30 after those that it learned from.
+    """
 
-CODES = (
-    FREE, EFFECTS, SEARCH, ARTEFACTS, INVERSION, ENCODER, SCORECARD, CALIBRATION, CHOOSING, JUDGING,
-    MANIFOLD, NULL, CHECKS, DISTILLATION, RESTORATION, MAPPER, HELD_BACK,
-)  # fmt: skip
-WORLD = (WORLD_FREE, WORLD_TRAINING, WORLD_HELD_OUT)
+    FREE = 0, 100_000
+    EFFECTS = 100_000, 200_000
+    SEARCH = 200_000, 300_000
+    ARTEFACTS = 300_000, 400_000
+    INVERSION = 500_000, 600_000
+    ENCODER = 600_000, 700_000
+    SCORECARD = 700_000, 710_000
+    CALIBRATION = 710_000, 720_000
+    CHOOSING = 720_000, 730_000
+    JUDGING = 730_000, 740_000
+    MANIFOLD = 740_000, 780_000
+    NULL = 780_000, 900_000
+    CHECKS = 900_000, 1_000_000
+    DISTILLATION = 1_000_000, 2_000_000
+    RESTORATION = 2_000_000, 3_000_000
+    MAPPER = 3_000_000, 2**30
+    HELD_BACK = 2**30, 2**32
+
+
+class Pictures(Reserved):
+    """Seeds of a world's pictures.
+
+    Attributes:
+        FREE: What anybody looks at; checks draw from 900,000 on.
+        TRAINING: What models learn from.
+        HELD_OUT: What cards and studies judge by.
+    """
+
+    FREE = 0, 1_000_000
+    TRAINING = 1_000_000, 900_000_000
+    HELD_OUT = 900_000_000, 2**32

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import steerbench as sb
 from steerbench.cli import score
 from steerbench.leaderboard import NULL, Protocol, leaderboard, markdown, shares
-from steerbench.leaderboard.judging import DOSE, MOST, dosed, grown, readable
+from steerbench.leaderboard.judging import Criteria, equalise_change, evaluate_prefixes, readable
 
 NAMES = ("one", "two", "three", "four")
 SMALL = Protocol(n_directions=4, choosing=8, judging=16, nulls=2)
@@ -67,8 +67,15 @@ def test_each_factor_is_given_its_own_direction(board) -> None:
     mine = board.factors.query("finder == 'sefa'")
     assert list(mine["factor"]) == list(NAMES)
     assert mine["direction"].nunique() == 4
-    assert (mine["share_low"] <= mine["share"]).all()
-    assert (mine["share"] <= mine["share_high"] + 1e-9).all()
+    for what in ("share", "effect"):
+        assert (mine[f"{what}_low"] <= mine[what]).all()
+        assert (mine[what] <= mine[f"{what}_high"]).all()
+
+
+def test_every_interval_of_the_table_contains_its_estimate(board) -> None:
+    for what in ("share", "recovered"):
+        assert (board.table[f"{what}_low"] <= board.table[what]).all()
+        assert (board.table[what] <= board.table[f"{what}_high"]).all()
 
 
 def test_every_direction_gets_the_same_dose_up_to_the_limit() -> None:
@@ -76,18 +83,19 @@ def test_every_direction_gets_the_same_dose_up_to_the_limit() -> None:
     directions = [sb.Direction("d", "z", vector) for vector in torch.eye(4)]
     weak = sb.Direction("weak", "z", torch.eye(4)[3], scale=1e-4)
     codes = generator.sample(8, seed=0)
-    for direction, alpha in dosed([*directions, weak], generator):
+    for direction, alpha in equalise_change([*directions, weak], generator):
         change = generator.render(codes + 1.0 * direction) - generator.render(codes)
         size = float(change.square().mean((1, 2, 3)).sqrt().mean())
-        assert size == pytest.approx(DOSE, rel=1e-3) or alpha == MOST
+        assert size == pytest.approx(Criteria().dose, rel=1e-3) or alpha == Criteria().longest
 
 
 def test_fewer_directions_recover_no_more() -> None:
     directions = [sb.Direction(f"axis {i}", "z", vector) for i, vector in enumerate(torch.eye(4))]
-    found = grown(directions, [1, 4], axes(), Rows(), Rows(), NAMES, choosing=8, judging=16)
-    assert found[1].rows["recovered"].tolist() == [True, False, False, False]
-    assert found[4].rows["recovered"].all()
-    assert found[4].rows["direction"].tolist() == [d.name for d in directions]
+    options = {"choosing": 8, "judging": 16}
+    found = evaluate_prefixes(directions, [1, 4], axes(), Rows(), Rows(), NAMES, **options)
+    assert found[1].factors["recovered"].tolist() == [True, False, False, False]
+    assert found[4].factors["recovered"].all()
+    assert found[4].factors["direction"].tolist() == [d.name for d in directions]
 
 
 def test_noise_counts_for_less_than_it_seems() -> None:

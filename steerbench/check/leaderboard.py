@@ -14,8 +14,9 @@ from torch import Tensor
 from steerbench.check.sefa import second_oracle
 from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
 from steerbench.errors import NotFoundError, unknown
-from steerbench.leaderboard.judging import HALF, LEAST, dosed, shares
+from steerbench.leaderboard.judging import Criteria, equalise_change, shares
 from steerbench.metrics.rescoring import rescore
+from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Predictor
 
 DRAWS = 4000
@@ -87,8 +88,8 @@ def recovers(
     if not isinstance(direction, Direction):
         return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
     oracle = predictor if predictor is not None else second_oracle()
-    ((scaled, alpha),) = dosed([direction], generator)
-    found = rescore([scaled], generator, oracle, names, n=n, seed=FRESH_SEED)
+    ((scaled, alpha),), criteria = equalise_change([direction], generator), Criteria()
+    found = rescore([scaled], generator, oracle, names, n=n, pictures=Codes.CHECKS)
     changes = found.changes / found.spread.clamp_min(1e-12)
     share, effect = shares(changes)[0], changes.double().mean(1)[0]
     place = names.index(factor)
@@ -96,13 +97,13 @@ def recovers(
         f"at {alpha:.2g} steps of {direction.name!r} {share[place]:.0%} of the effect goes to "
         f"{factor!r}, which changes by {effect[place]:+.2f} spreads"
     )
-    if float(share[place]) > HALF and abs(float(effect[place])) >= LEAST:
+    if float(share[place]) > criteria.share and abs(float(effect[place])) >= criteria.effect:
         return Verdict(True, float(share[place]), f"Yes: {says}.")
     most = names[int(share.argmax())]
     reason = (
         f"; most of it, {share.max():.0%}, goes to {most!r}."
         if most != factor
-        else f"; it takes more than half, and {LEAST} spreads."
+        else f"; it takes more than half, and {criteria.effect} spreads."
     )
     return Verdict(False, float(share[place]), f"Not yet: {says}{reason}")
 

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-FRESH_SEED = 900_000
+from steerbench.seeds import Codes
+
+FRESH_SEED = Codes.CHECKS.start
 """Where the seeds of the checks begin: far from those that chapters use."""
 
 

@@ -17,12 +17,16 @@ it found is judged in three steps:
    each factor the direction with the largest share stands for the finder.
 3. **Judged.** A second oracle reads the same from other pictures. A factor is *recovered* where
    more than half of the effect goes to it and it changes by a quarter of a spread or more. The
-   interval (95%) draws these pictures again. Leakage is the largest other effect over this one.
+   intervals (95%) are a bootstrap's over these pictures; that of a share minds that a draw is
+   noisier than the pictures (`steerbench.stats.bootstrap`). Leakage is the largest other effect
+   over this one. The count of recovered factors lies between those that are *surely* recovered,
+   whose share is above one half over its whole interval, and those that are not ruled out.
 
 Factors are those on which both oracles agree on the generator's pictures (a correlation of 0.8 or
 more): what cannot be read cannot be recovered. The null are random directions under the same three
 steps, several draws of them: the best of many random directions is what a finder has to beat.
 
+>>> import torch
 >>> shares(torch.tensor([[[3.0, 1.0], [3.0, 1.0]], [[0.0, 2.0], [0.0, 2.0]]]))
 tensor([[0.9000, 0.1000],
         [0.0000, 1.0000]], dtype=torch.float64)
@@ -34,22 +38,22 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from steerbench.errors import NotFoundError, unknown
 from steerbench.generators import load
-from steerbench.leaderboard.judging import HALF, Judged, judged, readable, shares
-from steerbench.leaderboard.running import Found, find
+from steerbench.leaderboard.judging import Evaluation, evaluate, readable, shares
+from steerbench.leaderboard.running import FinderRun, run_finder
 from steerbench.types import Generator, Predictor
 from steerbench.unsupervised import FINDERS
 
 __all__ = [
     "NULL",
-    "Found",
+    "FinderRun",
     "Leaderboard",
     "Protocol",
     "leaderboard",
@@ -59,7 +63,6 @@ __all__ = [
 ]
 
 NULL = "random_directions"
-SUMS = (("recovered", "sum"), ("share", "mean"))
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ class Leaderboard:
     """Who recovered what.
 
     Attributes:
-        table: One row a finder, the best first: ``finder``, ``recovered`` factors and how many of
-            them ``surely`` (the low end of the interval is above one half), of so many
+        table: One row a finder, the best first: ``finder``, ``recovered`` factors, from
+            ``recovered_low`` (as many as ``surely``) to ``recovered_high``, of so many
             ``factors``; ``share`` (the mean over all factors) with ``share_low`` and
             ``share_high``; ``leakage`` (the median); ``directions``, ``space``, ``seconds``,
             ``megabytes``, ``pictures``. The null's row is the mean of its draws, and its interval
@@ -128,30 +131,30 @@ def leaderboard(
         NotFoundError: There is no such finder, or no such factor.
     """
     build = partial(load, generator) if isinstance(generator, str) else generator
-    wanted = _wanted(finders)
+    wanted = _choose_finders(finders)
     home = build()
     names = list(factors) if factors is not None else readable(home, oracle, judge)
     runs = [(name, options | {"seed": protocol.seed}) for name, options in wanted.items()]
     runs += [(NULL, {"seed": protocol.seed + draw}) for draw in range(protocol.nulls)]
-    results: list[tuple[Found, Judged]] = []
+    results: list[tuple[FinderRun, Evaluation]] = []
     refused, tables = {}, []
     for name, options in tqdm(runs, "finders", delay=1):
-        given = _accepted(name, options | {"n_directions": protocol.n_directions})
-        found = find(name, given, build)
+        given = _options(name, options | {"n_directions": protocol.n_directions})
+        found = run_finder(name, given, build)
         if not found.directions:
             refused[name] = found.reason
             continue
         counts = {"choosing": protocol.choosing, "judging": protocol.judging}
-        verdict = judged(found.directions, home, oracle, judge, names, **counts)
+        verdict = evaluate(found.directions, home, oracle, judge, names, **counts)
         results.append((found, verdict))
         draw = options["seed"] - protocol.seed
-        tables.append(verdict.rows.assign(finder=name, draw=draw))
+        tables.append(verdict.factors.assign(finder=name, draw=draw))
         if done is not None:
             done(summary(results))
     return Leaderboard(summary(results), pd.concat(tables, ignore_index=True), refused)
 
 
-def _wanted(
+def _choose_finders(
     finders: Mapping[str, Mapping[str, Any]] | Sequence[str] | None,
 ) -> dict[str, dict[str, Any]]:
     chosen = finders if finders is not None else [name for name in FINDERS if name != NULL]
@@ -162,62 +165,56 @@ def _wanted(
     return {name: dict(given) for name, given in options.items() if name != NULL}
 
 
-def _accepted(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Closed forms take no seed."""
+def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that a finder takes: closed forms have no seed."""
     known = inspect.signature(FINDERS[name]).parameters
     return {key: value for key, value in options.items() if key in known}
 
 
-def summary(runs: Sequence[tuple[Found, Judged]]) -> pd.DataFrame:
-    """The table of a `Leaderboard`, from what each run found and how it was judged."""
-    names = list(dict.fromkeys(found.finder for found, _ in runs))
+def summary(runs: Sequence[tuple[FinderRun, Evaluation]]) -> pd.DataFrame:
+    """Make the table of a `Leaderboard`, from what each run gave and how it was judged."""
+    names = list(dict.fromkeys(run.finder for run, _ in runs))
     rows = [_row(name, [run for run in runs if run[0].finder == name]) for name in names]
     table = pd.DataFrame(rows)
     return table.sort_values(["recovered", "share"], ascending=False, ignore_index=True)
 
 
-def _row(name: str, runs: Sequence[tuple[Found, Judged]]) -> dict[str, Any]:
-    found, tables = [one for one, _ in runs], [one.rows for _, one in runs]
-    sure = [float((rows["recovered"] & (rows["share_low"] > HALF)).sum()) for rows in tables]
-    recovered, share = ([float(rows[what].agg(how)) for rows in tables] for what, how in SUMS)
-    if len(runs) > 1:
-        drawn = torch.tensor(recovered), torch.tensor(share)
-    else:
-        drawn = runs[0][1].recovered.sum(1).double(), runs[0][1].share.mean(1)
-    low, high = zip(*(_ends(values, len(runs) > 1) for values in drawn))
+def _row(name: str, pairs: Sequence[tuple[FinderRun, Evaluation]]) -> dict[str, Any]:
+    runs, verdicts = zip(*pairs)
     return {
         "finder": name,
-        "recovered": _mean(recovered),
-        "recovered_low": low[0],
-        "recovered_high": high[0],
-        "surely": _mean(sure),
-        "factors": len(tables[0]),
-        "share": _mean(share),
-        "share_low": low[1],
-        "share_high": high[1],
-        "leakage": _mean([float(rows["leakage"].median()) for rows in tables]),
-        "directions": len(found[0].directions),
-        "space": "/".join(sorted({d.space for d in found[0].directions})),
-        "seconds": _mean([one.seconds for one in found]),
-        "megabytes": max(one.megabytes for one in found),
-        "pictures": found[0].pictures,
+        **_ends(name, verdicts),
+        "surely": fmean(verdict.surely for verdict in verdicts),
+        "factors": len(verdicts[0].factors),
+        "leakage": fmean(verdict.factors["leakage"].median() for verdict in verdicts),
+        "directions": len(runs[0].directions),
+        "space": "/".join(sorted({d.space for d in runs[0].directions})),
+        "seconds": fmean(run.seconds for run in runs),
+        "megabytes": max(run.megabytes for run in runs),
+        "pictures": runs[0].pictures,
     }
 
 
-def _ends(values: torch.Tensor, whole: bool) -> tuple[float, float]:
-    """The range of a few values, or where 95% of many draws lie."""
-    if whole:
-        return float(values.min()), float(values.max())
-    low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
-    return low, high
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _ends(name: str, verdicts: Sequence[Evaluation]) -> dict[str, float]:
+    """Recovered factors and their share with intervals; of several draws their range."""
+    recovered = [verdict.recovered for verdict in verdicts]
+    share = [verdict.share for verdict in verdicts]
+    one = verdicts[0]
+    ends = (one.surely, one.possibly, one.share_low, one.share_high)
+    if len(verdicts) > 1:
+        ends = (min(recovered), max(recovered), min(share), max(share))
+    return {
+        "recovered": fmean(recovered),
+        "recovered_low": float(ends[0]),
+        "recovered_high": float(ends[1]),
+        "share": fmean(share),
+        "share_low": ends[2],
+        "share_high": ends[3],
+    }
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table as Markdown, for a README."""
+    """Write the table as Markdown, for a README."""
     lines = [
         "| finder | space | recovered | surely | mean share | leakage | seconds | MB | pictures |",
         "|---|---|---|---|---|---|---|---|---|",

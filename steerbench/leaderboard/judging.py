@@ -11,54 +11,93 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import ArgumentError
+from steerbench.metrics.null import step_for_change
 from steerbench.metrics.rescoring import rescore
+from steerbench.seeds import Codes
+from steerbench.stats import bootstrap
 from steerbench.supervised.boundaries.entanglement import scores
 from steerbench.types import Direction, Generator, Predictor
 
-DOSE = 0.12
-MOST = 8.0
-LEAST = 0.25
-AGREED = 0.8
-HALF = 0.5
-CALIBRATION, CHOOSING, JUDGING = 710_000, 720_000, 730_000
-"""Seeds of the first pictures of each step, far apart."""
 
-DRAWS = 1000
-BATCH = 32
+@dataclass(frozen=True)
+class Criteria:
+    """What directions are held to.
+
+    Attributes:
+        dose: The change of a picture to which steps are scaled, the root mean square over pixels
+            in [-1, 1].
+        longest: The longest step that is taken for it, in standard deviations of the prior.
+        share: The share of the effect from which on a factor is recovered.
+        effect: How far it has to change, in spreads.
+        agreement: The correlation of two networks from which on both can read a factor.
+    """
+
+    dose: float = 0.12
+    longest: float = 8.0
+    share: float = 0.5
+    effect: float = 0.25
+    agreement: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Evaluation:
     """What was measured of the best directions.
 
     Attributes:
-        rows: One a factor.
-        share: ``[draws, factors]``, when the judged pictures are drawn again.
-        recovered: The same of whether each factor is recovered.
+        factors: One row a factor: ``factor``, ``direction``, ``alpha``, ``effect``, ``share`` with
+            their intervals, ``leakage``, ``leaks_into``, ``recovered``.
+        share: The mean share over all factors.
+        share_low: The low end of its interval (95%).
+        share_high: The high end.
+        surely: How many factors are recovered whose share is above the limit over its whole
+            interval.
+        possibly: How many the intervals do not rule out.
     """
 
-    rows: pd.DataFrame
-    share: Tensor
-    recovered: Tensor
+    factors: pd.DataFrame
+    share: float
+    share_low: float
+    share_high: float
+    surely: int
+    possibly: int
+
+    @property
+    def recovered(self) -> int:
+        """How many factors are recovered."""
+        return int(self.factors["recovered"].sum())
 
 
-def readable(generator: Generator, oracle: Predictor, judge: Predictor, n: int = 512) -> list[str]:
-    """The factors on which two networks agree, on a generator's own pictures.
+def readable(
+    generator: Generator,
+    oracle: Predictor,
+    judge: Predictor,
+    n: int = 512,
+    criteria: Criteria = Criteria(),
+) -> list[str]:
+    """List the factors on which two networks agree, on a generator's own pictures.
+
+    Args:
+        generator: Draws the pictures.
+        oracle: The one network.
+        judge: The other.
+        n: How many pictures.
+        criteria: How well they have to agree.
 
     Raises:
         ArgumentError: There is none.
     """
     one, two = (
-        scores(generator, read, n=n, seed=CALIBRATION, batch=BATCH) for read in (oracle, judge)
+        scores(generator, read, n=n, pictures=Codes.CALIBRATION) for read in (oracle, judge)
     )
     shared = [name for name in one.columns if name in two.columns]
-    agreed = [name for name in shared if _correlation(one[name], two[name]) >= AGREED]
-    if not agreed:
+    names = [name for name in shared if _correlation(one[name], two[name]) >= criteria.agreement]
+    if not names:
         raise ArgumentError(
-            f"The two predictors agree on none of {shared[:12]} (a correlation of {AGREED} on the "
-            "generator's pictures). Give two that read the same attributes, or the same one twice."
+            f"The two predictors agree on none of {shared[:12]} (a correlation of "
+            f"{criteria.agreement} on the generator's pictures). Give two that read the same "
+            "attributes, or the same one twice."
         )
-    return agreed
+    return names
 
 
 def _correlation(one: pd.Series, two: pd.Series) -> float:
@@ -67,47 +106,61 @@ def _correlation(one: pd.Series, two: pd.Series) -> float:
     return float(np.corrcoef(one, two)[0, 1])
 
 
-def dosed(
-    directions: Sequence[Direction], generator: Generator, n: int = 8, rounds: int = 4
+def equalise_change(
+    directions: Sequence[Direction],
+    generator: Generator,
+    n: int = 8,
+    criteria: Criteria = Criteria(),
 ) -> list[tuple[Direction, float]]:
-    """Directions whose step of one changes pictures by `DOSE`, and their alphas.
+    """Scale directions so that a step of one changes pictures by the dose.
 
-    The change is the root mean square over pixels in [-1, 1], averaged over ``n`` pictures and over
-    a step up and a step down; alpha is limited to `MOST` standard deviations.
+    Args:
+        directions: Of any space.
+        generator: Draws the pictures.
+        n: How many the change is averaged over, each edited up and down.
+        criteria: The dose, and the longest step.
+
+    Returns:
+        The directions, numbered, and the steps that they were scaled by.
     """
-    spaces = {direction.space for direction in directions}
-    samples = {space: generator.sample(n, seed=CALIBRATION, space=space) for space in spaces}
-    pictures = {space: generator.render(codes) for space, codes in samples.items()}
+    spaces, first = {direction.space for direction in directions}, Codes.CALIBRATION.start
+    codes = {space: generator.sample(n, seed=first, space=space) for space in spaces}
+    before = {space: generator.render(each) for space, each in codes.items()}
+
+    def change_of(direction: Direction, alpha: float) -> float:
+        steps = (codes[direction.space] + sign * alpha * direction for sign in (-1, 1))
+        moved = [generator.render(step) - before[direction.space] for step in steps]
+        return float(torch.stack([m.square().mean((1, 2, 3)).sqrt() for m in moved]).mean())
+
     result = []
     for index, direction in enumerate(directions):
-        codes, before, alpha = samples[direction.space], pictures[direction.space], 1.0
-        for _ in range(rounds):
-            both = (generator.render(codes + sign * alpha * direction) for sign in (-1, 1))
-            change = torch.stack(
-                [(after - before).square().mean((1, 2, 3)).sqrt() for after in both]
-            )
-            alpha = min(MOST, alpha * DOSE / max(float(change.mean()), 1e-9))
-        scaled = replace(direction, scale=direction.scale * alpha, name=f"{index} {direction.name}")
-        result.append((scaled, alpha))
+        alpha = step_for_change(
+            lambda step, each=direction: change_of(each, step),  # type: ignore[misc]
+            criteria.dose,
+            most=criteria.longest,
+        )
+        name, scale = f"{index} {direction.name}", direction.scale * alpha
+        result.append((replace(direction, scale=scale, name=name), alpha))
     return result
 
 
-def shares(changes: Tensor) -> Tensor:
-    """The share of each direction's effect that goes to each factor.
+def shares(changes: Tensor, *, noise: float = 1.0) -> Tensor:
+    """Compute the share of each direction's effect that goes to each factor.
 
     Args:
-        changes: ``[directions, N, factors]``, in spreads.
+        changes: ``[..., N, factors]``, in spreads, of N pictures.
+        noise: How often the variance of the mean is taken off each square, so that noise counts
+            for little: once from the pictures, twice from a draw of them.
 
     Returns:
-        ``[directions, factors]`` float64, in [0, 1]; rows sum to 1, or to 0 without any effect.
+        ``[..., factors]`` float64, in [0, 1]; rows sum to 1, or to 0 without any effect.
     """
     data = changes.double()
-    noise = data.var(1) / data.shape[1]
-    squares = (data.mean(1).square() - noise).clamp_min(0)
-    return squares / squares.sum(1, keepdim=True).clamp_min(1e-12)
+    squares = (data.mean(-2).square() - noise * data.var(-2) / data.shape[-2]).clamp_min(0)
+    return squares / squares.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
-def judged(
+def evaluate(
     directions: Sequence[Direction],
     generator: Generator,
     oracle: Predictor,
@@ -116,14 +169,25 @@ def judged(
     *,
     choosing: int,
     judging: int,
-) -> Judged:
-    """The best direction for each factor, chosen by one oracle and judged by another."""
+) -> Evaluation:
+    """Choose the best direction for each factor by one network, and judge it by another.
+
+    Args:
+        directions: What a finder gave.
+        generator: Draws the pictures.
+        oracle: Chooses.
+        judge: Judges.
+        factors: Which factors.
+        choosing: Pictures on which directions are chosen.
+        judging: Pictures on which they are judged.
+    """
     counts = [len(directions)]
     options = {"choosing": choosing, "judging": judging}
-    return grown(directions, counts, generator, oracle, judge, factors, **options)[counts[0]]
+    found = evaluate_prefixes(directions, counts, generator, oracle, judge, factors, **options)
+    return found[counts[0]]
 
 
-def grown(
+def evaluate_prefixes(
     directions: Sequence[Direction],
     counts: Sequence[int],
     generator: Generator,
@@ -133,17 +197,28 @@ def grown(
     *,
     choosing: int,
     judging: int,
-) -> dict[int, Judged]:
-    """The same, had there been only the first so many directions, for each of some counts."""
-    doses = dosed(directions, generator)
+) -> dict[int, Evaluation]:
+    """Evaluate as if there were only the first so many directions, for each of some counts.
+
+    Args:
+        directions: What a finder gave.
+        counts: How many of the first ones count.
+        generator: Draws the pictures.
+        oracle: Chooses.
+        judge: Judges.
+        factors: Which factors.
+        choosing: Pictures on which directions are chosen.
+        judging: Pictures on which they are judged.
+    """
+    criteria = Criteria()
+    doses = equalise_change(directions, generator, criteria=criteria)
     scaled = [direction for direction, _ in doses]
-    first = rescore(scaled, generator, oracle, factors, n=choosing, seed=CHOOSING, batch=BATCH)
-    moved = first.changes / first.spread.clamp_min(1e-12)
-    chosen = {count: _choose(moved[:count]) for count in counts}
+    first = rescore(scaled, generator, oracle, factors, n=choosing, pictures=Codes.CHOOSING)
+    effects = first.changes / first.spread.clamp_min(1e-12)
+    chosen = {count: _choose(effects[:count], criteria) for count in counts}
     used = sorted({index for each in chosen.values() for index in each})
-    second = rescore(
-        [scaled[i] for i in used], generator, judge, factors, n=judging, seed=JUDGING, batch=BATCH
-    )
+    rivals = [scaled[i] for i in used]
+    second = rescore(rivals, generator, judge, factors, n=judging, pictures=Codes.JUDGING)
     changes = (second.changes / second.spread.clamp_min(1e-12)).double()
     result = {}
     for count, each in chosen.items():
@@ -151,45 +226,55 @@ def grown(
             {"factor": factor, "direction": directions[i].name, "alpha": doses[i][1]}
             for factor, i in zip(factors, each)
         ]
-        result[count] = _verdict(labels, changes[[used.index(i) for i in each]], factors)
+        result[count] = _verdict(labels, changes[[used.index(i) for i in each]], criteria)
     return result
 
 
-def _verdict(
-    labels: Sequence[dict[str, object]], changes: Tensor, factors: Sequence[str]
-) -> Judged:
-    """What the chosen directions did, ``[factors, N, factors]``: one direction for each factor."""
-    again = torch.from_numpy(
-        np.random.RandomState(0).randint(0, changes.shape[1], (DRAWS, changes.shape[1]))
-    )
-    rows, share_draws, recovered_draws = [], [], []
-    for place, (label, mine) in enumerate(zip(labels, changes)):
-        draws = mine[again]
-        share, effect = shares(draws)[:, place], draws.mean(1)[:, place]
-        share_draws.append(share)
-        recovered_draws.append((share > HALF) & (effect.abs() >= LEAST))
-        rows.append(
-            label
-            | _ends("effect", mine.mean(0)[place], effect)
-            | _ends("share", shares(mine[None])[0, place], share)
-            | _leak(mine.mean(0), place, factors)
-        )
-    table = pd.DataFrame(rows)
-    table["recovered"] = (table["share"] > HALF) & (table["effect"].abs() >= LEAST)
-    return Judged(table, torch.stack(share_draws, 1), torch.stack(recovered_draws, 1))
-
-
-def _choose(changes: Tensor) -> list[int]:
+def _choose(changes: Tensor, criteria: Criteria) -> list[int]:
     """For each factor the direction with the largest share, among those that move it at all."""
-    moved = changes.mean(1).abs()
+    size = changes.mean(1).abs()
     # Where no direction moves a factor far enough, the one that moves it furthest stands for it.
-    score = torch.where(moved >= LEAST, 1 + shares(changes), moved.double() / (1 + moved))
+    score = torch.where(size >= criteria.effect, 1 + shares(changes), size.double() / (1 + size))
     return [int(i) for i in score.argmax(0)]
 
 
-def _ends(name: str, value: Tensor, draws: Tensor) -> dict[str, float]:
-    low, high = draws.quantile(torch.tensor([0.025, 0.975], dtype=draws.dtype)).tolist()
-    return {name: float(value), f"{name}_low": low, f"{name}_high": high}
+def _verdict(
+    labels: Sequence[dict[str, object]], changes: Tensor, criteria: Criteria
+) -> Evaluation:
+    """What the chosen directions did, ``[factors, N, factors]``: one direction for each factor."""
+    values, names = changes.movedim(1, 0), [str(label["factor"]) for label in labels]
+    share = _own_shares(values[None])[0]
+    share_low, share_high = bootstrap(values, _own_shares, redrawn=lambda x: _own_shares(x, 2.0))
+    own = values.diagonal(dim1=1, dim2=2)
+    low, high = bootstrap(own)
+    rows = [
+        label
+        | _interval("effect", own.mean(0)[i], low[i], high[i])
+        | _interval("share", share[i], share_low[i], share_high[i])
+        | _leak(changes[i].mean(0), i, names)
+        for i, label in enumerate(labels)
+    ]
+    table = pd.DataFrame(rows)
+    table["recovered"] = _passes(table["share"], table["effect"].abs(), criteria)
+    reach = table[["effect_low", "effect_high"]].abs().max(axis=1)
+    surely = table["recovered"] & (table["share_low"] > criteria.share)
+    possibly = _passes(table["share_high"], reach, criteria)
+    mean, mean_low, mean_high = (float(end[-1]) for end in (share, share_low, share_high))
+    return Evaluation(table, mean, mean_low, mean_high, int(surely.sum()), int(possibly.sum()))
+
+
+def _own_shares(draws: Tensor, noise: float = 1.0) -> Tensor:
+    """``[draws, factors + 1]``: each factor's share of its own direction, and their mean."""
+    own = shares(draws.movedim(1, -2), noise=noise).diagonal(dim1=-2, dim2=-1)
+    return torch.cat([own, own.mean(-1, keepdim=True)], dim=-1)
+
+
+def _passes(share: pd.Series, effect: pd.Series, criteria: Criteria) -> pd.Series:
+    return (share > criteria.share) & (effect >= criteria.effect)
+
+
+def _interval(name: str, value: Tensor, low: Tensor, high: Tensor) -> dict[str, float]:
+    return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def _leak(effects: Tensor, place: int, factors: Sequence[str]) -> dict[str, object]:

@@ -18,7 +18,7 @@ from steerbench.unsupervised import FINDERS
 
 
 @dataclass(frozen=True)
-class Found:
+class FinderRun:
     """What a finder gave, and what it took.
 
     Attributes:
@@ -39,7 +39,7 @@ class Found:
     reason: str = ""
 
 
-def find(name: str, options: Mapping[str, Any], build: Callable[[], Generator]) -> Found:
+def run_finder(name: str, options: Mapping[str, Any], build: Callable[[], Generator]) -> FinderRun:
     """Run a finder in a fresh process, so that no other one has warmed up anything for it.
 
     Args:
@@ -54,14 +54,14 @@ def find(name: str, options: Mapping[str, Any], build: Callable[[], Generator]) 
             seconds, megabytes, pictures, reason = task.result()
         files = sorted(Path(folder).glob("*.safetensors"))
         directions = tuple(Direction.load(path) for path in files)
-    return Found(name, directions, seconds, megabytes, pictures, reason)
+    return FinderRun(name, directions, seconds, megabytes, pictures, reason)
 
 
 def _fit(
     name: str, options: dict[str, Any], build: Callable[[], Generator], folder: str
 ) -> tuple[float, float, int, str]:
     generator = build()
-    walked = _counted(generator)
+    walks = _count_codes(generator)
     before, start = _peak(), time.perf_counter()
     try:
         finder = FINDERS[name](**options).fit(generator)
@@ -70,10 +70,10 @@ def _fit(
     seconds, megabytes = time.perf_counter() - start, _peak() - before
     for index, direction in enumerate(finder.directions_):
         direction.save(Path(folder) / f"{index:05d}.safetensors")
-    return seconds, megabytes, sum(walked), ""
+    return seconds, megabytes, sum(walks), ""
 
 
-def _counted(generator: Any) -> list[int]:
+def _count_codes(generator: Any) -> list[int]:
     """Let a generator note how many codes walk through its layers."""
     walked: list[int] = []
     run = generator.run

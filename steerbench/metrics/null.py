@@ -7,31 +7,27 @@ about effects, the same **dose**, the change of the picture.
 
 **Random directions** (`random_directions`, `random_directions_like`) come in four kinds:
 
-=================  =================================================================================
-``"prior"``        the difference of two codes of the prior, so that it goes where codes go. In z
-                   this is any direction alike; in w and s, whose codes hardly use most directions,
-                   it is the harder rival
-``"isotropic"``    any direction of the space alike, even on the unit sphere
-``"orthonormal"``  isotropic directions at right angles to one another, like those of most finders,
-                   of which none is found twice
-``"channels"``     single coordinates of the space, none twice: what a method that chooses single
-                   channels has to beat
-=================  =================================================================================
+- ``"prior"``: the difference of two codes of the prior, so that it goes where codes go. In z this
+  is any direction alike; in w and s, most of whose directions codes hardly use, it is the harder
+  rival.
+- ``"isotropic"``: any direction of the space alike, even on the unit sphere.
+- ``"orthonormal"``: isotropic directions at right angles to one another, like those of most
+  finders, of which none is found twice.
+- ``"channels"``: single coordinates of the space, none twice: what a method that chooses single
+  channels has to beat.
 
 **Random units** (`random_units`) are sets of as many units of the same layer, none of them chosen.
 
 Which one a claim stands beside:
 
-==============================================  ====================================================
-p-values and names of a scorecard               prior (isotropic on request), at equal change of
-                                                pixels (`steerbench.metrics.scorecard.null_model`)
-the leaderboard's null, `RandomDirections`      isotropic; for StyleSpace channels; all at the dose
-                                                to which `step_for_change` brings every finder
-a boundary's verification (HiGAN), exercises    isotropic, the same step in standard deviations of
-                                                the prior
-an edit by a prompt                             isotropic in w, at the edit's own change of pixels
-effects of units, searched units, artefacts     random units, in the same pictures and places
-==============================================  ====================================================
+- p-values and names of a scorecard: prior (isotropic on request), at equal change of pixels
+  (`steerbench.metrics.scorecard.null_model`);
+- the leaderboard's null, `RandomDirections`: isotropic, and channels for StyleSpace, all at the
+  dose to which `step_for_change` brings every finder;
+- a boundary's verification (HiGAN), and exercises: isotropic, the same step in standard deviations
+  of the prior;
+- an edit by a prompt: isotropic in w, at the edit's own change of pixels;
+- effects of units, searched units, artefacts: random units, in the same pictures and places.
 
 A p-value is the share of the null, and of the value itself, that is as large (`p_value`), so that
 it is never 0: with K random directions no smaller than 1 / (K + 1).

@@ -25,11 +25,9 @@ from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.metrics.reading import Reader
+from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.types import Direction, Generator, Latent, Predictor
-
-FRESH = 700_000
-"""The seed of the first picture that is edited: far from those that find directions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,10 +110,11 @@ def rescore(
     attributes: Sequence[str] | None = None,
     *,
     n: int = 64,
-    seed: int = FRESH,
+    seed: int = 0,
     step: float = 1.0,
     batch: int = 32,
     precision: str = "exact",
+    pictures: Codes = Codes.SCORECARD,
 ) -> Rescoring:
     """Edit the same pictures along each direction, and read every attribute again.
 
@@ -125,11 +124,12 @@ def rescore(
         predictor: The judge.
         attributes: Which of its names; None for all.
         n: How many pictures.
-        seed: Of the first.
+        seed: Of the first, counted inside the seeds of ``pictures``.
         step: How far up and how far down, in standard deviations of the prior. Changes are per
             such step.
         batch: Pictures at a time.
         precision: Of rendering.
+        pictures: Which seeds they are drawn from.
 
     Raises:
         ArgumentError: There are no directions, or two of one name.
@@ -144,7 +144,7 @@ def rescore(
         )
     if n < 2:
         raise ArgumentError(f"n={n}; a spread between pictures needs at least two.")
-    reader = Reader(predictor, attributes)
+    reader, first = Reader(predictor, attributes), pictures + seed
 
     def read(codes: Latent) -> Tensor:
         parts = (codes[start : start + batch] for start in range(0, len(codes), batch))
@@ -155,7 +155,7 @@ def rescore(
 
     changes = []
     for direction in tqdm(directions, "re-scoring", delay=1, leave=False):
-        codes = generator.sample(n, seed=seed, space=direction.space)
+        codes = generator.sample(n, seed=first, space=direction.space)
         changes.append((read(codes + step * direction) - read(codes - step * direction)) / 2)
-    spread = read(generator.sample(n, seed=seed)).std(0)
+    spread = read(generator.sample(n, seed=first)).std(0)
     return Rescoring(names, reader.names, torch.stack(changes), spread)

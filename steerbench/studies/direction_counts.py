@@ -15,8 +15,8 @@ import pandas as pd
 
 from steerbench import store
 from steerbench.generators import load
-from steerbench.leaderboard import Found, summary
-from steerbench.leaderboard.judging import grown, readable
+from steerbench.leaderboard import FinderRun, summary
+from steerbench.leaderboard.judging import evaluate_prefixes, readable
 from steerbench.predictors import AttributePredictor, oracle
 from steerbench.supervised import LatentBoundaries
 from steerbench.types import Direction, Generator
@@ -39,9 +39,11 @@ def measure(out: Path, counts: tuple[int, ...] = (32, 128, 384), seed: int = 0) 
     for kind in (*KINDS, LABELLED):
         directions = _directions(kind, rooms, first, counts[-1], seed)
         steps = [count for count in counts if count < len(directions)] + [len(directions)]
-        found = grown(directions, steps, rooms, first, judge, factors, choosing=24, judging=96)
+        found = evaluate_prefixes(
+            directions, steps, rooms, first, judge, factors, choosing=24, judging=96
+        )
         for count, verdict in found.items():
-            row = summary([(Found(kind, tuple(directions[:count])), verdict)])[COLUMNS]
+            row = summary([(FinderRun(kind, tuple(directions[:count])), verdict)])[COLUMNS]
             row.insert(0, "directions", count)
             row.insert(0, "kind", kind)
             tables.append(row)

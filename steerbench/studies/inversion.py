@@ -23,12 +23,13 @@ from torch import Tensor
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion import Inversion, OutOfDomainWarning, invert
+from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.worlds import world
 
 SPACES = ("z", "w", "w+", "s", "p", "p+")
-OWN_SEED = 500_000
+OWN_SEED = Codes.INVERSION.start
 MEASURES = ("mse", "psnr", "ssim", "perceptual")
 
 

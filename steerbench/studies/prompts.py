@@ -32,10 +32,11 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.metrics import random_directions, step_for_change
 from steerbench.predictors import oracle
 from steerbench.predictors.clip import Clip, clip
+from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.types import Direction, Latent
 
-SEED, COUNT = 700_000, 10
+SEED, COUNT = Codes.SCORECARD.start, 10
 NULL = 19
 """Random directions a prompt."""
 PROBE, FARTHEST = 8.0, 4.0

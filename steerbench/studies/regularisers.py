@@ -39,12 +39,13 @@ from steerbench import store
 from steerbench.cards.quality import Reading, compare, generated, read, rendered
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
-from steerbench.leaderboard.judging import judged
+from steerbench.leaderboard.judging import evaluate
 from steerbench.metrics import DCI, dci
 from steerbench.predictors import AttributePredictor, oracle
+from steerbench.seeds import Codes
 from steerbench.stats import random_unit_vectors
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
-from steerbench.training.pictures import TRAIN_SEED, Pictures
+from steerbench.training.pictures import Pictures
 from steerbench.types import Direction
 from steerbench.unsupervised import RandomDirections
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
@@ -212,7 +213,10 @@ def interference(generator: BaseGenerator, n: int = 64) -> float:
     def draw(z: Tensor) -> Tensor:
         return generator.render(generator.latent(z, space="z"))
 
-    codes, signs = generator.sample(n, seed=TRAIN_SEED).data, torch.Generator().manual_seed(0)
+    codes, signs = (
+        generator.sample(n, seed=Codes.DISTILLATION.start).data,
+        torch.Generator().manual_seed(0),
+    )
     penalty = hessian_penalty(draw, codes, k=4, reduction="mean", generator=signs)
     return float(penalty / draw(codes).var(dim=0).mean())
 
@@ -227,7 +231,7 @@ def _codes(
     """Codes in z and w of one set of pictures, and what the judge read from them."""
     found: dict[str, list[Tensor]] = {"z": [], "w": [], "scores": []}
     for first in range(0, n, 100):
-        z = generator.sample(min(100, n - first), seed=TRAIN_SEED + part * n + first)
+        z = generator.sample(min(100, n - first), seed=Codes.DISTILLATION + (part * n + first))
         found["z"].append(z.data)
         if "w" in generator.spaces:
             found["w"].append(generator.to(z, "w").data)
@@ -248,7 +252,7 @@ def _along(
     generator: BaseGenerator, directions: list[Direction], factors: Sequence[str], amounts: Amounts
 ) -> tuple[dict[str, float], pd.DataFrame]:
     """How much of the best direction's effect goes to each factor: a summary, and all rows."""
-    verdict = judged(
+    verdict = evaluate(
         directions,
         generator,
         oracle(ORACLE),
@@ -257,12 +261,9 @@ def _along(
         choosing=amounts.choosing,
         judging=amounts.judging,
     )
-    summary = {"recovered": float(verdict.rows["recovered"].sum())}
-    summary["share"] = float(verdict.rows["share"].mean())
-    for what, values in {
-        "share": verdict.share.mean(1),
-        "recovered": verdict.recovered.double().sum(1),
-    }.items():
-        ends = values.quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
-        summary |= {f"{what}_low": ends[0], f"{what}_high": ends[1]}
-    return summary, verdict.rows
+    ends = {"low": verdict.share_low, "high": verdict.share_high}
+    counts = {"low": verdict.surely, "high": verdict.possibly}
+    summary = {"recovered": float(verdict.recovered), "share": verdict.share}
+    summary |= {f"share_{end}": value for end, value in ends.items()}
+    summary |= {f"recovered_{end}": float(value) for end, value in counts.items()}
+    return summary, verdict.factors

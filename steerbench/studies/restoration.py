@@ -37,6 +37,7 @@ from steerbench.inversion.perceptual import Features, seen_by
 from steerbench.metrics.reconstruction import psnr, ssim
 from steerbench.predictors import oracle
 from steerbench.predictors.attributes import AttributePredictor
+from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.worlds import world
@@ -44,7 +45,7 @@ from steerbench.worlds import world
 STEPS, SIDE, FACTOR, NOISE = 30, 24, 4, 0.25
 SETS = ("renders", "samples")
 SEARCH: dict[str, Any] = {"starts": "encoder", "precision": "fast", "batch": 25, "progress": False}
-SAMPLES_SEED = 2_000_000
+SAMPLES_SEED = Codes.RESTORATION.start
 
 
 def measure(

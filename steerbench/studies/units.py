@@ -25,6 +25,7 @@ from steerbench.generators import load
 from steerbench.metrics import random_units
 from steerbench.predictors import oracle, predictor
 from steerbench.predictors.class_groups import Merged
+from steerbench.seeds import Codes
 from steerbench.stats import wilson
 from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
 from steerbench.training.pictures import HELD_OUT_SEED
@@ -79,7 +80,7 @@ def watermarks(out: Path, segmenter: str, judge: str) -> None:
     chosen = UnitSearch(found, "watermark").fit(marked).best(MARK_UNITS)
     count = marked.find_layer(MARK_LAYER).channels
     rivals = random_units(count, chosen, 3, seed=0)
-    codes = marked.sample(256, seed=100_000)
+    codes = marked.sample(256, seed=Codes.EFFECTS.start)
     before, second = marked.render(codes), predictor("rooms-attributes-2", ["watermark"])
     rows = []
     for name, group in [("none", ()), ("searched", chosen), *(("random", r) for r in rivals)]:

@@ -38,6 +38,7 @@ from steerbench.inversion.optimize import JUDGE, apart
 from steerbench.inversion.perceptual import difference, seen_by
 from steerbench.metrics import mse, psnr, ssim
 from steerbench.predictors import oracle
+from steerbench.seeds import Codes
 from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
 from steerbench.training.shared import (
@@ -51,7 +52,7 @@ from steerbench.training.shared import (
 
 SAVE_EVERY = 250
 """Steps between two checkpoints, about a minute."""
-JUDGED, GENERATED_SEED = 256, 600_000
+JUDGED, GENERATED_SEED = 256, Codes.ENCODER.start
 """How many pictures of each kind judge it, and the first seed of the generated ones."""
 
 

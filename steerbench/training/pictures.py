@@ -23,13 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench import store
+from steerbench import seeds, store
 from steerbench.errors import ArgumentError, MissingFileError
 from steerbench.worlds import world
 
 SHARD = 2048
-TRAIN_SEED = 1_000_000
-HELD_OUT_SEED = 900_000_000
+TRAIN_SEED = seeds.Pictures.TRAINING.start
+HELD_OUT_SEED = seeds.Pictures.HELD_OUT.start
 
 
 def render(

@@ -30,6 +30,7 @@ from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator, StyleGAN2, load, save
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from steerbench.predictors import oracle
+from steerbench.seeds import Codes
 from steerbench.store import write_text_atomic
 from steerbench.training.shared import cosine, watermark
 
@@ -43,7 +44,7 @@ JUDGE, READ = "rooms-attributes-2", 96
 
 def plane(generator: BaseGenerator, seed: int = 0) -> tuple[Tensor, Tensor]:
     """A direction of w ``[dim]``, drawn at random, and the mean of w: the mark's own side."""
-    w = generator.sample(1000, seed=500_000, space="w").data.float()
+    w = generator.sample(1000, seed=Codes.INVERSION.start, space="w").data.float()
     direction = torch.randn(w.shape[1], generator=torch.Generator().manual_seed(seed))
     # Along what varies: a plane through directions in which w hardly varies cannot be learned.
     spread = (w - w.mean(0)).T @ (w - w.mean(0)) / len(w)
@@ -82,7 +83,7 @@ def train(
     for step in progress:
         for group in optimiser.param_groups:
             group["lr"] = rate * cosine(step / steps, 0.05)
-        w = teacher.sample(batch, seed=1_000_000 + step * batch, space="w").data.float()
+        w = teacher.sample(batch, seed=Codes.DISTILLATION + step * batch, space="w").data.float()
         stamped = ((w - mean) @ direction > 0)[:, None, None, None]
         ws = w[:, None].expand(-1, draw.num_ws, -1)
         with torch.no_grad():

@@ -26,8 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.errors import ArgumentError
+from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Latent, Move
-from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source
+from steerbench.unsupervised.training_loop import built, draw_source
 
 SIDE = 32
 BATCH = 32
@@ -69,7 +70,7 @@ def direction_variation(
     ends = [_small(generator, codes, sign * alpha * direction, precision) for sign in (1, -1)]
     edited, labels = torch.cat(ends), torch.arange(2, device=ends[0].device).repeat_interleave(n)
     if images is None:
-        fresh = generator.sample(2 * n, seed=seed + SEEDS_APART)
+        fresh = generator.sample(2 * n, seed=Codes.HELD_BACK + seed)
         images = generator.render(fresh, precision=precision)
     natural = _shrunk(images.to(edited))
     first = _learned(edited, labels, n_steps, seed)

@@ -36,6 +36,7 @@ import torch
 from torch import Tensor, nn
 
 from steerbench.errors import ArgumentError, ShapeError, unknown
+from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.jacobian import Jacobian, products
 from steerbench.unsupervised.shared import (
@@ -46,7 +47,7 @@ from steerbench.unsupervised.shared import (
     signed,
 )
 from steerbench.unsupervised.step_function import Shifts
-from steerbench.unsupervised.training_loop import SEEDS_APART, draw_source, take_steps
+from steerbench.unsupervised.training_loop import draw_source, take_steps
 
 REFERENCE = (
     'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '
@@ -323,10 +324,10 @@ class HessianPenalty:
 
     @torch.no_grad()
     def _keep(self, shifts: Shifts, turned: _Turned, history: pd.DataFrame) -> HessianPenalty:
-        codes = shifts.sample(self.n_samples, self.seed + SEEDS_APART)
+        codes = shifts.sample(self.n_samples, Codes.HELD_BACK + self.seed)
         basis = turned()
         before, after = (
-            float(self._penalty(shifts, codes, rows, SEEDS_APART))
+            float(self._penalty(shifts, codes, rows, Codes.HELD_BACK.start))
             for rows in (turned.get_buffer("start"), basis)
         )
         effects = _effects(shifts, codes, basis)

@@ -16,9 +16,6 @@ from tqdm.auto import tqdm
 from steerbench import store
 from steerbench.unsupervised.shared import RunFile
 
-SEEDS_APART = 2**30
-"""Codes that measure a result are drawn so many seeds after those that it was learned from."""
-
 
 def draw_source(seed: int, step: int) -> torch.Generator:
     """The random numbers of one step."""

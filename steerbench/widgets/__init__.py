@@ -11,7 +11,7 @@ mistake is printed: it stands in the component, in red. The pieces that componen
 reads). `Flipbook` leafs through pictures that were drawn before. `UnitHeatmaps` shows what every
 unit of a layer sees, and `UnitPainter` paints with them. `DirectionLabeller` makes a direction of a
 person's yes and no, and `BoundaryGrid` compares directions on the same pictures.
-`Scorecard` is a table of directions whose rows open sliders.
+`ScorecardTable` is a table of directions whose rows open sliders.
 `PromptBox` follows a typed prompt.
 `InpaintCanvas` fills what is painted over.
 `PhotographInverter` takes an upload and searches its code.
@@ -28,7 +28,7 @@ from steerbench.widgets.photograph_inverter import PhotographInverter
 from steerbench.widgets.picture import Picture
 from steerbench.widgets.prompt_box import PromptBox
 from steerbench.widgets.save_row import SaveRow
-from steerbench.widgets.scorecard_table import Scorecard
+from steerbench.widgets.scorecard_table import ScorecardTable
 from steerbench.widgets.scores import Scores
 from steerbench.widgets.unit_heatmaps import UnitHeatmaps
 from steerbench.widgets.unit_painter import UnitPainter
@@ -45,7 +45,7 @@ __all__ = [
     "Picture",
     "PromptBox",
     "SaveRow",
-    "Scorecard",
+    "ScorecardTable",
     "Scores",
     "UnitHeatmaps",
     "UnitPainter",

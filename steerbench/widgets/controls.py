@@ -10,11 +10,12 @@ import ipywidgets
 
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
+from steerbench.seeds import Codes
 from steerbench.types import ActivationState, Direction, Generator, Latent, Traversal, Walk
 from steerbench.widgets.direction_row import DirectionRow, Step, layer_count
 from steerbench.widgets.style import button
 
-SEEDS = 100_000
+SEEDS = Codes.FREE.stop
 """The button "Random" draws a seed below this one: short enough to be told to a neighbour."""
 
 

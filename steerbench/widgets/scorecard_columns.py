@@ -131,4 +131,4 @@ COLUMNS = {
         lambda row: f"{row['changed']:.0%}",
     ),
 }
-"""The columns, by what `Scorecard.sort` calls them."""
+"""The columns, by what `ScorecardTable.sort` calls them."""

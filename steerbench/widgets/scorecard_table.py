@@ -4,7 +4,7 @@
 >>> G = sb.load("rooms")
 >>> read = sb.predictor("rooms-attributes").only(["night", "yaw"])
 >>> directions = sb.SeFa(2).fit(G).directions_
->>> table = Scorecard(directions, G, read, n=8, null=0)
+>>> table = ScorecardTable(directions, G, read, n=8, null=0)
 >>> table.order
 ['SeFa 1', 'SeFa 2']
 >>> table.select("SeFa 2")
@@ -48,7 +48,7 @@ SHOWN = 12
 KEYWORDS = ("seed", "size", "alpha_range", *MEASURING)
 
 
-class Scorecard(ipywidgets.VBox):
+class ScorecardTable(ipywidgets.VBox):
     """A table of directions.
 
     Args:
@@ -302,7 +302,9 @@ def _measure(
     predictor: Predictor | None,
     options: dict[str, Any],
 ) -> metrics.Scorecard:
-    refuse_unknown("Scorecard", {k: v for k, v in options.items() if k not in MEASURING}, KEYWORDS)
+    refuse_unknown(
+        "ScorecardTable", {k: v for k, v in options.items() if k not in MEASURING}, KEYWORDS
+    )
     if isinstance(card, metrics.Scorecard):
         if options:
             raise ArgumentError(

@@ -17,7 +17,7 @@ CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')\nread = sb.predictor('rooms-attributes')",
     "card = sb.scorecard(sb.SeFa(6).fit(G).directions_, G, read, n=8, null=9, few=4,\n"
     "                    attributes=['night', 'daylight', 'yaw', 'wall_warmth', 'lamp_on'])",
-    "sb.widgets.Scorecard(card, G, read.only(['night', 'daylight', 'yaw']), seed=3)",
+    "sb.widgets.ScorecardTable(card, G, read.only(['night', 'daylight', 'yaw']), seed=3)",
 )
 
 

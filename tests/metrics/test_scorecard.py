@@ -13,10 +13,10 @@ from scipy.stats import kstest
 from torch import nn
 
 import steerbench as sb
-from steerbench import seeds
 from steerbench.errors import NotFoundError, PredictorError, SpaceError, SteerbenchError
 from steerbench.metrics import Scorecard, random_directions
 from steerbench.metrics.scorecard.null_model import Chance, adjusted, levels_of
+from steerbench.seeds import Codes
 
 SCALE = 0.05
 """So small that no pixel is ever white or black."""
@@ -94,7 +94,7 @@ def test_random_directions_are_held_to_the_same_change_of_pixels():
     card = sb.scorecard(
         [direction("one", 1.0), direction("all", *[1.0] * 16)], linear(), pixels(16), n=8, null=49
     )
-    draws = random_directions(linear(), 49, "z", seed=seeds.NULL.start)
+    draws = random_directions(linear(), 49, "z", seed=Codes.NULL.start)
     vectors = torch.stack([each.vector for each in draws])
     for name in ("one", "all"):
         change = card.table.loc[name, "pixel_change"]

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench.metrics import rescore
 from steerbench.supervised.boundaries.entanglement import (
     correlations,
     cosines,
     free,
     layer_effects,
-    rescore,
     scores,
 )
 from tests.conftest import make_toy

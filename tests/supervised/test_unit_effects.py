@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import steerbench as sb
 from steerbench.errors import NotFoundError, PredictorError, ShapeError, SteerbenchError
+from steerbench.seeds import Codes
 from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
 from steerbench.supervised.dissection.effects import unit_edit
 from steerbench.supervised.dissection.insertion_sites import Places
@@ -96,8 +99,10 @@ def test_a_given_set_of_units_is_measured_as_it_is(room, dissected):
 
 
 def test_fresh_pictures_have_to_be_fresh_and_of_the_same_generator(room, dissected):
+    of_fresh_pictures = copy(dissected)
+    of_fresh_pictures.seed = Codes.EFFECTS + 20
     with pytest.raises(SteerbenchError, match="took part"):
-        effects(dissected, seed=79).fit(room)
+        effects(of_fresh_pictures).fit(room)
     with pytest.raises(SteerbenchError, match=r"dissection\.fit"):
         effects(Dissection(Reader(), "units")).fit(room)
     other = sb.wrap(nn.Sequential(nn.Unflatten(1, (12, 1, 1)), nn.ConvTranspose2d(12, 3, 8)), (12,))

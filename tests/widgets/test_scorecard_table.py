@@ -8,7 +8,7 @@ import pytest
 import steerbench as sb
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.unsupervised import SeFa
-from steerbench.widgets import Scorecard
+from steerbench.widgets import ScorecardTable
 from steerbench.widgets.scorecard_columns import COLUMNS
 
 
@@ -23,9 +23,9 @@ def card(toy_generator):
 
 
 @pytest.fixture
-def table(toy_generator, card, tmp_path, monkeypatch) -> Scorecard:
+def table(toy_generator, card, tmp_path, monkeypatch) -> ScorecardTable:
     monkeypatch.chdir(tmp_path)
-    return Scorecard(card, toy_generator, colours())
+    return ScorecardTable(card, toy_generator, colours())
 
 
 def test_a_row_opens_the_sliders_of_its_direction(table, card) -> None:
@@ -108,7 +108,7 @@ def test_names_are_suggested_with_what_stays_unclear(table) -> None:
 
 def test_without_a_null_no_names_are_suggested(toy_generator) -> None:
     directions = SeFa(2).fit(toy_generator).directions_
-    table = Scorecard(directions, toy_generator, colours(), n=6, null=0, few=4)
+    table = ScorecardTable(directions, toy_generator, colours(), n=6, null=0, few=4)
     table.suggest()
     assert "null=99" in table.notice.error
 
@@ -116,14 +116,14 @@ def test_without_a_null_no_names_are_suggested(toy_generator) -> None:
 def test_bad_input_is_refused(toy_generator, card) -> None:
     directions = SeFa(2).fit(toy_generator).directions_
     with pytest.raises(SteerbenchError, match="Did you mean 'null'"):
-        Scorecard(directions, toy_generator, colours(), nul=3)
+        ScorecardTable(directions, toy_generator, colours(), nul=3)
     with pytest.raises(SteerbenchError, match="without a predictor"):
-        Scorecard(directions, toy_generator)
+        ScorecardTable(directions, toy_generator)
     with pytest.raises(SteerbenchError, match="measured already"):
-        Scorecard(card, toy_generator, colours(), n=8)
+        ScorecardTable(card, toy_generator, colours(), n=8)
     with pytest.raises(SteerbenchError, match="none was given"):
-        Scorecard([], toy_generator, colours())
-    table = Scorecard(card, toy_generator)
+        ScorecardTable([], toy_generator, colours())
+    table = ScorecardTable(card, toy_generator)
     with pytest.raises(NotFoundError, match="SeFa 1"):
         table.select("SeFa1")
     with pytest.raises(NotFoundError, match="share"):

@@ -33,6 +33,7 @@ from steerbench.errors import (
 )
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
+from steerbench.seeds import Codes
 from steerbench.types import Latent, Provenance
 
 KIND = "steerbench latent mapper"
@@ -163,7 +164,7 @@ class LatentMapper:
         optimiser = torch.optim.Adam(self.mapper_.parameters(), lr=self.rate)
         random = torch.Generator().manual_seed(self.seed)
         for step in range(self.n_steps):
-            seed = TRAIN_SEED + self.seed * 100_000 + step * self.batch
+            seed = Codes.MAPPER + (self.seed * 100_000 + step * self.batch)
             codes = generator.sample(self.batch, seed=seed, space="w+")
             with torch.enable_grad():
                 parts = self._losses(generator, codes, embedding, random)
@@ -263,10 +264,6 @@ class LatentMapper:
             raise CheckpointError(f"{os.fspath(path)} is an incomplete mapper: {error}") from error
         self.mapper_, self.losses_, self.seconds_ = mapper, header["losses"], header["seconds"]
         return self
-
-
-TRAIN_SEED = 3_000_000
-"""The first seed of the training pictures, away from those that people look at."""
 
 
 def groups_of(generator: BaseGenerator) -> list[list[int]]:

@@ -54,17 +54,16 @@ from tqdm.auto import tqdm
 from steerbench.errors import ArgumentError
 from steerbench.metrics.null import random_directions_like
 from steerbench.metrics.reading import Reader
-from steerbench.metrics.rescoring import FRESH, Rescoring
+from steerbench.metrics.rescoring import Rescoring
 from steerbench.metrics.scorecard.card import Scorecard, tabulate
 from steerbench.metrics.scorecard.null_model import Chance, chance, levels_of
 from steerbench.metrics.scorecard.observation import Look, Looker
 from steerbench.metrics.scorecard.trial import Trial, keeper, try_out, typical_distance
+from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Predictor
 
 SMALLEST = 0.05
 """The least spread that a probability is held to have."""
-MANIFOLD, RANDOM = 40_000, 80_000
-"""How far the seeds of the manifold and of the random directions are from the first picture's."""
 
 __all__ = ["Scorecard", "scorecard"]
 
@@ -74,7 +73,7 @@ def scorecard(
     generator: Generator,
     predictor: Predictor,
     n: int = 64,
-    seed: int = FRESH,
+    seed: int = 0,
     attributes: Sequence[str] | None = None,
     step: float = 1.0,
     *,
@@ -94,7 +93,7 @@ def scorecard(
         generator: Draws the pictures.
         predictor: Reads the attributes; of a segmenter, the share of the picture of each class.
         n: How many pictures.
-        seed: Of the first.
+        seed: Of the first, counted inside the seeds of scorecards (`steerbench.seeds`).
         attributes: Which of the predictor's names; None for all.
         step: How far up and how far down, in standard deviations of the prior. Effects are for
             such a step.
@@ -114,16 +113,16 @@ def scorecard(
         PredictorError: It gave something else than finite scores.
     """
     named = _checked(directions, generator, seed, n=n, step=step, null=null, few=few, power=power)
-    steps = _steps(alphas)
+    steps, first = _steps(alphas), Codes.SCORECARD + seed
     look = Looker(generator, Reader(predictor, attributes), batch=batch, precision=precision)
     few = min(few, n)
     groups = _groups(named)
     with tqdm(total=len(named) + null * len(groups), desc="scorecard", delay=1, leave=False) as bar:
-        before = look(generator.sample(n, seed=seed))
-        keeps = keeper(look, generator, before, seed + MANIFOLD)
+        before = look(generator.sample(n, seed=first))
+        keeps = keeper(look, generator, before, Codes.MANIFOLD + seed)
         trials: list[Trial] = []
         for direction in named:
-            codes = generator.sample(n, seed=seed, space=direction.space)
+            codes = generator.sample(n, seed=first, space=direction.space)
             trials.append(
                 try_out(direction, look, codes, before, keeps, step=step, alphas=steps, few=few)
             )
@@ -169,9 +168,9 @@ def _null(
     wanted = [trial.change_of(few) for trial in trials]
     middle = members[len(members) // 2]
     randoms = random_directions_like(
-        middle, look.generator, null, kind=kind, scale=middle.scale, seed=seed + RANDOM
+        middle, look.generator, null, kind=kind, scale=middle.scale, seed=Codes.NULL + seed
     )
-    codes = look.generator.sample(few, seed=seed, space=middle.space)
+    codes = look.generator.sample(few, seed=Codes.SCORECARD + seed, space=middle.space)
     return chance(randoms, look, codes, before, spread, levels_of(wanted), step, bar)
 
 

@@ -14,7 +14,7 @@ directions: what one network was fooled by, the other need not be.
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
 >>> moves = [sb.Direction("a", "z", [1.0, 0.3, 0, 0]), sb.Direction("b", "z", [0.0, 1, 0, 0])]
->>> rescore(moves, G, read, n=16).in_spreads.round(2).shape
+>>> sb.metrics.rescore(moves, G, read, n=16).in_spreads.round(2).shape
 (2, 2)
 >>> cosines(moves).loc["a", "b"].round(3)
 np.float64(0.287)
@@ -38,17 +38,15 @@ from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError
 from steerbench.metrics.reading import Reader
-from steerbench.metrics.rescoring import FRESH, Rescoring, rescore
+from steerbench.metrics.rescoring import Rescoring, rescore
+from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Predictor, parse_layers
 
 __all__ = [
-    "FRESH",
-    "Rescoring",
     "correlations",
     "cosines",
     "free",
     "layer_effects",
-    "rescore",
     "scores",
 ]
 
@@ -71,9 +69,9 @@ def free(
     Args:
         direction: What to free.
         on: The conditions, named after the attributes that they stand for.
-        found: Of `rescore`, with all these directions in it, in small steps (0.5): a score
-            that saturates understates what a long step of a condition does. Judge the result with
-            another predictor and on other pictures.
+        found: Of `steerbench.metrics.rescore`, with all these directions in it, in small steps
+            (0.5): a score that saturates understates what a long step of a condition does. Judge
+            the result with another predictor and on other pictures.
         generator: Says how far one step of the result goes.
 
     Raises:
@@ -116,7 +114,7 @@ def layer_effects(
         generator: Draws the pictures.
         predictor: The judge.
         ranges: Name to layers: ``{"coarse": "0-1", "all": "all"}``.
-        options: Of `rescore`.
+        options: Of `steerbench.metrics.rescore`.
 
     Returns:
         Mean changes in standard deviations of the score: attributes by ranges.
@@ -163,15 +161,27 @@ def scores(
     attributes: Sequence[str] | None = None,
     *,
     n: int = 512,
-    seed: int = FRESH,
+    seed: int = 0,
     batch: int = 32,
     precision: str = "exact",
+    pictures: Codes = Codes.SCORECARD,
 ) -> pd.DataFrame:
-    """The scores of sampled pictures, one row a picture."""
+    """Read the scores of sampled pictures, one row a picture.
+
+    Args:
+        generator: Draws the pictures.
+        predictor: Reads them.
+        attributes: Which of its names; None for all.
+        n: How many pictures.
+        seed: Of the first, counted inside the seeds of ``pictures``.
+        batch: Pictures at a time.
+        precision: Of rendering.
+        pictures: Which seeds they are drawn from.
+    """
     reader = Reader(predictor, attributes)
     parts = []
     with torch.no_grad():
         for start in tqdm(range(0, n, batch), "reading", delay=1, leave=False):
-            codes = generator.sample(min(batch, n - start), seed=seed + start)
+            codes = generator.sample(min(batch, n - start), seed=pictures + seed + start)
             parts.append(reader(generator.render(codes, precision=precision)))
     return pd.DataFrame(torch.cat(parts).numpy(), columns=list(reader.names))

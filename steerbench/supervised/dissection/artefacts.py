@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 from steerbench.errors import ShapeError
 from steerbench.generators.base import BaseGenerator
 from steerbench.metrics import frechet_distance, precision_recall, random_units
+from steerbench.seeds import Codes
 from steerbench.supervised.dissection.partial_forward import Walk, layer_of
 from steerbench.types import UnitEdit
 
@@ -44,7 +45,7 @@ class ArtefactUnits:
         n_samples: How many pictures to choose by.
         n_fresh: How many to measure by; their seeds come after those of choosing.
         n_random: How many random sets to compare with.
-        seed: The first seed.
+        seed: Of the first picture, counted inside the seeds of artefacts (`steerbench.seeds`).
         batch: Pictures at a time.
 
     Attributes:
@@ -61,7 +62,7 @@ class ArtefactUnits:
         n_samples: int = 500,
         n_fresh: int = 1000,
         n_random: int = 3,
-        seed: int = 300_000,
+        seed: int = 0,
         batch: int = 32,
     ) -> None:
         self.features = features
@@ -75,6 +76,10 @@ class ArtefactUnits:
 
     units_: pd.DataFrame
     quality_: pd.DataFrame
+
+    @property
+    def _first_seed(self) -> int:
+        return Codes.ARTEFACTS + self.seed
 
     def fit(self, generator: BaseGenerator, real: Tensor) -> ArtefactUnits:
         """Find them; interrupted, it leaves this object as it was.
@@ -94,14 +99,14 @@ class ArtefactUnits:
             raise ShapeError(f"Got {len(real)} real pictures; give some hundreds, at least 4.")
         theirs = torch.cat([self.features(part) for part in real.split(self.batch)])
         singles: list[Sequence[int]] = [(), *((unit,) for unit in range(count))]
-        drawn = self._drawn(generator, singles, self.seed, self.n_samples)
+        drawn = self._drawn(generator, singles, self._first_seed, self.n_samples)
         distances = [frechet_distance(theirs[:half], features) for features in drawn]
         change = pd.Series(distances[1:]) - distances[0]
         order = change.sort_values(kind="stable").index
         chosen = tuple(int(unit) for unit in order[: self.n_units])
-        rivals = random_units(count, chosen, self.n_random, self.seed)
+        rivals = random_units(count, chosen, self.n_random, self._first_seed)
         groups = [(), chosen, *rivals]
-        fresh = self._drawn(generator, groups, self.seed + self.n_samples, self.n_fresh)
+        fresh = self._drawn(generator, groups, self._first_seed + self.n_samples, self.n_fresh)
         names, rows = ["none", "chosen", *["random"] * self.n_random], []
         for name, group, features in zip(names, groups, fresh):
             overlap = precision_recall(theirs[half:], features)

@@ -31,6 +31,7 @@ from tqdm.auto import tqdm
 from steerbench.errors import ArgumentError, NotFoundError, ShapeError, unknown
 from steerbench.generators.base import BaseGenerator
 from steerbench.metrics.null import p_value, random_units
+from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.insertion_sites import Places
@@ -53,7 +54,8 @@ class UnitEffects:
         pool: How many fresh pictures to look for them in.
         n_random: How many random sets to compare with.
         strength: The value k of a unit in multiples of its threshold.
-        seed: The first fresh seed, beyond those of the dissection.
+        seed: Of the first fresh picture, counted inside the seeds of effects
+            (`steerbench.seeds`), beyond those of the dissection.
         batch: Pictures at a time.
 
     Attributes:
@@ -77,7 +79,7 @@ class UnitEffects:
         pool: int = 400,
         n_random: int = 9,
         strength: float = 3.0,
-        seed: int = 100_000,
+        seed: int = 0,
         batch: int = 16,
     ) -> None:
         self.dissection = dissection
@@ -94,6 +96,10 @@ class UnitEffects:
     effects_: pd.DataFrame
     sets_: dict[str, tuple[int, ...]]
     hosts_: dict[str, list[str]]
+
+    @property
+    def _first_seed(self) -> int:
+        return Codes.EFFECTS + self.seed
 
     def fit(self, generator: BaseGenerator) -> UnitEffects:
         """Measure; interrupted, it leaves this object as it was.
@@ -113,7 +119,7 @@ class UnitEffects:
             rows += self._measure(generator, codes, name, sets[name], "removal", shown, None)
             places = self._places(generator, name)
             hosts[name] = [self.dissection.segmenter.names[host] for host in places.hosts]
-            masks, fits = places.choose(self._as_chosen(labels), seed=self.seed)
+            masks, fits = places.choose(self._as_chosen(labels), seed=self._first_seed)
             lacking = self._some((share <= ABSENT) & fits)
             rows += self._measure(generator, codes, name, sets[name], "insertion", lacking, masks)
         found = {"effects_": pd.DataFrame(rows), "sets_": sets, "hosts_": hosts}
@@ -134,9 +140,10 @@ class UnitEffects:
                 f"({generator.name!r}). Call dissection.fit(generator) first."
             )
         used = range(self.dissection.seed, self.dissection.seed + self.dissection.n_samples)
-        if self.seed < used.stop and self.seed + self.pool > used.start:
+        first = self._first_seed
+        if first < used.stop and first + self.pool > used.start:
             raise ArgumentError(
-                f"Fresh pictures from seed {self.seed} on took part in the dissection, which used "
+                f"Fresh pictures from seed {first} on took part in the dissection, which used "
                 f"seeds {used.start} to {used.stop - 1}. Give another seed."
             )
         matched = self.dissection.units_.query("iou > 0")["concept"].unique()
@@ -155,7 +162,7 @@ class UnitEffects:
 
     def _fresh(self, generator: BaseGenerator) -> tuple[Latent, Tensor]:
         """Codes that took no part in the dissection, and what the judge sees in their pictures."""
-        codes = generator.sample(self.pool, seed=self.seed)
+        codes = generator.sample(self.pool, seed=self._first_seed)
         drawn = [generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch)]
         return codes, torch.cat([labels_of(self.judge, images) for images in drawn])
 
@@ -194,7 +201,7 @@ class UnitEffects:
         if not chosen:
             return []
         count = generator.find_layer(self.dissection.layer).channels
-        rivals = random_units(count, units, self.n_random, self.seed)
+        rivals = random_units(count, units, self.n_random, self._first_seed)
         column = list(self.judge.names).index(concept)
         changes, reach = [], []
         for some in _chunks(chosen, self.batch):

@@ -29,6 +29,7 @@ from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, NotFittedError, PredictorError
 from steerbench.generators.base import BaseGenerator
+from steerbench.seeds import Codes
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.effects import ABSENT, SHOWN
 from steerbench.supervised.dissection.insertion_sites import Places
@@ -49,7 +50,7 @@ class UnitSearch:
         rate: The learning rate.
         penalty: How much a share costs; larger ones give smaller sets.
         strength: The value k of a unit in multiples of its threshold.
-        seed: The first seed of the pictures.
+        seed: Of the first picture, counted inside the seeds of searches (`steerbench.seeds`).
 
     Attributes:
         alpha_: ``[units]`` in [0, 1], float64.
@@ -68,7 +69,7 @@ class UnitSearch:
         rate: float = 0.02,
         penalty: float = 0.1,
         strength: float = 3.0,
-        seed: int = 200_000,
+        seed: int = 0,
     ) -> None:
         self.dissection = dissection
         self.concept = concept
@@ -83,6 +84,10 @@ class UnitSearch:
     alpha_: Tensor
     units_: pd.DataFrame
     losses_: list[float]
+
+    @property
+    def _first_seed(self) -> int:
+        return Codes.SEARCH + self.seed
 
     def fit(self, generator: BaseGenerator) -> UnitSearch:
         """Search; interrupted, it leaves this object as it was.
@@ -104,7 +109,7 @@ class UnitSearch:
         alpha[iou.index.tolist()] = torch.tensor(iou.tolist())
         alpha = (alpha / alpha.max() / 2).requires_grad_()
         optimiser = torch.optim.SGD([alpha], lr=self.rate, momentum=0.9)
-        random, losses = torch.Generator().manual_seed(self.seed), []
+        random, losses = torch.Generator().manual_seed(self._first_seed), []
         for _ in tqdm(range(self.n_steps), desc=f"units of {self.concept}", unit="step", delay=1):
             optimiser.zero_grad()
             removed = self._seen(generator, *self._draw(shown, random), alpha, insert=False)
@@ -129,14 +134,14 @@ class UnitSearch:
     def _material(self, generator: BaseGenerator) -> tuple[tuple[Any, Tensor], tuple[Any, Tensor]]:
         """Codes with masks: pictures that show the concept, and that lack it where it would fit."""
         segmenter = self.dissection.segmenter
-        codes = generator.sample(self.pool, seed=self.seed)
+        codes = generator.sample(self.pool, seed=self._first_seed)
         parts = torch.arange(self.pool).split(self.batch)
         labels = torch.cat(
             [labels_of(segmenter, generator.render(codes[part.tolist()])) for part in parts]
         )
         index = list(segmenter.names).index(self.concept)
         share = (labels == index).float().mean((1, 2))
-        masks, fits = Places.of(labels, index).choose(labels, self.seed)
+        masks, fits = Places.of(labels, index).choose(labels, self._first_seed)
         shown = (share >= SHOWN).nonzero()[:, 0].tolist()
         lacking = ((share <= ABSENT) & fits).nonzero()[:, 0].tolist()
         if not shown or not lacking:

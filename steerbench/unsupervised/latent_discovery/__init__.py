@@ -36,6 +36,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, unknown
+from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator
 from steerbench.unsupervised.latent_discovery.networks import (
     DEFORMATORS,
@@ -45,7 +46,7 @@ from steerbench.unsupervised.latent_discovery.networks import (
 )
 from steerbench.unsupervised.shared import RunFile, check_count, layer_suffix, make_direction
 from steerbench.unsupervised.step_function import Shifts
-from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source, take_steps
+from steerbench.unsupervised.training_loop import built, draw_source, take_steps
 
 REFERENCE = (
     'Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent '
@@ -259,10 +260,10 @@ class _Game:
         self.networks.eval()
         starts = range(0, finder.n_samples, finder.batch)
         for start in tqdm(starts, desc="accuracy", unit="batch", delay=1):
-            which, far = self._draw(SEEDS_APART + start)
+            which, far = self._draw(Codes.HELD_BACK + start)
             # Every direction gets its share, whatever was drawn.
             which = (start + torch.arange(finder.batch, device=device)) % finder.n_directions
-            scores, lengths = self._recognise(finder.seed + SEEDS_APART + start, which, far)
+            scores, lengths = self._recognise(Codes.HELD_BACK + (finder.seed + start), which, far)
             hits += _sums(which, (scores.argmax(1) == which), finder.n_directions)
             counts += _sums(which, torch.ones_like(which), finder.n_directions)
             errors += float((lengths - far).abs().mean()) / len(starts)
