@@ -34,9 +34,6 @@ from steerbench.stats import slerp
 from steerbench.types import Latent
 
 SUFFIXES = (".mp4", ".gif")
-SMALLEST = 256
-"""Films of smaller pictures are enlarged to about this side, unless a size is given."""
-BATCH = 8
 
 
 def film(
@@ -90,7 +87,13 @@ def film(
 def tour(
     generator: BaseGenerator, stops: Latent, frames_per_leg: int, loop: bool = False
 ) -> Iterator[Latent]:
-    """The codes of a film one by one, each stop included; a loop leaves the last (first) one out.
+    """Give the codes of a film one by one, each stop included; a loop leaves the last one out.
+
+    Args:
+        generator: Says what its codes are like.
+        stops: The codes to pass through.
+        frames_per_leg: Frames from one to the next.
+        loop: Go back to the first one.
 
     >>> from steerbench.generators import wrap
     >>> G = wrap(torch.nn.Sequential(torch.nn.ConvTranspose2d(8, 3, 4)), (8, 1, 1))
@@ -110,7 +113,7 @@ def tour(
 
 
 def target_of(path: str | os.PathLike[str]) -> Path:
-    """The path of a film to be.
+    """Return the path of a film to be.
 
     Raises:
         FileError: The suffix is none of a film, or the folder does not exist.
@@ -141,7 +144,7 @@ def _check_numbers(steps: int, frames_per_leg: int, fps: int, size: int | None) 
 def _stops(
     generator: BaseGenerator, latents: Latent | Sequence[Latent], space: str | None
 ) -> Latent:
-    """One batch of codes in the space of the way."""
+    """Join codes to one batch in the space of the way."""
     parts = [latents] if isinstance(latents, Latent) else list(latents)
     wrong = [part for part in parts if not isinstance(part, Latent)]
     if wrong:
@@ -158,16 +161,16 @@ def _stops(
     return Latent.cat([generator.to(part.detach(), wanted) for part in parts])
 
 
-def _side(pixels: int, enlarge: bool) -> int:
-    """An even side, for H.264 halves the colours' resolution."""
-    if enlarge and pixels < SMALLEST:
-        pixels *= math.ceil(SMALLEST / pixels)
+def _side(pixels: int, enlarge: bool, least: int = 256) -> int:
+    """Return an even side, for H.264 halves the colours' resolution; enlarge small pictures."""
+    if enlarge and pixels < least:
+        pixels *= math.ceil(least / pixels)
     return pixels + pixels % 2
 
 
 def _frames(generator: BaseGenerator, codes: Iterator[Latent], side: int) -> Iterator[np.ndarray]:
-    """uint8 ``[H, W, 3]``, rendered a few at a time."""
-    while batch := [code for _, code in zip(range(BATCH), codes, strict=False)]:
+    """Render frames, uint8 ``[H, W, 3]``, a few at a time."""
+    while batch := [code for _, code in zip(range(8), codes, strict=False)]:
         with torch.no_grad():
             pictures = generator.render(Latent.cat(batch))
             height, width = pictures.shape[-2:]
@@ -183,6 +186,11 @@ def write(target: Path, frames: Any, fps: int) -> None:
     """Write frames, uint8 ``[H, W, 3]`` with even sides, as a film.
 
     They go beside the target first: an interrupted film leaves what was there before.
+
+    Args:
+        target: Where.
+        frames: One by one.
+        fps: Frames a second.
     """
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix.lower()}")
     try:

@@ -19,8 +19,8 @@ from steerbench.stats import (
     Quantile,
     TopK,
     bootstrap,
-    rows,
     slerp,
+    units_as_columns,
     wilson,
 )
 
@@ -217,9 +217,9 @@ def test_iou_agrees_with_sets():
 
 def test_rows_puts_units_in_columns():
     x = torch.arange(2 * 3 * 4).view(2, 3, 2, 2)
-    assert rows(x).shape == (8, 3)
-    assert rows(x)[5].tolist() == x[1, :, 0, 1].tolist()
-    assert rows(torch.zeros(7, 3)).shape == (7, 3)
+    assert units_as_columns(x).shape == (8, 3)
+    assert units_as_columns(x)[5].tolist() == x[1, :, 0, 1].tolist()
+    assert units_as_columns(torch.zeros(7, 3)).shape == (7, 3)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_rows_puts_units_in_columns():
         (lambda: Quantile().add(torch.zeros(1, 1)).quantile(1.5), ShapeError, r"\[0, 1\]"),
         (lambda: IoU().add(torch.tensor([[0.5]])), SteerbenchError, "threshold"),
         (lambda: IoU().add(torch.zeros(2, 1), torch.zeros(3, 1)), ShapeError, "2 rows and 3"),
-        (lambda: rows(torch.zeros(3)), ShapeError, r"\[N, C"),
+        (lambda: units_as_columns(torch.zeros(3)), ShapeError, r"\[N, C"),
         (lambda: Mean.from_state({"count": torch.tensor(2)}), CheckpointError, "Mean"),
         (lambda: Mean.from_state(TopK().state_dict()), CheckpointError, "Mean"),
     ],

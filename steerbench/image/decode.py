@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from steerbench.errors import (
     FileError,
@@ -41,7 +41,6 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
 """The formats that are accepted, by Pillow's names."""
 
-_ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,7 +53,7 @@ _UPRIGHT = {
 
 
 def decode(source: Any, *, still: bool = False, side: int | None = None) -> np.ndarray:
-    """One picture as uint8 RGB [H, W, 3].
+    """Decode one picture to uint8 RGB [H, W, 3].
 
     Args:
         source: a path, the bytes of a file, a Pillow image, an array [H, W] or [H, W, 1 to 4]
@@ -114,7 +113,7 @@ def _from_bytes(data: bytes, name: str, still: bool, side: int | None) -> np.nda
         with Image.open(io.BytesIO(data), formats=formats) as image:
             return _from_pillow(image, name, still, side)
     except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error)) from error
+        raise _size_error(name, str(error)) from error
     except ImageError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -146,13 +145,13 @@ def _from_pillow(
     image: Image.Image, name: str, still: bool = False, side: int | None = None
 ) -> np.ndarray:
     if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name, f"{image.width} x {image.height} pixels")
+        raise _size_error(name, f"{image.width} x {image.height} pixels")
     if image.width * image.height == 0:
         raise ImageError(f"Got {name}, which has no pixels ({image.width} x {image.height}).")
     _check_kind(image, name, still, side)
     try:
         image.load()
-        upright = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        upright = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         pixels = _flatten(image)
     except ImageError:
         raise
@@ -164,7 +163,7 @@ def _from_pillow(
 
 
 def _flatten(image: Image.Image) -> np.ndarray:
-    """Any mode to RGB on white."""
+    """Turn any mode to RGB on white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_to_bytes(np.asarray(image)))
     if not image.has_transparency_data:
@@ -180,7 +179,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or array.size == 0:
         raise ShapeError(f"Got an array {given}, expected [H, W] or [H, W, C] with C from 1 to 4.")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise _too_large("an array", f"{given}")
+        raise _size_error("an array", f"{given}")
     if array.dtype.kind not in "buif":
         raise ImageError(f"Got an array of {array.dtype}, expected numbers.")
     pixels = _to_bytes(array)
@@ -188,7 +187,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _to_bytes(samples: np.ndarray) -> np.ndarray:
-    """Samples of any depth to bytes; 16-bit ones keep their own black and white."""
+    """Turn samples of any depth to bytes; 16-bit ones keep their own black and white."""
     if samples.dtype == np.uint8:
         return samples
     if samples.dtype == np.bool_:
@@ -217,7 +216,7 @@ def _damage(name: str, error: Exception) -> ImageError:
     )
 
 
-def _too_large(name: str, found: str) -> ImageError:
+def _size_error(name: str, found: str) -> ImageError:
     return ImageError(
         f"Got {name}: {found}, at most {MAX_PIXELS // 10**6} million pixels are decoded. "
         "Reduce it in a picture program first."

@@ -56,7 +56,7 @@ def read(source: Any, size: int | tuple[int, int] | None = None, crop: str = "ce
 
 
 def encode_jpeg(image: Tensor, quality: int = 90) -> bytes:
-    """One picture as a JPEG file; quality from 1 to 95. Fast, for frames on their way to a screen.
+    """Encode one picture as JPEG; quality from 1 to 95. Fast, for frames on their way to a screen.
 
     Raises:
         ShapeError: it is several pictures, or longer than `MAX_JPEG_SIDE`.
@@ -71,7 +71,7 @@ def encode_jpeg(image: Tensor, quality: int = 90) -> bytes:
 
 
 def encode_png(image: Tensor) -> bytes:
-    """One picture as a PNG file: every byte of `to_uint8` kept, for evidence and export."""
+    """Encode one picture as PNG: every byte of `to_uint8` kept, for evidence and export."""
     buffer = io.BytesIO()
     to_pil(image).save(buffer, "PNG")
     return buffer.getvalue()
@@ -95,7 +95,7 @@ def save(images: Images, path: str | os.PathLike[str]) -> None:
 
 
 def _center(image: Tensor, proportion: float) -> Tensor:
-    """The largest middle part whose width is ``proportion`` times its height."""
+    """Cut out the largest middle part whose width is ``proportion`` times its height."""
     height, width = image.shape[2:]
     new_height = max(1, min(height, round(width / proportion)))
     new_width = max(1, min(width, round(height * proportion)))

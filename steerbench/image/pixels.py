@@ -45,7 +45,7 @@ def to_uint8(images: Images) -> np.ndarray:
 
 
 def from_uint8(pixels: np.ndarray) -> Tensor:
-    """Bytes [N, H, W, C], [H, W, C] or [H, W] to float32 [N, C, H, W] in [-1, 1].
+    """Turn bytes [N, H, W, C], [H, W, C] or [H, W] to float32 [N, C, H, W] in [-1, 1].
 
     The inverse of `to_uint8`, exactly.
 
@@ -67,13 +67,13 @@ def from_uint8(pixels: np.ndarray) -> Tensor:
 
 
 def from_figure(figure: Any) -> Tensor:
-    """A matplotlib figure as it is drawn now, ``[1, 3, H, W]``."""
+    """Read a matplotlib figure as it is drawn now, ``[1, 3, H, W]``."""
     figure.canvas.draw()
     return from_uint8(np.asarray(figure.canvas.buffer_rgba())[..., :3])
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """One picture [C, H, W] or [1, C, H, W] as a Pillow image, mode L or RGB.
+    """Turn one picture [C, H, W] or [1, C, H, W] to a Pillow image, mode L or RGB.
 
     Raises:
         ShapeError: it is several pictures, or not a picture.
@@ -101,7 +101,7 @@ def resize(images: Tensor, size: int | tuple[int, int]) -> Tensor:
 
 
 def batch_of(images: Images) -> Tensor:
-    """[N, C, H, W] floating point, at least float32, from what a caller calls pictures.
+    """Return [N, C, H, W], at least float32, from what a caller calls pictures.
 
     Raises:
         ShapeError: these are no pictures, or not of one size.
@@ -129,7 +129,7 @@ def batch_of(images: Images) -> Tensor:
 
 
 def size_of(size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width) from a side or a pair; ShapeError for what is no size or too large."""
+    """Return (height, width) from a side or a pair; ShapeError for what is no size or too large."""
     pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
         raise ShapeError(f"size={size!r}, expected a side in pixels or (height, width).")

@@ -13,13 +13,9 @@ from torch import Tensor
 from steerbench.errors import ShapeError
 from steerbench.image.pixels import Images, batch_of, to_pil
 
-_STRIP = 18
-"""Pixels left under a picture for its caption."""
-_PADDING = 2
-
 
 def grid(
-    images: Images, columns: int | None = None, padding: int = _PADDING, background: float = 1.0
+    images: Images, columns: int | None = None, padding: int = 2, background: float = 1.0
 ) -> Tensor:
     """Lay pictures out in rows, as one picture.
 
@@ -49,7 +45,7 @@ def show(
     scale: int | None = None,
     captions: Sequence[object] | None = None,
 ) -> Image.Image:
-    """A grid to look at; a notebook displays the result by itself.
+    """Show a grid to look at; a notebook displays the result by itself.
 
     Args:
         images: [N, C, H, W], one picture, or a list of pictures of one size.
@@ -75,12 +71,19 @@ def show(
         return to_pil(grid(batch, columns))
     if isinstance(captions, str) or len(captions) != count:
         raise ShapeError(f"Got {len(captions)} captions for {count} pictures; give one each.")
-    sheet = to_pil(grid(F.pad(batch, (0, 0, 0, _STRIP), value=1.0), columns))
+    return _label(batch, columns, captions)
+
+
+def _label(
+    batch: Tensor, columns: int, captions: Sequence[object], strip: int = 18, padding: int = 2
+) -> Image.Image:
+    """Make a grid with a caption in a strip of so many pixels under each picture."""
+    sheet = to_pil(grid(F.pad(batch, (0, 0, 0, strip), value=1.0), columns, padding))
     height, width = batch.shape[2:]
     for index, caption in enumerate(captions):
         row, column = divmod(index, columns)
-        left = _PADDING + column * (width + _PADDING)
-        top = _PADDING + row * (height + _STRIP + _PADDING) + height
+        left = padding + column * (width + padding)
+        top = padding + row * (height + strip + padding) + height
         _write(sheet, (left, top + 2), str(caption), width)
     return sheet
 
@@ -105,7 +108,7 @@ def _columns(count: int, columns: int | None) -> int:
 
 
 def _write(sheet: Image.Image, corner: tuple[int, int], text: str, width: int) -> None:
-    """One line of text, cut to ``width`` pixels."""
+    """Write one line of text, cut to ``width`` pixels."""
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default()
     line = " ".join(text.split())
     while line and draw.textlength(line, font) > width:

@@ -166,7 +166,7 @@ def _choose_finders(
 
 
 def _options(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options that a finder takes: closed forms have no seed."""
+    """Keep the options that a finder takes: closed forms have no seed."""
     known = inspect.signature(FINDERS[name]).parameters
     return {key: value for key, value in options.items() if key in known}
 
@@ -196,8 +196,8 @@ def _row(name: str, pairs: Sequence[tuple[FinderRun, Evaluation]]) -> dict[str, 
 
 
 def _ends(name: str, verdicts: Sequence[Evaluation]) -> dict[str, float]:
-    """Recovered factors and their share with intervals; of several draws their range."""
-    recovered = [verdict.recovered for verdict in verdicts]
+    """Return recovered factors and their share with intervals; of several draws their range."""
+    recovered = [verdict.n_recovered for verdict in verdicts]
     share = [verdict.share for verdict in verdicts]
     one = verdicts[0]
     ends = (one.surely, one.possibly, one.share_low, one.share_high)

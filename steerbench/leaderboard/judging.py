@@ -62,7 +62,7 @@ class Evaluation:
     possibly: int
 
     @property
-    def recovered(self) -> int:
+    def n_recovered(self) -> int:
         """How many factors are recovered."""
         return int(self.factors["recovered"].sum())
 
@@ -231,7 +231,7 @@ def evaluate_prefixes(
 
 
 def _choose(changes: Tensor, criteria: Criteria) -> list[int]:
-    """For each factor the direction with the largest share, among those that move it at all."""
+    """Choose for each factor the direction with the largest share, of those that move it at all."""
     size = changes.mean(1).abs()
     # Where no direction moves a factor far enough, the one that moves it furthest stands for it.
     score = torch.where(size >= criteria.effect, 1 + shares(changes), size.double() / (1 + size))
@@ -241,7 +241,7 @@ def _choose(changes: Tensor, criteria: Criteria) -> list[int]:
 def _verdict(
     labels: Sequence[dict[str, object]], changes: Tensor, criteria: Criteria
 ) -> Evaluation:
-    """What the chosen directions did, ``[factors, N, factors]``: one direction for each factor."""
+    """Sum up what the chosen directions did, ``[factors, N, factors]``: one for each factor."""
     values, names = changes.movedim(1, 0), [str(label["factor"]) for label in labels]
     share = _own_shares(values[None])[0]
     share_low, share_high = bootstrap(values, _own_shares, redrawn=lambda x: _own_shares(x, 2.0))
@@ -264,7 +264,7 @@ def _verdict(
 
 
 def _own_shares(draws: Tensor, noise: float = 1.0) -> Tensor:
-    """``[draws, factors + 1]``: each factor's share of its own direction, and their mean."""
+    """Return ``[draws, factors + 1]``: each factor's share of its own direction, and their mean."""
     own = shares(draws.movedim(1, -2), noise=noise).diagonal(dim1=-2, dim2=-1)
     return torch.cat([own, own.mean(-1, keepdim=True)], dim=-1)
 
@@ -278,7 +278,7 @@ def _interval(name: str, value: Tensor, low: Tensor, high: Tensor) -> dict[str, 
 
 
 def _leak(effects: Tensor, place: int, factors: Sequence[str]) -> dict[str, object]:
-    """The largest effect on another factor, in units of the one on this factor."""
+    """Find the largest effect on another factor, in units of the one on this factor."""
     if len(factors) == 1:
         return {"leakage": 0.0, "leaks_into": ""}
     others = effects.abs().clone()

@@ -87,7 +87,7 @@ def _count_codes(generator: Any) -> list[int]:
 
 
 def _peak() -> float:
-    """The peak of this process's memory so far, in megabytes."""
+    """Return the peak of this process's memory so far, in megabytes."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux: its ru_maxrss begins with the peak of the parent process
         (line,) = (text for text in status.read_text().splitlines() if text.startswith("VmHWM"))

@@ -10,7 +10,7 @@ from steerbench.metrics.distribution import (
     kernel_distance,
     precision_recall,
 )
-from steerbench.metrics.features import extracted, inception
+from steerbench.metrics.features import extract_features, inception
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
 from steerbench.metrics.null import (
     p_value,
@@ -39,7 +39,7 @@ __all__ = [
     "dci",
     "dci_scores",
     "density_coverage",
-    "extracted",
+    "extract_features",
     "frechet_distance",
     "inception",
     "inside_manifold",

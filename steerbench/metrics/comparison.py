@@ -41,10 +41,6 @@ from torch import Tensor
 from steerbench.errors import ArgumentError, ShapeError, SpaceError
 from steerbench.types import Direction, Generator
 
-PICTURE = "picture"
-STEP = 0.1
-"""How far a step goes for a finite difference, in standard deviations of the prior."""
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -120,7 +116,7 @@ def compare(
 
 
 def principal_angles(a: Tensor, b: Tensor) -> np.ndarray:
-    """The angles between the spans of the rows of two matrices, in degrees, ascending.
+    """Compute the angles between the spans of the rows of two matrices, in degrees, ascending.
 
     Small angles come from their sines, which the cosine does not resolve.
     """
@@ -135,7 +131,7 @@ def principal_angles(a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def _basis(rows: Tensor) -> Tensor:
-    """Orthonormal rows that span the same."""
+    """Return orthonormal rows that span the same."""
     _, singular, right = torch.linalg.svd(rows, full_matrices=False)
     return right[singular > 1e-8 * singular[0]]
 
@@ -168,7 +164,7 @@ def _vectors(
     n: int,
     seed: int,
 ) -> tuple[str, Tensor]:
-    """Where to compare, and one unit vector for each direction there, as rows."""
+    """Return where to compare, and one unit vector for each direction there, as rows."""
     spaces = {each.space for each in directions}
     same = len(spaces) == 1 and len({each.layers for each in directions}) == 1
     if same and space in (None, directions[0].space):
@@ -186,12 +182,12 @@ def _vectors(
             "sb.compare(a, b, generator=G)."
         )
     target = space or _common(directions, generator)
-    rows = [_pushed(each, generator, target, n, seed) for each in directions]
-    return target, torch.stack(rows)
+    pushes = [_push(each, generator, target, n, seed) for each in directions]
+    return target, torch.stack(pushes)
 
 
 def _flat(direction: Direction) -> Tensor:
-    """The vector, without the rows that the direction leaves alone."""
+    """Return the vector, without the rows that the direction leaves alone."""
     vector = direction.vector
     if direction.layers is not None and vector.ndim > 1:
         vector = vector[list(direction.layers)]
@@ -200,7 +196,7 @@ def _flat(direction: Direction) -> Tensor:
 
 
 def _common(directions: Sequence[Direction], generator: Generator) -> str:
-    """The first space in the generator's order that every direction leads to."""
+    """Find the first space in the generator's order that every direction leads to."""
     starts = {_lands(each) for each in directions}
     for target in generator.spaces:
         if all(_leads(start, target, generator) for start in starts):
@@ -212,7 +208,7 @@ def _common(directions: Sequence[Direction], generator: Generator) -> str:
 
 
 def _lands(direction: Direction) -> str:
-    """The space that a step along a direction ends in: layer-wise where layers are chosen."""
+    """Return the space that a step ends in: layer-wise where layers are chosen."""
     chosen = direction.layers is not None and not direction.space.endswith("+")
     return direction.space + "+" if chosen else direction.space
 
@@ -229,12 +225,19 @@ def _leads(start: str, target: str, generator: Generator) -> bool:
     return True
 
 
-def _pushed(direction: Direction, generator: Generator, target: str, n: int, seed: int) -> Tensor:
-    """What a small step does, code by code, each at unit norm, joined to one unit vector."""
+def _push(
+    direction: Direction,
+    generator: Generator,
+    target: str,
+    n: int,
+    seed: int,
+    step: float = 0.1,
+) -> Tensor:
+    """Return what a small step does, code by code at unit norm, joined to one unit vector."""
     codes = generator.sample(n, seed=seed, space=direction.space)
-    up, down = codes + STEP * direction, codes - STEP * direction
+    up, down = codes + step * direction, codes - step * direction
     with torch.no_grad():
-        if target == PICTURE:
+        if target == "picture":
             difference = generator.render(up) - generator.render(down)
         else:
             difference = generator.to(up, target).data - generator.to(down, target).data

@@ -57,12 +57,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import PredictorError, ShapeError
-from steerbench.metrics.importance import predicted
-
-BINS = 20
-"""In how many bins of equal width a number or an amount is counted."""
-TINY = 1e-11
-"""Added to every importance, as the published implementation does."""
+from steerbench.metrics.importance import predict_factor
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +85,7 @@ class DCI:
 
 
 def dci_scores(importance: Any) -> DCI:
-    """Disentanglement and completeness of an importance matrix.
+    """Compute disentanglement and completeness of an importance matrix.
 
     A number that serves no factor has a disentanglement and a weight of 0.
 
@@ -109,8 +104,10 @@ def dci_scores(importance: Any) -> DCI:
         )
     if not bool(torch.isfinite(matrix).all()) or bool((matrix < 0).any()):
         raise PredictorError("Importances must be finite and not negative; give their sizes.")
-    per_code = 1 - _entropy(matrix + TINY)
-    per_factor = 1 - _entropy(matrix.T + TINY)
+    # Added to every importance, as the published implementation does.
+    tiny = 1e-11
+    per_code = 1 - _entropy(matrix + tiny)
+    per_factor = 1 - _entropy(matrix.T + tiny)
     weights = matrix if float(matrix.sum()) else torch.ones_like(matrix)
     by_code, by_factor = weights.sum(1) / weights.sum(), weights.sum(0) / weights.sum()
     return DCI(
@@ -125,7 +122,7 @@ def dci_scores(importance: Any) -> DCI:
 
 
 def _entropy(rows: Tensor) -> Tensor:
-    """Of each row as shares, to the base of its length."""
+    """Compute the entropy of each row as shares, to the base of its length."""
     shares = rows / rows.sum(1, keepdim=True)
     return -torch.xlogy(shares, shares).sum(1) / np.log(rows.shape[1])
 
@@ -138,7 +135,7 @@ def dci(
     estimator: str = "boosting",
     seed: int = 0,
 ) -> DCI:
-    """DCI from codes and factors.
+    """Compute DCI from codes and factors.
 
     Args:
         codes: ``[N, C]``.
@@ -166,7 +163,7 @@ def dci(
         )
     _varying(y)
     columns = [
-        predicted(x, y[:, j], x_test, y_test[:, j], estimator=estimator, seed=seed)
+        predict_factor(x, y[:, j], x_test, y_test[:, j], estimator=estimator, seed=seed)
         for j in range(y.shape[1])
     ]
     scores = dci_scores(np.stack([column.importance for column in columns], axis=1))
@@ -181,8 +178,8 @@ def dci(
     )
 
 
-def mig(codes: Any, factors: Any, *, bins: int = BINS) -> float:
-    """The mutual information gap, in [0, 1].
+def mig(codes: Any, factors: Any, *, bins: int = 20) -> float:
+    """Compute the mutual information gap, in [0, 1].
 
     Args:
         codes: ``[N, C]``.
@@ -197,23 +194,23 @@ def mig(codes: Any, factors: Any, *, bins: int = BINS) -> float:
     _varying(y)
     if bins < 2:
         raise ShapeError(f"bins={bins}; give at least 2.")
-    counted = np.stack([_binned(column, bins) for column in x.T])
+    counted = np.stack([_bins(column, bins) for column in x.T])
     gaps = []
     for factor in y.T:
-        values = _binned(factor, bins) if factor.dtype.kind == "f" else factor
+        values = _bins(factor, bins) if factor.dtype.kind == "f" else factor
         told, entropy = _information(counted, np.unique(values, return_inverse=True)[1], bins)
         gaps.append(_gap(told) / entropy)
     return float(np.mean(gaps))
 
 
-def _binned(column: np.ndarray, bins: int) -> np.ndarray:
+def _bins(column: np.ndarray, bins: int) -> np.ndarray:
     low, high = column.min(), column.max()
     width = (high - low) or 1.0
     return np.minimum((column - low) / width * bins, bins - 1).astype(np.int64)
 
 
 def _information(counted: np.ndarray, factor: np.ndarray, bins: int) -> tuple[np.ndarray, float]:
-    """Mutual information of each row of bins with a factor, and the factor's entropy, in nats."""
+    """Compute mutual information of rows of bins with a factor, and its entropy, in nats."""
     classes = int(factor.max()) + 1
     cells = np.arange(len(counted))[:, None] * bins * classes + counted * classes + factor
     found = np.bincount(cells.ravel(), minlength=len(counted) * bins * classes)
@@ -229,13 +226,13 @@ def _xlogx(shares: np.ndarray) -> np.ndarray:
 
 
 def _gap(scores: np.ndarray) -> float:
-    """The best score less the next best; all of it where there is one."""
+    """Return the best score less the next best; all of it where there is one."""
     ordered = np.sort(scores)[::-1]
     return float(ordered[0] - (ordered[1] if len(ordered) > 1 else 0.0))
 
 
 def sap(codes: Any, factors: Any, *, seed: int = 0) -> float:
-    """The separated attribute predictability, in [0, 1].
+    """Compute the separated attribute predictability, in [0, 1].
 
     Args:
         codes: ``[N, C]``.
@@ -269,7 +266,9 @@ def _r_squared(x: np.ndarray, factor: np.ndarray) -> np.ndarray:
 def _best_threshold(
     x: np.ndarray, factor: np.ndarray, chosen: np.ndarray, rest: np.ndarray
 ) -> np.ndarray:
-    """Balanced accuracy on the rest of the best threshold for each number, either way round."""
+    """Compute balanced accuracy on the rest of the best threshold for each number.
+
+    Either way round."""
     # Each picture weighs one over its class, so that the sum of signed weights below a threshold
     # is the difference of the two classes' shares there.
     signed = np.where(factor > 0, 1.0, -1.0)
@@ -291,7 +290,7 @@ def _best_threshold(
 def _best_thresholds(
     x: np.ndarray, factor: np.ndarray, chosen: np.ndarray, rest: np.ndarray
 ) -> np.ndarray:
-    """The same for several classes: as many thresholds as part them, found by a tree."""
+    """Compute it for several classes: as many thresholds as part them, found by a tree."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.tree import DecisionTreeClassifier
 
@@ -310,7 +309,7 @@ def _halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pair(codes: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Codes in float64, factors as classes or amounts, checked."""
+    """Check codes, in float64, and factors, as classes or amounts."""
     x, y = _array(codes).astype(np.float64), _array(factors)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < 4 or not x.size or not y.size:
         raise ShapeError(

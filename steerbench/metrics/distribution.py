@@ -48,7 +48,7 @@ from steerbench.errors import PredictorError, ShapeError
 from steerbench.stats import Covariance
 
 BLOCK = 1024
-"""Rows of a distance matrix held at a time."""
+"""Samples whose distances are held at a time."""
 
 
 class Overlap(NamedTuple):
@@ -64,7 +64,7 @@ class Overlap(NamedTuple):
 
 
 def frechet_distance(real: Tensor | Covariance, generated: Tensor | Covariance) -> float:
-    """The Fréchet distance between two sets, squared as is usual; 0 where moments agree.
+    """Compute the Fréchet distance between two sets, squared as is usual; 0 where they agree.
 
     Args:
         real: Features ``[N, D]``, or their running moments
@@ -72,7 +72,7 @@ def frechet_distance(real: Tensor | Covariance, generated: Tensor | Covariance) 
         generated: The same of the other set; the order makes no difference.
 
     Raises:
-        ShapeError: Not ``[N, D]`` with one D and at least 2 rows.
+        ShapeError: Not ``[N, D]`` with one D and at least 2 samples.
         PredictorError: The features contain NaN or infinity.
     """
     a, b = _moments(real), _moments(generated)
@@ -94,7 +94,7 @@ def _moments(given: Tensor | Covariance) -> Covariance:
 
 
 def _root(matrix: Tensor) -> Tensor:
-    """The symmetric square root of a covariance."""
+    """Compute the symmetric square root of a covariance."""
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
@@ -102,7 +102,7 @@ def _root(matrix: Tensor) -> Tensor:
 def kernel_distance(
     real: Tensor, generated: Tensor, *, subsets: int = 100, size: int = 1000, seed: int = 0
 ) -> float:
-    """The kernel distance between two sets; around 0, and sometimes below, where they agree.
+    """Compute the kernel distance between two sets; about 0, sometimes below, where they agree.
 
     Args:
         real: Features ``[N, D]``.
@@ -112,7 +112,7 @@ def kernel_distance(
         seed: Of the subsets; the draw is that of NVIDIA's implementation.
 
     Raises:
-        ShapeError: Not two sets of features of one length, with at least 2 rows.
+        ShapeError: Not two sets of features of one length, with at least 2 samples.
         PredictorError: The features contain NaN or infinity.
     """
     real, generated = _pair(real, generated, least=2)
@@ -135,7 +135,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def precision_recall(real: Tensor, generated: Tensor, *, k: int = 3) -> Overlap:
-    """Improved precision and recall, in bounded memory.
+    """Compute improved precision and recall, in bounded memory.
 
     Args:
         real: Features ``[N, D]``.
@@ -146,22 +146,22 @@ def precision_recall(real: Tensor, generated: Tensor, *, k: int = 3) -> Overlap:
         ``(precision, recall)``, each in [0, 1].
 
     Raises:
-        ShapeError: Not two sets of features of one length with more than ``k`` rows each.
+        ShapeError: Not two sets of features of one length with more than ``k`` samples each.
         PredictorError: The features contain NaN or infinity.
     """
     real, generated = _neighbours(real, generated, k)
     real_reach, generated_reach = _reach(real, k), _reach(generated, k)
     inside = 0
     covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows in generated.split(BLOCK):
-        inside += int((_squares(rows, real) <= real_reach).any(dim=1).sum())
-    for block, rows in zip(covered.split(BLOCK), real.split(BLOCK)):
-        block |= (_squares(rows, generated) <= generated_reach).any(dim=1)
+    for part in generated.split(BLOCK):
+        inside += int((_squares(part, real) <= real_reach).any(dim=1).sum())
+    for block, part in zip(covered.split(BLOCK), real.split(BLOCK)):
+        block |= (_squares(part, generated) <= generated_reach).any(dim=1)
     return Overlap(inside / len(generated), float(covered.double().mean()))
 
 
 def inside_manifold(real: Tensor, points: Tensor, *, k: int = 3, keep: float = 1.0) -> Tensor:
-    """Which points lie in the manifold of others: those that precision counts.
+    """Tell which points lie in the manifold of others: those that precision counts.
 
     Balls of outliers are large, and hold whatever goes wrong. The authors' realism score leaves the
     larger half of the balls out (``keep=0.5``).
@@ -186,37 +186,43 @@ def inside_manifold(real: Tensor, points: Tensor, *, k: int = 3, keep: float = 1
     reach = _reach(real, k)
     small = reach <= reach.quantile(keep)
     real, reach = real[small], reach[small]
-    return torch.cat([(_squares(rows, real) <= reach).any(1) for rows in points.split(BLOCK)])
+    return torch.cat([(_squares(part, real) <= reach).any(1) for part in points.split(BLOCK)])
 
 
 def density_coverage(real: Tensor, generated: Tensor, *, k: int = 5) -> Overlap:
-    """Density (about 1 where the sets agree, unbounded above) and coverage in [0, 1].
+    """Compute density (about 1 where the sets agree, unbounded above) and coverage in [0, 1].
 
-    Arguments and errors are those of `precision_recall`.
+    Args:
+        real: Features ``[N, D]``.
+        generated: Features ``[M, D]``.
+        k: Which neighbour a ball reaches to.
+
+    Raises:
+        ShapeError, PredictorError: As `precision_recall`.
     """
     real, generated = _neighbours(real, generated, k)
     reach = _reach(real, k)
     balls = 0
     covered = torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    for rows in generated.split(BLOCK):
-        inside = _squares(rows, real) <= reach
+    for part in generated.split(BLOCK):
+        inside = _squares(part, real) <= reach
         balls += int(inside.sum())
         covered |= inside.any(dim=0)
     return Overlap(balls / (k * len(generated)), float(covered.double().mean()))
 
 
 def _reach(points: Tensor, k: int) -> Tensor:
-    """``[N]`` squared distance from each point to its k-th neighbour."""
+    """Return ``[N]`` squared distance from each point to its k-th neighbour."""
     nearest = [
         # k + 1, because each point is its own nearest.
-        _squares(rows, points).topk(k + 1, dim=1, largest=False).values[:, -1]
-        for rows in points.split(BLOCK)
+        _squares(part, points).topk(k + 1, dim=1, largest=False).values[:, -1]
+        for part in points.split(BLOCK)
     ]
     return torch.cat(nearest)
 
 
 def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances ``[len(a), len(b)]``; float64, since the product form cancels digits."""
+    """Return squared distances ``[len(a), len(b)]``; the product form needs float64."""
     products = torch.addmm(b.square().sum(1)[None], a, b.T, alpha=-2)
     return products.add_(a.square().sum(1)[:, None]).clamp_(min=0)
 
@@ -240,7 +246,7 @@ def _pair(real: Tensor, generated: Tensor, least: int) -> tuple[Tensor, Tensor]:
 
 
 def _features(given: Tensor, least: int) -> Tensor:
-    """Features in float64 (float32 where the device has none), checked."""
+    """Check features, and return them in float64 (float32 where the device has none)."""
     features = torch.as_tensor(given).detach()
     if features.ndim != 2 or len(features) < least or not features.shape[1]:
         raise ShapeError(

@@ -2,7 +2,7 @@
 
 Any function from pictures ``[N, C, H, W]`` in [-1, 1] to ``[N, D]`` will do: a predictor's
 ``features`` (for the embedded world the best choice, for it knows rooms), a torch module, or the
-Inception network whose features published Fréchet distances use. `extracted` applies one
+Inception network whose features published Fréchet distances use. `extract_features` applies one
 to any number of pictures in batches and checks what comes out.
 
 `inception` reads a file of the user's; nothing is ever downloaded. Two files fit, told
@@ -20,7 +20,7 @@ Compare figures of one extractor only.
 Reference: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception Architecture for
 Computer Vision" (2015, arXiv 1512.00567).
 
->>> extracted(lambda images: images.mean((2, 3)), torch.zeros(5, 3, 8, 8)).shape
+>>> extract_features(lambda images: images.mean((2, 3)), torch.zeros(5, 3, 8, 8)).shape
 torch.Size([5, 3])
 """
 
@@ -41,17 +41,11 @@ from steerbench.generators.checkpoints.reading import read
 
 Extractor = Callable[[Tensor], Tensor]
 
-SIZE = 299
-"""The height and width that the Inception network looks at, in pixels."""
-CLASSES_2015 = 1008
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""What torchvision's weights were trained on, of pictures in [0, 1]."""
 
-
-def extracted(
+def extract_features(
     extractor: Extractor, images: Tensor | Iterable[Tensor], *, batch: int = 64
 ) -> Tensor:
-    """Features ``[N, D]`` of pictures, without gradients, in float32 on the CPU.
+    """Extract features ``[N, D]`` of pictures, without gradients, in float32 on the CPU.
 
     Args:
         extractor: ``predictor.features``, a module, or what `inception` gives.
@@ -80,7 +74,7 @@ def extracted(
 
 
 def inception(path: str | os.PathLike[str]) -> Extractor:
-    """The Inception network of a file, as an extractor of 2,048 features.
+    """Read the Inception network of a file, as an extractor of 2,048 features.
 
     Args:
         path: A state dict (``.pth`` or ``.safetensors``) on this machine.
@@ -100,7 +94,18 @@ def inception(path: str | os.PathLike[str]) -> Extractor:
 
 
 class Inception(nn.Module):
-    """Pictures ``[N, 1 or 3, H, W]`` in [-1, 1] to the 2,048 means of the last maps."""
+    """Pictures ``[N, 1 or 3, H, W]`` in [-1, 1] to the 2,048 means of the last maps.
+
+    Attributes:
+        side: The height and width that it looks at, in pixels.
+        mean: What torchvision's weights were trained on, of pictures in [0, 1].
+        std: Likewise.
+        published: Whether it is the network of 2015, which has 1,008 classes.
+    """
+
+    side = 299
+    mean = (0.485, 0.456, 0.406)
+    std = (0.229, 0.224, 0.225)
 
     def __init__(self, tensors: dict[str, Tensor], name: str = "the weights") -> None:
         super().__init__()
@@ -110,7 +115,7 @@ class Inception(nn.Module):
                 f"{name} holds no Inception network: 'fc.bias' and 'Mixed_7c' were expected, as in "
                 "torchvision's and pytorch-fid's state dicts."
             )
-        self.published = classes == CLASSES_2015
+        self.published = classes == 1008
         self.network = _network(classes, self.published)
         own = {k: v.float() for k, v in tensors.items() if not k.startswith("AuxLogits.")}
         for key, value in self.network.state_dict().items():
@@ -126,15 +131,15 @@ class Inception(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images.float().clamp(-1, 1)
         x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+        x = F.interpolate(x, size=(self.side, self.side), mode="bilinear", align_corners=False)
         if not self.published:
-            mean, std = (torch.tensor(v).to(x)[:, None, None] for v in (MEAN, STD))
+            mean, std = (torch.tensor(v).to(x)[:, None, None] for v in (self.mean, self.std))
             x = (x / 2 + 0.5 - mean) / std
         return self.network(x)
 
 
 def _network(classes: int, published: bool) -> Any:
-    """The architecture without weights."""
+    """Build the architecture without weights."""
     ensure_torchvision()
     from torchvision.models import inception as parts
 
@@ -153,7 +158,7 @@ def _network(classes: int, published: bool) -> Any:
 
 
 def _pooling(block: Any, pool: Callable[[Tensor], Tensor]) -> Any:
-    """A block whose last branch pools in another way."""
+    """Make a block whose last branch pools in another way."""
 
     class Pooling(block):  # type: ignore[misc]
         def _forward(self, x: Tensor) -> list[Tensor]:

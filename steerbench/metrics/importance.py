@@ -24,11 +24,8 @@ import numpy as np
 
 from steerbench.errors import NotFoundError, unknown
 
-STEPS = (2, 4, 8, 16, 32, 64)
-"""Penalties to try, as multiples of the weakest predictor that uses any number at all."""
 
-
-class Predicted(NamedTuple):
+class FactorPrediction(NamedTuple):
     """One factor, predicted.
 
     Attributes:
@@ -42,7 +39,7 @@ class Predicted(NamedTuple):
     test: float
 
 
-def predicted(
+def predict_factor(
     x: np.ndarray,
     y: np.ndarray,
     x_test: np.ndarray,
@@ -51,7 +48,7 @@ def predicted(
     estimator: str = "boosting",
     seed: int = 0,
     candidates: int | None = None,
-) -> Predicted:
+) -> FactorPrediction:
     """Predict a factor from codes.
 
     Args:
@@ -72,13 +69,22 @@ def predicted(
         # A path of penalties need not converge at its weak end to be compared.
         warnings.filterwarnings("ignore", module="sklearn")
         model, importance = ESTIMATORS[estimator](x, y, seed, candidates)
-    return Predicted(importance, float(model.score(x, y)), float(model.score(x_test, y_test)))
+    return FactorPrediction(
+        importance, float(model.score(x, y)), float(model.score(x_test, y_test))
+    )
 
 
 def boosting(
     x: np.ndarray, y: np.ndarray, seed: int, candidates: int | None = None
 ) -> tuple[Any, np.ndarray]:
-    """Gradient-boosted trees and the importances that they report."""
+    """Fit gradient-boosted trees, and return them with the importances that they report.
+
+    Args:
+        x: Codes ``[N, C]``.
+        y: The factor ``[N]``.
+        seed: Of the trees.
+        candidates: How many numbers each split looks at; all unless given.
+    """
     from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
     kind = GradientBoostingRegressor if y.dtype.kind == "f" else GradientBoostingClassifier
@@ -90,7 +96,14 @@ def boosting(
 def lasso(
     x: np.ndarray, y: np.ndarray, seed: int, candidates: int | None = None
 ) -> tuple[Any, np.ndarray]:
-    """A sparse linear predictor; importance is the size of its coefficients."""
+    """Fit a sparse linear predictor; importance is the size of its coefficients.
+
+    Args:
+        x: Codes ``[N, C]``.
+        y: The factor ``[N]``.
+        seed: Of the search for the penalty.
+        candidates: Not used.
+    """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -106,7 +119,7 @@ def _amount(seed: int) -> Any:
 
 
 def _classes(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
-    """The classifier whose penalty does best on a third of the pictures."""
+    """Choose the classifier whose penalty does best on a third of the pictures."""
     from sklearn.model_selection import train_test_split
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -119,9 +132,11 @@ def _classes(x: np.ndarray, y: np.ndarray, seed: int) -> Any:
     known, kept, y_known, y_kept = train_test_split(
         x, y, test_size=1 / 3, random_state=seed, stratify=None if rare else y
     )
+    # Penalties to try: multiples of the weakest predictor that uses any number at all.
+    multiples = (2, 4, 8, 16, 32, 64)
     least = l1_min_c(StandardScaler().fit_transform(x), y, loss="squared_hinge")
     best = max(
-        STEPS,
+        multiples,
         key=lambda step: (
             make_pipeline(StandardScaler(), classifier(step * least))
             .fit(known, y_known)

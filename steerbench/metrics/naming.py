@@ -3,7 +3,7 @@
 A name says which attributes go up and down along a direction. An attribute is named where
 
 1. the direction passes at all: its smallest p-value, already corrected for the number of
-   attributes (`steerbench.metrics.scorecard.null_model.adjusted`), is accepted by the procedure of
+   attributes (`familywise_p_values` of the scorecard's null model), is accepted by the procedure of
    Benjamini and Hochberg over all directions of the card, so that of the directions that get a
    name at most a part of `level` is expected to be named after chance;
 2. its own corrected p-value is at most `level`;
@@ -24,7 +24,7 @@ was measured stands beside its name all the same.
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 4, 8)), latent_shape=(32,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :4], names=["lamp_on", "night", "yaw", "wood"])
 >>> vector = torch.zeros(32).index_fill(0, torch.tensor([0]), -1.0)
->>> card = sb.scorecard([sb.Direction("PC 1", "z", vector)], G, read, n=16, null=99)
+>>> card = sb.scorecard([sb.Direction("PC 1", "z", vector)], G, read, n=16, n_null=99)
 >>> suggest_names(card)[0].name
 'lamp on -'
 
@@ -52,7 +52,7 @@ class Namer(Protocol):
     """Gives a direction a name from what was measured of it."""
 
     def __call__(self, direction: Direction, evidence: pd.DataFrame) -> str | None:
-        """A name, or None where there is no good one.
+        """Return a name, or None where there is no good one.
 
         Args:
             direction: With its scores in its provenance.
@@ -79,7 +79,7 @@ class Suggestion:
     note: str = ""
 
     @property
-    def renamed(self) -> Direction:
+    def proposal(self) -> Direction:
         """The direction under the proposed name; under its old one where that is unclear."""
         return self.direction if self.name == UNCLEAR else self.direction.named(self.name)
 
@@ -115,7 +115,7 @@ def suggest_names(
     if card.chance.isna().any(axis=None):
         raise ArgumentError(
             "This scorecard holds nothing against chance, so nobody can say whether a name would "
-            "mean anything. Measure it with random directions: sb.scorecard(..., null=99)."
+            "mean anything. Measure it with random directions: sb.scorecard(..., n_null=99)."
         )
     if not 0 < level < 1 or limit < 1 or not 0 <= least <= 1:
         raise ArgumentError(
@@ -125,9 +125,9 @@ def suggest_names(
     accepted = benjamini_hochberg(card.chance.min(axis=1).to_numpy(), level)
     taken: dict[str, int] = {}
     found = []
-    for direction, passes in zip(card.scored(), accepted, strict=True):
+    for direction, passes in zip(card.directions_with_scores(), accepted, strict=True):
         evidence = card.evidence(direction.name)
-        evidence["named"] = _named(evidence, bool(passes), level, limit, least)
+        evidence["named"] = _name_mask(evidence, bool(passes), level, limit, least)
         name = (namer or by_effects)(direction, evidence) or UNCLEAR
         if name != UNCLEAR:
             taken[name] = count = taken.get(name, 0) + 1
@@ -138,7 +138,7 @@ def suggest_names(
 
 
 def by_effects(direction: Direction, evidence: pd.DataFrame) -> str | None:
-    """The attributes that passed, with their signs: ``"lamp on +, night -"``."""
+    """Name the attributes that passed, with their signs: ``"lamp on +, night -"``."""
     passed = evidence[evidence["named"]]
     if passed.empty:
         return None
@@ -147,7 +147,7 @@ def by_effects(direction: Direction, evidence: pd.DataFrame) -> str | None:
 
 
 def benjamini_hochberg(p: Sequence[float] | np.ndarray, level: float) -> np.ndarray:
-    """Which of several p-values to accept so that at most `level` of them are expected false.
+    """Tell which p-values to accept so that at most `level` of them are expected false.
 
     >>> benjamini_hochberg([0.01, 0.04, 0.03, 0.6], 0.05)
     array([ True, False, False, False])
@@ -159,7 +159,7 @@ def benjamini_hochberg(p: Sequence[float] | np.ndarray, level: float) -> np.ndar
 
 
 def names_table(suggestions: Sequence[Suggestion]) -> pd.DataFrame:
-    """Proposals as a table: the old name, the new one, and the strongest evidence."""
+    """Return proposals as a table: the old name, the new one, and the strongest evidence."""
     rows = [
         {
             "direction": each.direction.name,
@@ -173,10 +173,10 @@ def names_table(suggestions: Sequence[Suggestion]) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index("direction")
 
 
-def _named(
+def _name_mask(
     evidence: pd.DataFrame, passes: bool, level: float, limit: int, least: float
 ) -> pd.Series:
-    """Which attributes go into the name."""
+    """Tell which attributes go into the name."""
     able = (evidence["p"] <= level) & passes
     strongest = evidence["effect"].abs().where(able).max()
     able &= evidence["effect"].abs() >= least * strongest
@@ -184,13 +184,13 @@ def _named(
 
 
 def _note(evidence: pd.DataFrame, card: Scorecard, level: float) -> str:
-    smallest, floor = evidence["p"].min(), 1 / (card.settings["null"] + 1)
+    smallest, floor = evidence["p"].min(), 1 / (card.settings["n_null"] + 1)
     if smallest > level:
         return f"random directions do as much: corrected p {smallest:.2f}"
     if smallest <= floor * 1.001:
         return (
-            f"no random direction of {card.settings['null']} does as much, which is not enough "
-            f"among {len(card)} directions: measure with more (null=)"
+            f"no random direction of {card.settings['n_null']} does as much, which is not enough "
+            f"among {len(card)} directions: measure with more (n_null=)"
         )
     return f"corrected p {smallest:.3f} does not hold among {len(card)} directions"
 

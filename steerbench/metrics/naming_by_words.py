@@ -72,14 +72,14 @@ class WordsNamer:
         self._axes = F.normalize(texts - texts.mean(0), dim=1)
 
     def __call__(self, direction: Direction, evidence: pd.DataFrame) -> str | None:
-        """A `steerbench.metrics.naming.Namer`: the best phrase, or None."""
+        """Return the best phrase, or None: a `steerbench.metrics.naming.Namer`."""
         if not bool(evidence["named"].any()):
             return None
         fits = self.fits(direction)
         return str(fits.index[0]) if fits.iloc[0] >= self.least else None
 
     def fits(self, direction: Direction) -> pd.Series:
-        """Cosines of the change along a direction with every phrase, the best first."""
+        """Compute cosines of the change along a direction with every phrase, the best first."""
         codes = self.generator.sample(self.n, seed=self.seed)
         with torch.no_grad():
             down, up = (

@@ -186,7 +186,7 @@ def _directions(
 
 
 def _free(direction: Direction) -> Tensor:
-    """The numbers of a code that a direction may change: of a layer-wise one those of its rows."""
+    """Tell which numbers of a code a direction may change: of a layer-wise one its rows."""
     shape, size = direction.vector.shape, direction.vector.ndim
     if not direction.space.endswith("+") or size < 2:
         return torch.ones(shape).bool()

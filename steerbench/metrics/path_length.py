@@ -37,9 +37,6 @@ from steerbench.errors import ArgumentError, PredictorError
 from steerbench.stats import bootstrap, slerp
 from steerbench.types import Generator, Latent
 
-BATCH = 32
-"""Pairs of pictures drawn at a time."""
-
 
 @dataclass(frozen=True, eq=False)
 class PathLength:
@@ -67,7 +64,7 @@ def path_length(
     epsilon: float = 1e-4,
     sampling: str = "full",
 ) -> PathLength:
-    """The perceptual path length of a space.
+    """Compute the perceptual path length of a space.
 
     Args:
         generator: Draws the pictures; those of a pair share their label and noise.
@@ -91,9 +88,10 @@ def path_length(
         )
     random = np.random.RandomState(seed)
     places = torch.from_numpy(random.rand(n, 1)) * (1.0 if sampling == "full" else 0.0)
+    pairs = 32  # at a time
     distances = [
-        _distances(generator, features, space, seed + i, n, places[i : i + BATCH], epsilon)
-        for i in range(0, n, BATCH)
+        _distances(generator, features, space, seed + i, n, places[i : i + pairs], epsilon)
+        for i in range(0, n, pairs)
     ]
     return _summary(torch.cat(distances))
 

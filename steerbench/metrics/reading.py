@@ -39,7 +39,7 @@ class Reader:
         self.units = tuple(units[i] for i in self._columns) if units else ("",) * len(self.names)
 
     def __call__(self, images: Tensor, features: Tensor | None = None) -> Tensor:
-        """Scores ``[N, len(names)]`` float32 of pictures, without gradients.
+        """Read scores ``[N, len(names)]`` float32 of pictures, without gradients.
 
         Args:
             images: ``[N, C, H, W]`` in [-1, 1].

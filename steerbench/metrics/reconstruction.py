@@ -28,11 +28,10 @@ from steerbench.errors import ShapeError
 from steerbench.image.pixels import batch_of
 
 RANGE = 2.0
-WINDOW, SIGMA = 11, 1.5
 
 
 def mse(images: Tensor, originals: Tensor) -> Tensor:
-    """The mean squared difference ``[N]`` of pictures ``[N, C, H, W]``, both held to [-1, 1].
+    """Compute the mean squared difference ``[N]`` of pictures ``[N, C, H, W]`` in [-1, 1].
 
     Raises:
         ShapeError: They are no pictures, or not of one shape.
@@ -42,14 +41,21 @@ def mse(images: Tensor, originals: Tensor) -> Tensor:
 
 
 def psnr(images: Tensor, originals: Tensor) -> Tensor:
-    """The peak signal-to-noise ratio ``[N]`` in decibels; infinite for equal pictures."""
+    """Compute the peak signal-to-noise ratio ``[N]`` in decibels; infinite for equal pictures."""
     return 10 * (RANGE**2 / mse(images, originals)).log10()
 
 
-def ssim(images: Tensor, originals: Tensor) -> Tensor:
-    """The structural similarity ``[N]``, 1 for equal pictures."""
+def ssim(images: Tensor, originals: Tensor, *, window: int = 11, sigma: float = 1.5) -> Tensor:
+    """Compute the structural similarity ``[N]``, 1 for equal pictures.
+
+    Args:
+        images: ``[N, C, H, W]`` in [-1, 1].
+        originals: What they should be like.
+        window: Pixels over which means and variances are taken.
+        sigma: The standard deviation of the Gaussian that weighs them, in pixels.
+    """
     x, y = _pair(images, originals)
-    kernels = [_window(min(WINDOW, side), x) for side in x.shape[2:]]
+    kernels = [_window(min(window, side), sigma, x) for side in x.shape[2:]]
 
     def mean(values: Tensor) -> Tensor:
         flat = values.flatten(0, 1)[:, None]
@@ -66,14 +72,14 @@ def ssim(images: Tensor, originals: Tensor) -> Tensor:
     return (up / down).flatten(1).mean(1).to(images.dtype)
 
 
-def _window(size: int, like: Tensor) -> Tensor:
+def _window(size: int, sigma: float, like: Tensor) -> Tensor:
     places = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
-    weights = torch.exp(-places.square() / (2 * SIGMA**2))
+    weights = torch.exp(-places.square() / (2 * sigma**2))
     return weights / weights.sum()
 
 
 def _pair(images: Tensor, originals: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in float64, where small variances keep their digits (float32 where there is none)."""
+    """Bring both to float64, where small variances keep their digits (else to float32)."""
     x, y = batch_of(images), batch_of(originals)
     if x.shape != y.shape:
         raise ShapeError(

@@ -57,7 +57,7 @@ class Rescoring:
         return self._frame(self.changes.mean(1) / self.spread.clamp_min(1e-12))
 
     def effect(self, direction: str, attribute: str) -> dict[str, float]:
-        """The mean change of an attribute, with its interval (95%, bootstrap over pictures).
+        """Return the mean change of an attribute, with its interval (95%, bootstrap over pictures).
 
         Raises:
             NotFoundError: There is no such direction or attribute.
@@ -67,10 +67,15 @@ class Rescoring:
         return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
 
     def leakage(self, direction: str, wanted: str, unwanted: str) -> dict[str, float]:
-        """How much of an unwanted change comes with a unit of the wanted one, both in spreads.
+        """Compute how much of an unwanted change comes with a unit of the wanted one, in spreads.
 
         0 means that it stays out, 1 that both change alike. The interval (95%) is a bootstrap's of
         the ratio of means.
+
+        Args:
+            direction: The edit.
+            wanted: What it is to change.
+            unwanted: What it is to leave.
 
         Raises:
             NotFoundError: There is no such direction or attribute.
@@ -98,7 +103,7 @@ class Rescoring:
 
 
 def _ratio(draws: Tensor) -> Tensor:
-    """``[draws]``, the mean of the second column over that of the first."""
+    """Return ``[draws]``, the mean of the second column over that of the first."""
     means = draws.mean(1)
     return means[:, 1] / means[:, 0]
 

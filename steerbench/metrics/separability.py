@@ -34,9 +34,6 @@ from torch import Tensor
 
 from steerbench.errors import PredictorError, ShapeError
 
-C = 0.001
-"""The weight of an error against the margin."""
-
 
 @dataclass(frozen=True)
 class Separability:
@@ -54,7 +51,7 @@ class Separability:
 
 
 def conditional_entropy(table: Any) -> float:
-    """H(Y | X) in bits of counts ``[X, Y]``."""
+    """Compute H(Y | X) in bits of counts ``[X, Y]``."""
     shares = torch.as_tensor(table).double()
     shares = shares / shares.sum()
     given = shares.sum(1, keepdim=True)
@@ -68,10 +65,10 @@ def separability(
     *,
     keep: float = 0.5,
     held_out: bool = True,
-    c: float = C,
+    c: float = 0.001,
     seed: int = 0,
 ) -> Separability:
-    """The separability of codes by attributes.
+    """Compute the separability of codes by attributes.
 
     Args:
         codes: ``[N, C]``.
@@ -97,16 +94,16 @@ def separability(
     if not 8 / len(x) <= keep <= 1:
         raise ShapeError(f"keep={keep} of {len(x)} pictures; keep at least 8, and at most all.")
     found = [
-        _one(x[rows].numpy(), (column[rows] > 0).numpy(), j, held_out, c, seed)
+        _one(x[some].numpy(), (column[some] > 0).numpy(), j, held_out, c, seed)
         for j, column in enumerate(y.T)
-        for rows in [surest(column, keep)]
+        for some in [surest(column, keep)]
     ]
     bits, accuracy = zip(*found)
     return Separability(float(2 ** sum(bits)), bits, accuracy)
 
 
 def surest(margin: Tensor, keep: float) -> Tensor:
-    """Pictures whose margins ``[N]`` are far from 0: a share of each side's, by their indices."""
+    """Return indices of pictures whose margins ``[N]`` are far from 0: a share of each side's."""
     sides = [(margin > 0).nonzero()[:, 0], (margin <= 0).nonzero()[:, 0]]
     kept = [
         side[margin[side].abs().topk(min(len(side), max(1, round(len(side) * keep)))).indices]
@@ -119,7 +116,7 @@ def surest(margin: Tensor, keep: float) -> Tensor:
 def _one(
     x: np.ndarray, y: np.ndarray, j: int, held_out: bool, c: float, seed: int
 ) -> tuple[float, float]:
-    """Bits left open of one attribute, and the classifier's accuracy."""
+    """Return bits left open of one attribute, and the classifier's accuracy."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import LinearSVC

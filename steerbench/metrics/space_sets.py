@@ -14,15 +14,9 @@ from steerbench.errors import PredictorError, SpaceError
 from steerbench.metrics.reading import Reader
 from steerbench.types import Generator, Latent, Predictor
 
-BATCH = 64
-RARE = 0.05
-"""Attributes that fewer of the pictures of a set have, or lack, are left out."""
-LEAST = 8
-"""The same, as a number of pictures."""
-
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class PictureSet:
     """A set of pictures as the metrics see it.
 
     Attributes:
@@ -47,7 +41,16 @@ class Drawn:
 
 
 def coordinates(generator: Generator, latent: Latent, space: str) -> Tensor:
-    """Codes ``[N, C]`` of a latent in a space, or in ``pn``, flat."""
+    """Return codes ``[N, C]`` of a latent in a space, flat.
+
+    Args:
+        generator: Whose.
+        latent: In a space that leads there.
+        space: Its name, or ``"pn"``: p on its principal axes, at unit variance.
+
+    Raises:
+        SpaceError: There is no way, or p was not measured.
+    """
     if space != "pn":
         return generator.to(latent, space).data.detach().cpu().flatten(1)
     p = generator.spaces["p"]
@@ -65,15 +68,31 @@ def read_sets(
     repeats: int,
     seed: int,
     attributes: Sequence[str] | None,
+    rare: float = 0.05,
+    least: int = 8,
 ) -> tuple[Latent, Tensor, list[str]]:
-    """Codes in the first space, margins ``[N, F]``, and the attributes that vary in every set."""
+    """Read pictures: codes in the first space, margins ``[N, F]``, and attributes that vary.
+
+    Args:
+        generator: Draws the pictures.
+        predictor: Reads them.
+        each: How many pictures a set has.
+        repeats: How many sets there are.
+        seed: Of the first picture.
+        attributes: Which of the predictor's names; its binary ones, or all, unless given.
+        rare: An attribute is left out where a smaller part of a set has it, or lacks it.
+        least: The same, as a number of pictures.
+
+    Raises:
+        PredictorError: Fewer than two attributes vary in every set.
+    """
     reader = Reader(predictor, attributes or getattr(predictor, "binary_names", None))
     sure = getattr(predictor, "logits", None)
     columns = [list(predictor.names).index(name) for name in reader.names]
     n = each * repeats
-    latents, scores, odds = [], [], []
-    for start in tqdm(range(0, n, BATCH), desc="pictures", unit="batch", leave=False):
-        codes = generator.sample(min(BATCH, n - start), seed=seed + start)
+    latents, scores, odds, batch = [], [], [], 64
+    for start in tqdm(range(0, n, batch), desc="pictures", unit="batch", leave=False):
+        codes = generator.sample(min(batch, n - start), seed=seed + start)
         pictures = generator.render(codes)
         latents.append(codes)
         scores.append(reader(pictures))
@@ -85,8 +104,8 @@ def read_sets(
     if odds:
         margins = torch.where(likely, torch.cat(odds), margins)
     count = (margins > 0).reshape(repeats, each, -1).sum(1)
-    least = torch.minimum(count, each - count).amin(0)
-    varied = (least >= max(LEAST, RARE * each)).nonzero()[:, 0].tolist()
+    rarer = torch.minimum(count, each - count).amin(0)
+    varied = (rarer >= max(least, rare * each)).nonzero()[:, 0].tolist()
     if len(varied) < 2:
         raise PredictorError(
             f"Of {len(reader.names)} attributes {len(varied)} vary enough in every set of {each} "
@@ -95,7 +114,7 @@ def read_sets(
     return Latent.cat(latents), margins[:, varied], [reader.names[j] for j in varied]
 
 
-def shuffled(drawn: Drawn) -> Drawn:
-    """The same set with the readings of other pictures; attributes stay together."""
-    order = np.random.RandomState(drawn.seed + 1).permutation(len(drawn.codes))
-    return replace(drawn, margins=drawn.margins[order])
+def shuffle_readings(pictures: PictureSet) -> PictureSet:
+    """Give a set the readings of other pictures; attributes stay together."""
+    order = np.random.RandomState(pictures.seed + 1).permutation(len(pictures.codes))
+    return replace(pictures, margins=pictures.margins[order])

@@ -1,6 +1,6 @@
 """Which of a generator's spaces tells its attributes apart: every space metric in one table.
 
-The same pictures are drawn once and read by a predictor; then each space is asked how well its
+The same pictures are pictures once and read by a predictor; then each space is asked how well its
 numbers stand for what was read (`steerbench.metrics.disentanglement`), how well hyperplanes part
 it (`steerbench.metrics.separability`) and how evenly pictures change along its paths
 (`steerbench.metrics.path_length`).
@@ -17,7 +17,7 @@ and the interval is Student's (95%) over the sets.
 what a space of this length gets for knowing nothing. It is not 0. Numbers that were chosen by
 chance among a thousand are hardly ever chosen twice, and so look disentangled.
 
-**Boosting in long codes.** Each split of a tree looks at no more than 128 numbers, drawn at
+**Boosting in long codes.** Each split of a tree looks at no more than 128 numbers, pictures at
 random, which is all of them in z and w, but a part of StyleSpace; ``candidates=None`` looks at
 all, as the published figures did, and takes an hour.
 
@@ -45,37 +45,34 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.metrics.disentanglement import dci_scores, mig, sap
-from steerbench.metrics.importance import predicted
+from steerbench.metrics.importance import predict_factor
 from steerbench.metrics.path_length import path_length
 from steerbench.metrics.separability import separability, surest
-from steerbench.metrics.space_sets import Drawn, coordinates, read_sets, shuffled
+from steerbench.metrics.space_sets import PictureSet, coordinates, read_sets, shuffle_readings
 from steerbench.types import Generator, Predictor
 
 KEEP = 0.5
 """The share of the pictures that count for an attribute, the surest ones."""
 
-USUAL = ("z", "w", "s", "p", "pn")
-"""What is measured unless told; the layer-wise spaces only repeat w and p."""
 
-
-def _dci(drawn: Drawn, estimator: str = "boosting", suffix: str = "") -> dict[str, float]:
-    """Each attribute is predicted from the pictures that are sure of it, half of them unseen."""
+def _dci(pictures: PictureSet, estimator: str = "boosting", suffix: str = "") -> dict[str, float]:
+    """Predict each attribute from the pictures that are sure of it, half of them unseen."""
     columns = []
-    for margin in drawn.margins.T:
+    for margin in pictures.margins.T:
         kept = surest(margin, KEEP)
-        mixed = kept[np.random.RandomState(drawn.seed).permutation(len(kept))]
+        mixed = kept[np.random.RandomState(pictures.seed).permutation(len(kept))]
         # Those that have it come first, so that every second one gives two halves alike.
-        rows = mixed[(margin[mixed] <= 0).long().argsort(stable=True)]
-        x, y = drawn.codes[rows].double().numpy(), (margin[rows] > 0).long().numpy()
+        some = mixed[(margin[mixed] <= 0).long().argsort(stable=True)]
+        x, y = pictures.codes[some].double().numpy(), (margin[some] > 0).long().numpy()
         columns.append(
-            predicted(
+            predict_factor(
                 x[::2],
                 y[::2],
                 x[1::2],
                 y[1::2],
                 estimator=estimator,
-                seed=drawn.seed,
-                candidates=drawn.candidates,
+                seed=pictures.seed,
+                candidates=pictures.candidates,
             )
         )
     scores = dci_scores(np.stack([column.importance for column in columns], axis=1))
@@ -86,33 +83,37 @@ def _dci(drawn: Drawn, estimator: str = "boosting", suffix: str = "") -> dict[st
     }
 
 
-def _dci_lasso(drawn: Drawn) -> dict[str, float]:
-    return _dci(drawn, "lasso", " (lasso)")
+def _dci_lasso(pictures: PictureSet) -> dict[str, float]:
+    return _dci(pictures, "lasso", " (lasso)")
 
 
-def _mig(drawn: Drawn) -> dict[str, float]:
-    return {"mig": mig(drawn.codes, drawn.margins > 0)}
+def _mig(pictures: PictureSet) -> dict[str, float]:
+    return {"mig": mig(pictures.codes, pictures.margins > 0)}
 
 
-def _sap(drawn: Drawn) -> dict[str, float]:
-    return {"sap": sap(drawn.codes, drawn.margins > 0, seed=drawn.seed)}
+def _sap(pictures: PictureSet) -> dict[str, float]:
+    return {"sap": sap(pictures.codes, pictures.margins > 0, seed=pictures.seed)}
 
 
-def _separability(drawn: Drawn) -> dict[str, float]:
-    found = separability(drawn.codes, drawn.margins, keep=KEEP, seed=drawn.seed)
+def _separability(pictures: PictureSet) -> dict[str, float]:
+    found = separability(pictures.codes, pictures.margins, keep=KEEP, seed=pictures.seed)
     return {"separability": found.value, "bits": fmean(found.bits)}
 
 
-def _path_length(drawn: Drawn) -> dict[str, float]:
-    if drawn.features is None or drawn.space not in drawn.generator.spaces:
+def _path_length(pictures: PictureSet) -> dict[str, float]:
+    if pictures.features is None or pictures.space not in pictures.generator.spaces:
         return {}
     found = path_length(
-        drawn.generator, drawn.features, space=drawn.space, n=drawn.paths, seed=drawn.seed
+        pictures.generator,
+        pictures.features,
+        space=pictures.space,
+        n=pictures.paths,
+        seed=pictures.seed,
     )
     return {"path_length": found.value}
 
 
-METRICS: dict[str, Callable[[Drawn], dict[str, float]]] = {
+METRICS: dict[str, Callable[[PictureSet], dict[str, float]]] = {
     "dci": _dci,
     "dci_lasso": _dci_lasso,
     "mig": _mig,
@@ -173,7 +174,7 @@ def space_metrics(
     >>> space_metrics(G, read, n=400, metrics=["mig"], null=False)["metric"].tolist()
     ['mig']
     """
-    chosen = _chosen(metrics)
+    chosen = _choose_metrics(metrics)
     names = _spaces(generator, spaces)
     if repeats < 2 or n // repeats < 50:
         raise ArgumentError(
@@ -182,11 +183,11 @@ def space_metrics(
     each = n // repeats
     latent, margins, read = read_sets(generator, predictor, each, repeats, seed, attributes)
     features = getattr(predictor, "features", None)
-    rows: list[pd.DataFrame] = []
+    parts: list[pd.DataFrame] = []
     for space in names:
         codes = coordinates(generator, latent, space)
         sets = [
-            Drawn(
+            PictureSet(
                 generator,
                 codes[start : start + each],
                 margins[start : start + each],
@@ -199,25 +200,25 @@ def space_metrics(
             for start in range(0, each * repeats, each)
         ]
         for name in tqdm(chosen, desc=space, leave=False):
-            found = _measured(METRICS[name], sets, null and name != "path_length")
-            rows.append(found.assign(space=space, size=codes.shape[1]))
+            found = _measure(METRICS[name], sets, null and name != "path_length")
+            parts.append(found.assign(space=space, size=codes.shape[1]))
         if after_space is not None:
-            after_space(_joined(rows, read))
-    return _joined(rows, read)
+            after_space(_join(parts, read))
+    return _join(parts, read)
 
 
-def _measured(
-    metric: Callable[[Drawn], dict[str, float]], sets: Sequence[Drawn], null: bool
+def _measure(
+    metric: Callable[[PictureSet], dict[str, float]], sets: Sequence[PictureSet], null: bool
 ) -> pd.DataFrame:
-    found = _table([metric(drawn) for drawn in sets])
+    found = _table([metric(pictures) for pictures in sets])
     if null:
-        chance = _table([metric(shuffled(drawn)) for drawn in sets])
+        chance = _table([metric(shuffle_readings(pictures)) for pictures in sets])
         found = found.join(chance.add_prefix("null_"))
     return found.reset_index()
 
 
-def _joined(rows: Sequence[pd.DataFrame], read: Sequence[str]) -> pd.DataFrame:
-    table = pd.concat(rows, ignore_index=True).rename(columns={"null_value": "null"})
+def _join(parts: Sequence[pd.DataFrame], read: Sequence[str]) -> pd.DataFrame:
+    table = pd.concat(parts, ignore_index=True).rename(columns={"null_value": "null"})
     order = ["space", "size", "metric", "value", "low", "high", "null", "null_low", "null_high"]
     table = table[[column for column in order if column in table]]
     table.attrs["attributes"] = list(read)
@@ -228,7 +229,8 @@ def _spaces(generator: Generator, spaces: Sequence[str] | None) -> list[str]:
     known = [*generator.spaces, *(["pn"] if "p" in generator.spaces else [])]
     wanted = [spaces] if isinstance(spaces, str) else spaces
     if wanted is None:
-        return [name for name in known if name in USUAL] or known[:1]
+        # The layer-wise spaces only repeat w and p.
+        return [name for name in known if name in ("z", "w", "s", "p", "pn")] or known[:1]
     for name in wanted:
         if name not in known:
             raise SpaceError(
@@ -237,7 +239,7 @@ def _spaces(generator: Generator, spaces: Sequence[str] | None) -> list[str]:
     return list(wanted)
 
 
-def _chosen(metrics: Sequence[str] | None) -> list[str]:
+def _choose_metrics(metrics: Sequence[str] | None) -> list[str]:
     wanted = [metrics] if isinstance(metrics, str) else [*(metrics or METRICS)]
     for name in wanted:
         if name not in METRICS:
@@ -246,7 +248,7 @@ def _chosen(metrics: Sequence[str] | None) -> list[str]:
 
 
 def _table(found: Sequence[dict[str, float]]) -> pd.DataFrame:
-    """Mean and Student's interval (95%) of each figure, over the sets."""
+    """Compute mean and Student's interval (95%) of each figure, over the sets."""
     from scipy.stats import t
 
     half = t.ppf(0.975, len(found) - 1) / np.sqrt(len(found))

@@ -28,7 +28,7 @@ The axes along which a matrix varies the most: `principal_components`.
 How sure one may be of a mean or a share: `bootstrap`, `wilson`. The way between two codes: `slerp`.
 Directions that nobody chose: `random_unit_vectors`.
 
-Units of a layer are columns: `rows` turns activations [N, C, H, W] into [N * H * W, C].
+Units of a layer are columns: `units_as_columns` turns activations [N, C, H, W] into [N * H * W, C].
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ __all__ = [
     "bootstrap",
     "principal_components",
     "random_unit_vectors",
-    "rows",
     "slerp",
+    "units_as_columns",
     "wilson",
 ]
 
 
-def rows(activations: Tensor) -> Tensor:
+def units_as_columns(activations: Tensor) -> Tensor:
     """``[N, C, *places]`` to ``[N * places, C]``: one row for each place, one column for each unit.
 
     >>> import torch
-    >>> rows(torch.zeros(2, 5, 4, 4)).shape
+    >>> units_as_columns(torch.zeros(2, 5, 4, 4)).shape
     torch.Size([32, 5])
     """
     if activations.ndim < 2:

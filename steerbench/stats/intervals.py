@@ -76,8 +76,8 @@ def bootstrap(
     if len(data) == 1:
         return estimate, estimate
 
-    def of_rows(rows: np.ndarray, axis: int) -> np.ndarray:
-        chosen = torch.from_numpy(np.asarray(rows)).long()
+    def of_samples(places: np.ndarray, axis: int) -> np.ndarray:
+        chosen = torch.from_numpy(np.asarray(places)).long()
         # Draws are as long as the sample, those of the jackknife one shorter.
         is_draw = chosen.ndim > 1 and chosen.shape[-1] == len(data)
         found = (redrawn or work if is_draw else work)(data[chosen.reshape(-1, chosen.shape[-1])])
@@ -85,7 +85,7 @@ def bootstrap(
         return (found if chosen.ndim > 1 else found[..., 0]).numpy()
 
     batch = max(1, 2**22 // max(1, data.numel()))
-    low, high = _ends(of_rows, len(data), level, resamples, batch, seed)
+    low, high = _ends(of_samples, len(data), level, resamples, batch, seed)
     return torch.minimum(low, estimate), torch.maximum(high, estimate)
 
 
@@ -94,20 +94,20 @@ def _mean(draws: Tensor) -> Tensor:
 
 
 def _ends(
-    of_rows: Callable[..., np.ndarray],
+    of_samples: Callable[..., np.ndarray],
     count: int,
     level: float,
     resamples: int,
     batch: int,
     seed: int,
 ) -> tuple[Tensor, Tensor]:
-    """Both ends by scipy; where they are not defined, quantiles of the draws."""
+    """Compute both ends by scipy; where they are not defined, by quantiles of the draws."""
     from scipy.stats import bootstrap as resample
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # where it is not defined
         result: Any = resample(
-            (np.arange(count),), of_rows, vectorized=True, axis=-1, method="BCa",
+            (np.arange(count),), of_samples, vectorized=True, axis=-1, method="BCa",
             n_resamples=resamples, confidence_level=level, batch=batch,
             rng=np.random.default_rng(seed),
         )  # fmt: skip

@@ -56,11 +56,11 @@ class MeanVar(Mean):
     _fields = ("mean", "scatter")
 
     def variance(self, ddof: int = 0) -> Tensor:
-        """[*shape]; divided by count - ddof, as numpy's ``var``."""
+        """Return [*shape], divided by count - ddof, as numpy's ``var``."""
         return self._get("scatter") / (self.count - ddof)
 
     def std(self, ddof: int = 0) -> Tensor:
-        """[*shape]; the square root of `variance`."""
+        """Return [*shape], the square root of `variance`."""
         return self.variance(ddof).sqrt()
 
     def _moments(self, data: Tensor) -> Self:
@@ -91,15 +91,15 @@ class Covariance(MeanVar):
         return super().add(samples(batch, ndim=2))
 
     def covariance(self, ddof: int = 1) -> Tensor:
-        """[D, D], symmetric; divided by count - ddof, as numpy's ``cov``."""
+        """Return [D, D], symmetric, divided by count - ddof, as numpy's ``cov``."""
         return self._get("scatter") / (self.count - ddof)
 
     def variance(self, ddof: int = 0) -> Tensor:
-        """[D]; divided by count - ddof, as numpy's ``var``."""
+        """Return [D], divided by count - ddof, as numpy's ``var``."""
         return self.covariance(ddof).diagonal()
 
     def correlation(self) -> Tensor:
-        """[D, D], in [-1, 1]; NaN in the rows and columns that never vary."""
+        """Return [D, D], in [-1, 1]; NaN in the rows and columns that never vary."""
         std = self.std()
         return (self.covariance(0) / std / std[:, None]).clamp(-1, 1)
 

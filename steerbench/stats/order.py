@@ -59,7 +59,7 @@ class Quantile(Running):
         return float((self._get("halvings") * weights).sum()) / self.count
 
     def quantile(self, q: float | Sequence[float]) -> Tensor:
-        """The values below which a fraction ``q`` in [0, 1] of the samples lies.
+        """Return the values below which a fraction ``q`` in [0, 1] of the samples lies.
 
         Returns:
             float64 [D], or [len(q), D] for several; interpolated as numpy's default does.
@@ -79,7 +79,7 @@ class Quantile(Running):
         return result if several.ndim else result[0]
 
     def _at(self, ranks: Tensor, values: Tensor, reached: Tensor) -> Tensor:
-        """The kept values [Q, D] that stand for the samples of these ranks [Q]."""
+        """Return the kept values [Q, D] that stand for the samples of these ranks [Q]."""
         wanted = ranks.long().to(self.device)[:, None]
         columns = wanted.T.expand(values.shape[1], -1).contiguous()
         index = torch.searchsorted(reached.T.contiguous(), columns, right=True).T
@@ -101,7 +101,7 @@ class Quantile(Running):
         return self._get("values").split(self._get("sizes").tolist())
 
     def _compact(self, values: Tensor, sizes: Tensor, halvings: Tensor) -> dict[str, Tensor]:
-        """The same sketch with no level above its capacity."""
+        """Return the same sketch with no level above its capacity."""
         levels = list(values.split(sizes.tolist()))
         halvings = halvings.clone()
         for level in range(self._LEVELS - 1):

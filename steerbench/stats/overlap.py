@@ -49,7 +49,7 @@ class IoU(Running):
         return self._get("first")[:, None] + self._get("second") - self.intersection
 
     def iou(self) -> Tensor:
-        """[A, B] in [0, 1]: intersection over union; 0 where both columns are empty."""
+        """Return [A, B] in [0, 1]: intersection over union; 0 where both columns are empty."""
         return self.intersection / self.union.clamp(min=1)
 
     def _join(self, other: Self) -> dict[str, Tensor]:

@@ -54,12 +54,12 @@ class Principal:
     mean: Tensor
 
     def project(self, data: Tensor) -> Tensor:
-        """Coordinates ``[N, n]`` of data ``[N, D]``."""
+        """Return coordinates ``[N, n]`` of data ``[N, D]``."""
         return (data.double() - self.mean) @ self.components.T
 
 
 def principal_components(data: Tensor | np.ndarray, n: int) -> Principal:
-    """The first ``n`` principal components of data ``[N, D]``, float32 or float64.
+    """Compute the first ``n`` principal components of data ``[N, D]``, float32 or float64.
 
     Beyond the data it takes one block and two or three matrices of the smaller of [D, D] and
     [N, N] (where N < D, also the components).
@@ -86,7 +86,13 @@ def principal_components(data: Tensor | np.ndarray, n: int) -> Principal:
 
 
 def of_covariance(mean: Tensor, covariance: Tensor, n: int) -> Principal:
-    """The first ``n`` principal components, from the mean ``[D]`` and covariance ``[D, D]``."""
+    """Compute the first ``n`` principal components of a Gaussian.
+
+    Args:
+        mean: ``[D]``.
+        covariance: ``[D, D]``.
+        n: How many.
+    """
     _check_finite(covariance)
     values, vectors = torch.linalg.eigh(covariance)
     values, vectors = values.flip(0)[:n].clamp(min=0), vectors.flip(1)[:, :n]
@@ -95,7 +101,7 @@ def of_covariance(mean: Tensor, covariance: Tensor, n: int) -> Principal:
 
 
 def scatter_of(data: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean ``[D]`` and the sum of squared deviations ``[D, D]`` of data ``[N, D]``, float64."""
+    """Compute mean ``[D]`` and sum of squared deviations ``[D, D]`` of data ``[N, D]``, float64."""
     estimate = data[: _block(data)].mean(0)
     if data.numel() <= 4 * BLOCK:
         sums = [_sums(data, estimate)]
@@ -112,7 +118,7 @@ def scatter_of(data: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sums(data: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum ``[D]`` and the sum of products ``[D, D]`` of rows, from an estimate of the mean."""
+    """Compute sum ``[D]`` and sum of products ``[D, D]`` of rows, from an estimate of the mean."""
     width = data.shape[1]
     total = torch.zeros(width, dtype=torch.float64, device=data.device)
     products = torch.zeros(width, width, dtype=torch.float64, device=data.device)
@@ -125,7 +131,7 @@ def _sums(data: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _product(rows: Tensor) -> Tensor:
-    """``rows.T @ rows``; NumPy notices that it is symmetric and computes half of it."""
+    """Compute ``rows.T @ rows``; NumPy notices that it is symmetric and does half of it."""
     if rows.device.type != "cpu":
         return rows.T @ rows
     array = rows.numpy()
@@ -137,7 +143,7 @@ def _block(data: Tensor) -> int:
 
 
 def _of_pairs(data: Tensor, n: int) -> Principal:
-    """Where there are fewer samples than dimensions: from the products of pairs of rows."""
+    """Compute them from the products of pairs of rows: fewer samples than dimensions."""
     columns = max(1, BLOCK // 2 // len(data))
     mean = torch.cat([float64(part).mean(0) for part in data.split(columns, dim=1)])
     pairs = torch.zeros(len(data), len(data), dtype=torch.float64, device=data.device)

@@ -24,7 +24,7 @@ class Running(ABC):
 
     def __init__(self) -> None:
         self.count = 0
-        """How many samples (rows) have been added."""
+        """How many samples have been added."""
 
     def merge(self, other: Self) -> Self:
         """Add what another one has seen, as if its samples came after one's own.
@@ -54,14 +54,14 @@ class Running(ABC):
         return self
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Settings and everything seen so far, as CPU tensors."""
+        """Return settings and everything seen so far, as CPU tensors."""
         state = {name: torch.tensor(getattr(self, name)) for name in ("count", *self._settings)}
         names = self._fields if self.count else ()
         return state | {name: self._get(name).cpu().contiguous() for name in names}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """A statistic as it was when ``state_dict`` was called.
+        """Return a statistic as it was when ``state_dict`` was called.
 
         Raises:
             CheckpointError: the state is incomplete, or one of another kind of statistic.
@@ -95,7 +95,7 @@ class Running(ABC):
 
     @abstractmethod
     def _join(self, other: Self) -> dict[str, Tensor]:
-        """The fields of both together; ``other`` is not empty and on the same device."""
+        """Return the fields of both together; ``other`` is not empty and on the same device."""
 
     def _get(self, name: str) -> Tensor:
         if not self.count:
@@ -110,7 +110,7 @@ class Running(ABC):
         return {name: getattr(self, name) for name in self._settings}
 
     def _of(self, count: int, **fields: Tensor) -> Self:
-        """Another one with the same settings and these contents."""
+        """Make another one with the same settings and these contents."""
         new = type(self)(**self._config())
         new._set(fields, count)
         return new
@@ -121,14 +121,16 @@ class Running(ABC):
 
 
 def samples(batch: Tensor, ndim: int | None = None) -> Tensor:
-    """The batch without its history, or a ShapeError if it is not [N, ...] of ``ndim``."""
+    """Return the batch without its history, or a ShapeError if it is not [N, ...] of ``ndim``."""
     if isinstance(batch, Tensor) and batch.ndim >= 1 and ndim in (None, batch.ndim):
         return batch.detach()
     given = list(batch.shape) if isinstance(batch, Tensor) else type(batch).__name__
-    expected = "a tensor [N, D] (for activations see `rows`)" if ndim else "a tensor [N, ...]"
+    expected = (
+        "a tensor [N, D] (for activations see `units_as_columns`)" if ndim else "a tensor [N, ...]"
+    )
     raise ShapeError(f"Got {given}, expected {expected}.")
 
 
 def float64(data: Tensor) -> Tensor:
-    """As float64, on the CPU where the device has no such thing (Apple's GPUs)."""
+    """Return it as float64, on the CPU where the device has no such thing (Apple's GPUs)."""
     return data.cpu().double() if data.device.type == "mps" else data.double()

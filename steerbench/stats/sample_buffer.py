@@ -1,4 +1,4 @@
-"""Rows of numbers, kept as they are: for data that is too wide to sum up."""
+"""Samples, kept as they are: for data that is too wide to sum up."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 from steerbench.errors import CheckpointError, ShapeError
 
 
-class Rows:
+class SampleBuffer:
     """Samples ``[N, D]`` in float32, with the manners of a running statistic.
 
     Args:
-        capacity: For how many rows memory is taken at once; more may follow.
+        capacity: For how many samples memory is taken at once; more may follow.
 
-    >>> Rows().add(torch.zeros(2, 3)).add(torch.ones(1, 3)).rows.shape
+    >>> SampleBuffer().add(torch.zeros(2, 3)).add(torch.ones(1, 3)).samples.shape
     torch.Size([3, 3])
     """
 
@@ -26,7 +26,7 @@ class Rows:
         self._buffer = torch.empty(0, 0)
 
     @property
-    def rows(self) -> Tensor:
+    def samples(self) -> Tensor:
         """``[count, D]``, a view."""
         return self._buffer[: self.count]
 
@@ -40,7 +40,7 @@ class Rows:
         end = self.count + len(batch)
         if end > len(self._buffer):
             larger = torch.empty(max(end, self.capacity), batch.shape[1])
-            larger[: self.count] = self.rows if self.count else larger[:0]
+            larger[: self.count] = self.samples if self.count else larger[:0]
             self._buffer = larger
         self._buffer[self.count : end] = batch.detach().cpu()
         self.count = end
@@ -48,15 +48,15 @@ class Rows:
 
     def merge(self, other: Self) -> Self:
         """Add the samples of another one; returns self."""
-        return self.add(other.rows) if other.count else self
+        return self.add(other.samples) if other.count else self
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything kept so far."""
-        return {"rows": self.rows.contiguous()}
+        """Return everything kept so far."""
+        return {"rows": self.samples.contiguous()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """Rows as they were when ``state_dict`` was called.
+        """Return samples as they were when ``state_dict`` was called.
 
         Raises:
             CheckpointError: The state is one of something else.

@@ -263,7 +263,7 @@ def _along(
     )
     ends = {"low": verdict.share_low, "high": verdict.share_high}
     counts = {"low": verdict.surely, "high": verdict.possibly}
-    summary = {"recovered": float(verdict.recovered), "share": verdict.share}
+    summary = {"recovered": float(verdict.n_recovered), "share": verdict.share}
     summary |= {f"share_{end}": value for end, value in ends.items()}
     summary |= {f"recovered_{end}": float(value) for end, value in counts.items()}
     return summary, verdict.factors

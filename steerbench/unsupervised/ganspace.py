@@ -50,7 +50,7 @@ from steerbench.errors import ArgumentError, CapabilityError
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Covariance
 from steerbench.stats.principal import Principal, of_covariance, principal_components
-from steerbench.stats.sample_buffer import Rows
+from steerbench.stats.sample_buffer import SampleBuffer
 from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.unsupervised.shared import (
     RunFile,
@@ -92,7 +92,7 @@ class GANSpace:
     directions_: list[Direction]
     principal_: Principal
     samples_: list[tuple[int, int]]
-    moments_: Covariance | Rows
+    moments_: Covariance | SampleBuffer
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class GANSpace:
             return generator.find_layer(self.layer).name
         return None if "w" in generator.spaces else generator.layers[0].name
 
-    def _begin(self, generator: BaseGenerator) -> Covariance | Rows:
+    def _begin(self, generator: BaseGenerator) -> Covariance | SampleBuffer:
         """Check all that can be checked before the first sample."""
         if reason := self.refuses(generator):
             raise CapabilityError(reason)
@@ -240,7 +240,7 @@ class GANSpace:
                 f"{width} numbers each, fill more than half a gigabyte. Draw at most "
                 f"{KEPT // whole} samples, or look at a layer of fewer units and places."
             )
-        return Rows(self.n_samples)
+        return SampleBuffer(self.n_samples)
 
     def _look(self, generator: BaseGenerator, seed: int, count: int) -> Tensor:
         """What a run sums up of some codes: w, or activations with the codes beside them."""
@@ -254,7 +254,10 @@ class GANSpace:
         return torch.cat([seen, codes.to(seen)], dim=1)
 
     def _found(
-        self, generator: BaseGenerator, moments: Covariance | Rows, samples: list[tuple[int, int]]
+        self,
+        generator: BaseGenerator,
+        moments: Covariance | SampleBuffer,
+        samples: list[tuple[int, int]],
     ) -> dict[str, Any]:
         space, name = generator.natural_space, self._layer(generator)
         rows = rows_of(generator, space, self.layers)
@@ -300,13 +303,13 @@ def regress(coordinates: Tensor, latents: Tensor) -> Tensor:
     return torch.linalg.lstsq(coordinates.double(), latents.double()).solution
 
 
-def _axes(moments: Covariance | Rows, width: int, n: int) -> tuple[Principal, Tensor]:
+def _axes(moments: Covariance | SampleBuffer, width: int, n: int) -> tuple[Principal, Tensor]:
     """Principal components of the first ``width`` columns, and their covariance with the rest."""
     if isinstance(moments, Covariance):
         covariance = moments.covariance(ddof=0)
         principal = of_covariance(moments.mean[:width], covariance[:width, :width], n)
         return principal, principal.components @ covariance[:width, width:]
-    seen, codes = moments.rows[:, :width], moments.rows[:, width:]
+    seen, codes = moments.samples[:, :width], moments.samples[:, width:]
     principal = principal_components(seen, n)
     coordinates = torch.cat([principal.project(part) for part in seen.split(64)])
     return principal, coordinates.T @ codes.double() / len(codes)

@@ -4,7 +4,7 @@
 >>> G = sb.load("rooms")
 >>> read = sb.predictor("rooms-attributes").only(["night", "yaw"])
 >>> directions = sb.SeFa(2).fit(G).directions_
->>> table = ScorecardTable(directions, G, read, n=8, null=0)
+>>> table = ScorecardTable(directions, G, read, n=8, n_null=0)
 >>> table.order
 ['SeFa 1', 'SeFa 2']
 >>> table.select("SeFa 2")
@@ -41,7 +41,8 @@ from steerbench.widgets.scorecard_columns import COLUMNS, cells
 from steerbench.widgets.style import button, column, refuse_unknown, row, style_sheet
 
 MEASURING = (
-    "n", "attributes", "step", "alphas", "null", "few", "power", "kind", "batch", "precision",
+    "n", "attributes", "step", "alphas", "n_null", "n_null_images", "power", "kind", "batch",
+    "precision",
 )  # fmt: skip
 SHOWN = 12
 """How many scores stand under the picture at most."""
@@ -83,7 +84,7 @@ class ScorecardTable(ipywidgets.VBox):
         self.generator, self.predictor = generator, predictor
         self.card = _measure(card, generator, predictor, options)
         self._found = check_traversals(
-            generator, self.card.scored(), generator.sample(1, seed=seed)
+            generator, self.card.directions_with_scores(), generator.sample(1, seed=seed)
         )
         self._look: dict[str, Any] = {"seed": seed, "size": size, "alpha_range": alpha_range}
         self._names = [each.name for each in self._found]
@@ -159,7 +160,7 @@ class ScorecardTable(ipywidgets.VBox):
         self.notice.clear()
         with self.notice.guard():
             found = suggest_names(self.card)
-            clear = [i for i, each in enumerate(found) if each.renamed is not each.direction]
+            clear = [i for i, each in enumerate(found) if each.proposal is not each.direction]
             for i in clear:
                 self._call(i, found[i].name)
             if self._opened in clear:

@@ -8,26 +8,26 @@ from torch import nn
 
 from steerbench.compat import ensure_torchvision
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError
-from steerbench.metrics import extracted, frechet_distance, inception
+from steerbench.metrics import extract_features, frechet_distance, inception
 
 PICTURES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def test_a_module_is_an_extractor():
     module = nn.Sequential(nn.Conv2d(3, 5, 3, stride=8), nn.Flatten())
-    features = extracted(module, PICTURES, batch=2)
+    features = extract_features(module, PICTURES, batch=2)
     assert torch.allclose(features, module(PICTURES), atol=1e-6)
     assert not features.requires_grad
-    assert frechet_distance(features, extracted(module, [PICTURES[:1], PICTURES[1:]])) < 1e-6
+    assert frechet_distance(features, extract_features(module, [PICTURES[:1], PICTURES[1:]])) < 1e-6
 
 
 def test_what_is_no_feature_is_refused():
     with pytest.raises(PredictorError, match="one row a picture"):
-        extracted(lambda x: x, PICTURES)
+        extract_features(lambda x: x, PICTURES)
     with pytest.raises(PredictorError, match="NaN"):
-        extracted(lambda x: x.mean((2, 3)) / 0, torch.zeros(2, 3, 4, 4))
+        extract_features(lambda x: x.mean((2, 3)) / 0, torch.zeros(2, 3, 4, 4))
     with pytest.raises(PredictorError, match="No picture"):
-        extracted(lambda x: x, [])
+        extract_features(lambda x: x, [])
 
 
 def test_weights_that_are_not_there_are_not_fetched(tmp_path):
@@ -72,7 +72,7 @@ def test_the_network_of_2015_pools_in_its_own_way(network, tmp_path):
     tensors = {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
     torch.save(tensors, tmp_path / "pt_inception.pth")
     extractor = inception(tmp_path / "pt_inception.pth")
-    features = extracted(extractor, PICTURES[:1])
+    features = extract_features(extractor, PICTURES[:1])
     assert features.shape == (1, 2048)
     assert features.isfinite().all()
     ones = torch.ones(1, 192, 5, 5)

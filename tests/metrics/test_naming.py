@@ -42,7 +42,9 @@ def randoms(count: int, seed: int = 0):
 
 
 def card(directions, null: int = 99):
-    return sb.scorecard(directions, generator(), read(), n=8, null=null, few=8, alphas=(1,))
+    return sb.scorecard(
+        directions, generator(), read(), n=8, n_null=null, n_null_images=8, alphas=(1,)
+    )
 
 
 def test_names_say_what_goes_up_and_down():
@@ -57,8 +59,8 @@ def test_names_say_what_goes_up_and_down():
     )
     assert sorted(found[0].name.split(", ")) == ["lamp on +", "night -"]
     assert [each.name for each in found[1:]] == ["yaw -", "wood +"]
-    assert [each.renamed.name for each in found] == [each.name for each in found]
-    assert found[1].renamed.provenance.scores["effect on yaw"] < 0
+    assert [each.proposal.name for each in found] == [each.name for each in found]
+    assert found[1].proposal.provenance.scores["effect on yaw"] < 0
     assert "corrected p 0.0" in str(found[1])
     table = names_table(found)
     assert table.loc["PC 2", ["name", "attribute"]].tolist() == ["yaw -", "yaw"]
@@ -69,7 +71,7 @@ def test_random_directions_stay_unclear():
     assert sum(each.name != UNCLEAR for each in found) <= 1
     unclear = next(each for each in found if each.name == UNCLEAR)
     assert "random directions do as much" in unclear.note
-    assert unclear.renamed.name == unclear.direction.name
+    assert unclear.proposal.name == unclear.direction.name
 
 
 def test_one_good_direction_among_many_needs_more_random_ones_and_it_says_so():
@@ -106,13 +108,13 @@ def test_another_namer_sees_the_evidence_and_may_decline():
 
 
 def test_names_go_to_files(tmp_path):
-    renamed = suggest_names(card([planted("PC 1", yaw=1.0)]))[0].renamed
+    renamed = suggest_names(card([planted("PC 1", yaw=1.0)]))[0].proposal
     renamed.save(tmp_path / "yaw.safetensors")
     assert sb.Direction.load(tmp_path / "yaw.safetensors").name == "yaw +"
 
 
 def test_without_a_null_there_are_no_names():
-    with pytest.raises(SteerbenchError, match="null=99"):
+    with pytest.raises(SteerbenchError, match="n_null=99"):
         suggest_names(card([planted("PC 1", yaw=1.0)], null=0))
     with pytest.raises(SteerbenchError, match="level=2"):
         suggest_names(card([planted("PC 1", yaw=1.0)]), level=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from steerbench.stats import Quantile, TopK, rows
+from steerbench.stats import Quantile, TopK, units_as_columns
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 
 KINDS = {"align_true": True, "align_default_false": False}
@@ -29,7 +29,9 @@ def levels(arrays: dict[str, np.ndarray], exact: bool = False) -> np.ndarray:
 def test_the_thresholds_and_the_top_pictures(recorded):
     arrays, meta = recorded
     activations = torch.from_numpy(arrays["acts"])
-    thresholds = Quantile().add(rows(activations)).quantile(1 - meta["config"]["quantile"])
+    thresholds = (
+        Quantile().add(units_as_columns(activations)).quantile(1 - meta["config"]["quantile"])
+    )
     assert np.allclose(thresholds, levels(arrays, exact=True), atol=1e-6)
     # The recorded sketch is allowed this much; ours is exact here.
     assert np.allclose(thresholds, levels(arrays), atol=0.02)

@@ -19,7 +19,9 @@ def colours():
 @pytest.fixture(scope="module")
 def card(toy_generator):
     directions = SeFa(3).fit(toy_generator).directions_
-    return sb.scorecard(directions, toy_generator, colours(), n=6, null=9, few=4, alphas=(1,))
+    return sb.scorecard(
+        directions, toy_generator, colours(), n=6, n_null=9, n_null_images=4, alphas=(1,)
+    )
 
 
 @pytest.fixture
@@ -108,14 +110,14 @@ def test_names_are_suggested_with_what_stays_unclear(table) -> None:
 
 def test_without_a_null_no_names_are_suggested(toy_generator) -> None:
     directions = SeFa(2).fit(toy_generator).directions_
-    table = ScorecardTable(directions, toy_generator, colours(), n=6, null=0, few=4)
+    table = ScorecardTable(directions, toy_generator, colours(), n=6, n_null=0, n_null_images=4)
     table.suggest()
-    assert "null=99" in table.notice.error
+    assert "n_null=99" in table.notice.error
 
 
 def test_bad_input_is_refused(toy_generator, card) -> None:
     directions = SeFa(2).fit(toy_generator).directions_
-    with pytest.raises(SteerbenchError, match="Did you mean 'null'"):
+    with pytest.raises(SteerbenchError, match="Did you mean 'n_null'"):
         ScorecardTable(directions, toy_generator, colours(), nul=3)
     with pytest.raises(SteerbenchError, match="without a predictor"):
         ScorecardTable(directions, toy_generator)

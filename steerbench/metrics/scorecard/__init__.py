@@ -35,7 +35,7 @@ are the shares of random directions whose largest effect, or share, is as large.
 >>> import steerbench as sb
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
->>> card = scorecard([sb.Direction("first", "z", [1.0, 0.2, 0, 0])], G, read, n=16, null=9)
+>>> card = scorecard([sb.Direction("first", "z", [1.0, 0.2, 0, 0])], G, read, n=16, n_null=9)
 >>> card.table.loc["first", "attribute"], len(card)
 ('a', 1)
 
@@ -45,7 +45,8 @@ Models" (2019, arXiv 1904.06991); Westfall and Young, "Resampling-Based Multiple
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,14 +57,16 @@ from steerbench.metrics.null import random_directions_like
 from steerbench.metrics.reading import Reader
 from steerbench.metrics.rescoring import Rescoring
 from steerbench.metrics.scorecard.card import Scorecard, tabulate
-from steerbench.metrics.scorecard.null_model import Chance, chance, levels_of
-from steerbench.metrics.scorecard.observation import Look, Looker
-from steerbench.metrics.scorecard.trial import Trial, keeper, try_out, typical_distance
+from steerbench.metrics.scorecard.null_model import NullEffects, levels_of, null_effects
+from steerbench.metrics.scorecard.observation import Observation, Observer
+from steerbench.metrics.scorecard.trial import (
+    DirectionTrial,
+    in_distribution,
+    try_direction,
+    typical_distance,
+)
 from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Predictor
-
-SMALLEST = 0.05
-"""The least spread that a probability is held to have."""
 
 __all__ = ["Scorecard", "scorecard"]
 
@@ -78,8 +81,8 @@ def scorecard(
     step: float = 1.0,
     *,
     alphas: Sequence[float] = (1.0, 2.0, 3.0, 6.0),
-    null: int = 99,
-    few: int = 8,
+    n_null: int = 99,
+    n_null_images: int = 8,
     power: float = 2.0,
     kind: str = "prior",
     batch: int = 32,
@@ -98,9 +101,10 @@ def scorecard(
         step: How far up and how far down, in standard deviations of the prior. Effects are for
             such a step.
         alphas: The steps at which scores and the usable range are looked at, both ways.
-        null: How many random directions for each space and layers; 0 for none. No p-value can be
-            below ``1 / (null + 1)``.
-        few: On how many of the pictures those steps and the random directions are looked at.
+        n_null: How many random directions for each space and layers; 0 for none. No p-value can be
+            below ``1 / (n_null + 1)``.
+        n_null_images: On how many of the pictures those steps and the random directions are
+            looked at.
         power: Of effects in their share: 2, or 1 for plain magnitudes.
         kind: Of random directions, one of `steerbench.metrics.null.KINDS`.
         batch: Pictures at a time.
@@ -112,78 +116,72 @@ def scorecard(
         NotFoundError: The predictor reads no such attribute.
         PredictorError: It gave something else than finite scores.
     """
-    named = _checked(directions, generator, seed, n=n, step=step, null=null, few=few, power=power)
-    steps, first = _steps(alphas), Codes.SCORECARD + seed
-    look = Looker(generator, Reader(predictor, attributes), batch=batch, precision=precision)
-    few = min(few, n)
-    groups = _groups(named)
-    with tqdm(total=len(named) + null * len(groups), desc="scorecard", delay=1, leave=False) as bar:
-        before = look(generator.sample(n, seed=first))
-        keeps = keeper(look, generator, before, Codes.MANIFOLD + seed)
-        trials: list[Trial] = []
+    numbers = {"n": n, "step": step, "n_null": n_null, "n_null_images": n_null_images}
+    named = _check(directions, generator, seed, power=power, **numbers)
+    steps, first, n_null_images = _steps(alphas), Codes.SCORECARD + seed, min(n_null_images, n)
+    observe = Observer(generator, Reader(predictor, attributes), batch=batch, precision=precision)
+    settings: dict[str, Any] = {**numbers, "n_null_images": n_null_images, "seed": seed}
+    settings |= {"power": power, "kind": kind, "generator": generator.name, "sees": observe.sees}
+    groups = _groups(named) if n_null else []
+    total = len(named) + n_null * len(groups)
+    with tqdm(total=total, desc="scorecard", delay=1, leave=False) as bar:
+        before = observe(generator.sample(n, seed=first))
+        left = in_distribution(observe, generator, before, Codes.MANIFOLD + seed)
+        trials: list[DirectionTrial] = []
         for direction in named:
             codes = generator.sample(n, seed=first, space=direction.space)
-            trials.append(
-                try_out(direction, look, codes, before, keeps, step=step, alphas=steps, few=few)
-            )
-            bar.update()
-        spread = _spread(before.scores, look.reader.units)
-        nulls: list[Chance | None] = [None] * len(named)
-        for members in groups if null else []:
-            found = _null(
-                [named[i] for i in members], [trials[i] for i in members], look, before[:few],
-                spread, null=null, seed=seed, step=step, kind=kind, bar=bar,
+            trial = try_direction(
+                direction, observe, codes, before, left,
+                step=step, alphas=steps, n_images=n_null_images,
             )  # fmt: skip
-            for i in members:
-                nulls[i] = found
+            trials.append(trial)
+            bar.update()
+        spread = _spread(before.scores, observe.reader.units)
+        nulls: list[NullEffects | None] = [None] * len(named)
+        for group in groups:
+            members, changes = [named[i] for i in group], [trials[i] for i in group]
+            null = _null(members, changes, observe, before, spread, settings, bar)
+            nulls = [null if i in group else each for i, each in enumerate(nulls)]
     names = tuple(direction.name for direction in named)
-    changes = torch.stack([trial.changes for trial in trials])
-    settings = {
-        "n": n, "seed": seed, "step": step, "null": null, "few": few, "power": power,
-        "kind": kind, "sees": look.sees, "judge": look.judge, "generator": generator.name,
-        "predictor": getattr(predictor, "name", type(predictor).__name__),
-        "pictures": look.pictures, "seconds": look.seconds,
-    }  # fmt: skip
-    return tabulate(
-        named, Rescoring(names, look.reader.names, changes, spread.float()), trials, nulls,
-        typical_distance(before.features), settings,
-    )  # fmt: skip
+    changed = torch.stack([trial.changes for trial in trials])
+    settings |= {"judge": observe.judge, "pictures": observe.pictures, "seconds": observe.seconds}
+    settings["predictor"] = getattr(predictor, "name", type(predictor).__name__)
+    rescoring = Rescoring(names, observe.reader.names, changed, spread.float())
+    typical = typical_distance(before.features)
+    return tabulate(named, rescoring, trials, nulls, typical, settings)
 
 
 def _null(
     members: list[Direction],
-    trials: list[Trial],
-    look: Looker,
-    before: Look,
+    trials: list[DirectionTrial],
+    observe: Observer,
+    before: Observation,
     spread: Tensor,
-    *,
-    null: int,
-    seed: int,
-    step: float,
-    kind: str,
+    settings: Mapping[str, Any],
     bar: tqdm,
-) -> Chance:
-    """Random directions for those that share a space and layers, around their changes."""
-    few = len(before.scores)
-    wanted = [trial.change_of(few) for trial in trials]
-    middle = members[len(members) // 2]
-    randoms = random_directions_like(
-        middle, look.generator, null, kind=kind, scale=middle.scale, seed=Codes.NULL + seed
-    )
-    codes = look.generator.sample(few, seed=Codes.SCORECARD + seed, space=middle.space)
-    return chance(randoms, look, codes, before, spread, levels_of(wanted), step, bar)
+) -> NullEffects:
+    """Measure random directions for those that share a space and layers, near their changes."""
+    n, seed = settings["n_null_images"], settings["seed"]
+    levels, middle = levels_of([each.change_of(n) for each in trials]), members[len(members) // 2]
+    options = {"kind": settings["kind"], "scale": middle.scale, "seed": Codes.NULL + seed}
+    randoms = random_directions_like(middle, observe.generator, settings["n_null"], **options)
+    codes = observe.generator.sample(n, seed=Codes.SCORECARD + seed, space=middle.space)
+    return null_effects(randoms, observe, codes, before[:n], spread, levels, settings["step"], bar)
 
 
-def _spread(scores: Tensor, units: Sequence[str]) -> Tensor:
-    """``[attributes]`` float64; infinite where a score never changes, so that it has no effect."""
+def _spread(scores: Tensor, units: Sequence[str], least: float = 0.05) -> Tensor:
+    """Return ``[attributes]`` float64; infinite where a score never changes: it has no effect.
+
+    A probability is held to the least spread, so that what hardly ever occurs is not blown up.
+    """
     spread = scores.double().std(0)
     probability = torch.tensor([unit == "probability" for unit in units])
-    spread = torch.where(probability, spread.clamp_min(SMALLEST), spread)
+    spread = torch.where(probability, spread.clamp_min(least), spread)
     return torch.where(spread > 1e-9 * scores.double().abs().amax(0), spread, torch.inf)
 
 
 def _groups(directions: Sequence[Direction]) -> list[list[int]]:
-    """The places of directions that share a space, layers and shape: they share a null."""
+    """Group the places of directions that share a space, layers and shape: they share a null."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, each in enumerate(directions):
         rows: tuple[int, ...] = ()
@@ -202,10 +200,10 @@ def _steps(alphas: Sequence[float]) -> tuple[float, ...]:
     return steps
 
 
-def _checked(
+def _check(
     directions: Sequence[Direction], generator: Generator, seed: int, **numbers: float
 ) -> list[Direction]:
-    """The directions under different names, each tried on the generator."""
+    """Return the directions under different names, each tried on the generator."""
     given = list(directions)
     wrong = next((each for each in given if not isinstance(each, Direction)), None)
     if not given or wrong is not None:
@@ -214,7 +212,7 @@ def _checked(
             f"A scorecard needs a list of Directions, {what} was given. Pass the directions_ of a "
             "fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
-    least = {"n": 2, "step": 1e-6, "null": 0, "few": 2, "power": 0.5}
+    least = {"n": 2, "step": 1e-6, "n_null": 0, "n_null_images": 2, "power": 0.5}
     for name, value in numbers.items():
         if not least[name] <= value < 1e9:
             raise ArgumentError(f"{name}={value}; give a number from {least[name]:g} on.")

@@ -14,8 +14,8 @@ from torch import Tensor
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.metrics.null import p_value
 from steerbench.metrics.rescoring import Rescoring
-from steerbench.metrics.scorecard.null_model import Chance, adjusted
-from steerbench.metrics.scorecard.trial import Trial
+from steerbench.metrics.scorecard.null_model import NullEffects, familywise_p_values
+from steerbench.metrics.scorecard.trial import DirectionTrial
 from steerbench.stats import bootstrap
 from steerbench.types import Direction, format_layers
 
@@ -55,7 +55,7 @@ class Scorecard:
         high: The upper ends.
         chance: P-values of the same, corrected for the number of attributes; NaN without a null.
         rescoring: The changes of every picture, in the predictor's units.
-        trials: What was seen along each direction.
+        trials: What each direction did.
         settings: What was asked for, pictures and seconds.
     """
 
@@ -66,33 +66,33 @@ class Scorecard:
     high: pd.DataFrame
     chance: pd.DataFrame
     rescoring: Rescoring
-    trials: tuple[Trial, ...]
+    trials: tuple[DirectionTrial, ...]
     settings: Mapping[str, Any]
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """What was read."""
+        """Names of what was read."""
         return self.rescoring.attributes
 
     @property
     def pictures_per_second(self) -> float:
-        """How fast it was, reading and bookkeeping included."""
+        """Pictures a second, reading and bookkeeping included."""
         return float(self.settings["pictures"] / max(self.settings["seconds"], 1e-9))
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the table should know."""
+        """Sentences that a reader of the table should know."""
         notes = []
         if self.settings["sees"] == "pixels":
             notes.append("The predictor has no features: distances are of pixels, at 16x16.")
         if self.settings["judge"] != "features":
             notes.append(f"The usable range is judged by the {self.settings['judge']}.")
-        if not self.settings["null"]:
-            notes.append("Nothing was held against random directions (null=0).")
+        if not self.settings["n_null"]:
+            notes.append("Nothing was held against random directions (n_null=0).")
         return notes
 
     def evidence(self, direction: str) -> pd.DataFrame:
-        """What is known of a direction, the strongest attribute first.
+        """Return what is known of a direction, the strongest attribute first.
 
         Returns:
             A row for each attribute: effect, low, high and the corrected p-value.
@@ -107,8 +107,8 @@ class Scorecard:
         order = frame["effect"].abs().sort_values(ascending=False, kind="stable").index
         return frame.loc[order]
 
-    def scored(self) -> list[Direction]:
-        """The directions with their scores in their provenance, as plain numbers.
+    def directions_with_scores(self) -> list[Direction]:
+        """Return the directions with their scores in their provenance, as plain numbers.
 
         The columns of the table keep their names; the effect on an attribute is called
         ``"effect on NAME"``. What the finder had written there stays.
@@ -126,7 +126,7 @@ class Scorecard:
         return found
 
     def plot(self, **options: Any) -> Any:
-        """A heatmap of the effects; see `steerbench.metrics.scorecard.card.plot`."""
+        """Draw a heatmap of the effects; see `steerbench.metrics.scorecard.card.plot`."""
         return plot(self, **options)
 
     def __len__(self) -> int:
@@ -154,28 +154,28 @@ class Scorecard:
 def tabulate(
     directions: Sequence[Direction],
     found: Rescoring,
-    trials: Sequence[Trial],
-    nulls: Sequence[Chance | None],
+    trials: Sequence[DirectionTrial],
+    nulls: Sequence[NullEffects | None],
     typical: float,
     settings: Mapping[str, Any],
 ) -> Scorecard:
-    """Sum up what was seen.
+    """Make the scorecard of what was measured.
 
     Args:
         directions: In order.
         found: The changes of every picture.
-        trials: What was seen along each direction.
+        trials: What each direction did.
         nulls: What each is held against.
         typical: The distance between the features of two different pictures.
         settings: As they were; they travel along.
     """
     changes = found.changes.double() / found.spread.double()
-    power, few = settings["power"], settings["few"]
+    power, n = settings["power"], settings["n_null_images"]
     rows, ps = [], []
     for each, trial, null, change in zip(directions, trials, nulls, changes, strict=True):
         top = int(change.mean(0).abs().argmax())
-        by_chance, p = _held_against(change[:few].mean(0), trial.change_of(few), null, power)
-        row = _effects(change, found.attributes, power) | _looks(trial, top, typical)
+        by_chance, p = _compare(change[:n].mean(0), trial.change_of(n), null, power)
+        row = _effects(change, found.attributes, power) | _reach(trial, top, typical)
         where = {"space": each.space, "layers": format_layers(each.layers)}
         rows.append({**row, **by_chance, **where})
         ps.append(p)
@@ -194,13 +194,13 @@ def tabulate(
 
 
 def shares(effects: Tensor, power: float) -> Tensor:
-    """What part of the total effect goes to each attribute, ``[..., attributes]``."""
+    """Compute the part of the total effect that goes to each attribute, ``[..., attributes]``."""
     energy = effects.abs() ** power
     return energy / energy.sum(-1, keepdim=True).clamp_min(1e-300)
 
 
 def _effects(changes: Tensor, attributes: Sequence[str], power: float) -> dict[str, Any]:
-    """Effect and share of the attribute moved most, with intervals, and of the next."""
+    """Return effect and share of the attribute moved most, with intervals, and of the next."""
     effects = changes.mean(0)
     order = effects.abs().argsort(descending=True, stable=True)
     top = int(order[0])
@@ -221,7 +221,7 @@ def _effects(changes: Tensor, attributes: Sequence[str], power: float) -> dict[s
     return row
 
 
-def _looks(trial: Trial, top: int, typical: float) -> dict[str, float]:
+def _reach(trial: DirectionTrial, top: int, typical: float) -> dict[str, float]:
     low, high = trial.usable()
     return {
         "monotonicity": trial.monotonicity(top),
@@ -233,10 +233,10 @@ def _looks(trial: Trial, top: int, typical: float) -> dict[str, float]:
     }
 
 
-def _held_against(
-    effects: Tensor, change: float, null: Chance | None, power: float
+def _compare(
+    effects: Tensor, change: float, null: NullEffects | None, power: float
 ) -> tuple[dict[str, float], Tensor]:
-    """How effects on the first pictures compare with those of random directions there."""
+    """Compare effects on the first pictures with those of random directions there."""
     names = ("null_effect", "p_effect", "null_share", "p_share")
     if null is None:
         return dict.fromkeys(names, float("nan")), torch.full_like(effects, torch.nan)
@@ -247,18 +247,14 @@ def _held_against(
         largest.quantile(0.95), p_value(effects.abs().amax(), largest),
         by_shares.quantile(0.95), p_value(share, by_shares),
     )  # fmt: skip
-    return dict(zip(names, map(float, values))), adjusted(effects, by_chance)
+    return dict(zip(names, map(float, values))), familywise_p_values(effects, by_chance)
 
 
 def _frame(found: Rescoring, values: Tensor) -> pd.DataFrame:
     return pd.DataFrame(values.numpy(), list(found.directions), list(found.attributes))
 
 
-LEVEL = 0.05
-ACCENT, FAINT = "#5e3c99", "#bdbdbd"
-
-
-def plot(card: Scorecard, *, attributes: int = 16, level: float = LEVEL) -> Any:
+def plot(card: Scorecard, *, attributes: int = 16, level: float = 0.05) -> Any:
     """Draw a scorecard.
 
     Args:
@@ -305,15 +301,15 @@ def plot(card: Scorecard, *, attributes: int = 16, level: float = LEVEL) -> Any:
 
 
 def _order(card: Scorecard, count: int) -> list[str]:
-    """The attributes that are moved most, in the predictor's order."""
+    """Return the attributes that are moved most, in the predictor's order."""
     strongest = card.effects.abs().max().sort_values(ascending=False, kind="stable").index[:count]
     return [name for name in card.attributes if name in set(strongest)]
 
 
 def _shares(axes: Any, card: Scorecard) -> None:
-    """A bar for the share, its interval, and a mark for what 95% of chance stays below."""
+    """Draw a bar for the share, its interval, and a mark for what 95% of chance stays below."""
     table, rows = card.table, np.arange(len(card))
-    axes.barh(rows, table["share"], height=0.6, color=ACCENT)
+    axes.barh(rows, table["share"], height=0.6, color="#5e3c99")
     axes.hlines(rows, table["share_low"], table["share_high"], color="black", linewidth=1)
     axes.scatter(table["null_share"], rows, marker="|", s=120, color="#e66101", linewidths=2)
     for row, name in enumerate(table["attribute"]):
@@ -323,10 +319,10 @@ def _shares(axes: Any, card: Scorecard) -> None:
 
 
 def _ranges(axes: Any, card: Scorecard) -> None:
-    """A line from the lowest to the highest usable alpha, on the alphas that were looked at."""
+    """Draw a line from the lowest to the highest usable alpha, on the alphas that were tried."""
     rows, limit = np.arange(len(card)), max(float(t.alphas.max()) for t in card.trials)
-    axes.hlines(rows, -limit, limit, color=FAINT, linewidth=1)
+    axes.hlines(rows, -limit, limit, color="#bdbdbd", linewidth=1)
     table = card.table
-    axes.hlines(rows, table["usable_low"], table["usable_high"], color=ACCENT, linewidth=5)
+    axes.hlines(rows, table["usable_low"], table["usable_high"], color="#5e3c99", linewidth=5)
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_title("usable alpha", fontsize=9)

@@ -21,19 +21,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.metrics.null import p_value
-from steerbench.metrics.scorecard.observation import Look, Looker, pixel_change
+from steerbench.metrics.scorecard.observation import Observation, Observer, pixel_change
 from steerbench.types import Direction, Latent
 
-WIDTH, LEVELS = 2.5, 4
-"""The changes that one level stands for, highest over lowest, and how many levels there may be."""
-PILOTS = 4
-"""Random directions from which the length of steps is guessed for the others."""
-FAR = 64.0
-"""The longest step tried for reaching a change, over the one asked for; and the shortest under."""
+Effect = Callable[[Direction, float], tuple[float, Tensor]]
+"""The change of pixels and the effects of a direction at a step."""
 
 
 @dataclass(frozen=True, eq=False)
-class Chance:
+class NullEffects:
     """Effects of random directions at some changes of pixels.
 
     Attributes:
@@ -45,64 +41,81 @@ class Chance:
     effects: Tensor
 
     def at(self, change: float) -> Tensor:
-        """Effects ``[K, attributes]`` at this mean change of pixels."""
+        """Return the effects ``[K, attributes]`` at this mean change of pixels."""
         ratios = max(change, 1e-12) / self.changes.clamp_min(1e-12)
         nearest = ratios.log().abs().argmin(1)
-        rows = torch.arange(len(ratios))
-        return self.effects[rows, nearest] * (change / self.changes[rows, nearest, None])
+        each = torch.arange(len(ratios))
+        return self.effects[each, nearest] * (change / self.changes[each, nearest, None])
 
 
-def levels_of(changes: Sequence[float]) -> list[float]:
-    """Changes of pixels so that each one given is near one of them.
+def levels_of(changes: Sequence[float], width: float = 2.5, most: int = 4) -> list[float]:
+    """Choose changes of pixels so that each one given is near one of them.
+
+    Args:
+        changes: Of the directions that share a null.
+        width: The changes that one level stands for, highest over lowest.
+        most: How many levels there may be.
 
     >>> [round(level, 3) for level in levels_of([0.01, 0.012, 0.08])]
     [0.014, 0.057]
     """
     logs = torch.tensor(changes, dtype=torch.float64).clamp_min(1e-9).log()
     low, span = float(logs.min()), float(logs.max() - logs.min())
-    count = min(max(1, math.ceil(span / math.log(WIDTH))), LEVELS)
-    width = span / count
-    places = [min(int((float(log) - low) / max(width, 1e-12)), count - 1) for log in logs]
-    return [math.exp(low + (place + 0.5) * width) for place in sorted(set(places))]
+    count = min(max(1, math.ceil(span / math.log(width))), most)
+    step = span / count
+    places = [min(int((float(log) - low) / max(step, 1e-12)), count - 1) for log in logs]
+    return [math.exp(low + (place + 0.5) * step) for place in sorted(set(places))]
 
 
-def chance(
+def null_effects(
     randoms: list[Direction],
-    look: Looker,
+    observe: Observer,
     codes: Latent,
-    before: Look,
+    before: Observation,
     spread: Tensor,
     levels: Sequence[float],
     step: float,
     progress: tqdm,
-) -> Chance:
-    """Look at random directions at these changes of pixels, more or less."""
+    n_pilots: int = 4,
+) -> NullEffects:
+    """Measure random directions at some changes of pixels, more or less.
 
-    def seen(direction: Direction, alpha: float) -> tuple[float, Tensor]:
-        return _effect(direction, alpha, look, codes, before, spread)
+    Args:
+        randoms: The directions.
+        observe: Renders and reads.
+        codes: Of the pictures that are edited.
+        before: These pictures.
+        spread: Of each score, ``[attributes]``.
+        levels: The changes of pixels that are wanted.
+        step: The alpha that is asked for; where the search for theirs begins.
+        progress: Is told of every direction.
+        n_pilots: Directions from which the length of steps is guessed for the others.
+    """
 
-    rate, bend = _guess(seen, randoms[:PILOTS], step)
-    found: list[list[tuple[float, Tensor]]] = []
+    def effect(direction: Direction, alpha: float) -> tuple[float, Tensor]:
+        both = observe(Latent.cat([codes + alpha * direction, codes - alpha * direction]))
+        return effect_of(both[: len(codes)], both[len(codes) :], before, spread)
+
+    rate, bend = _growth(effect, randoms[:n_pilots], step)
+    tables: list[list[tuple[float, Tensor]]] = []
     for direction in randoms:
-        own, steps = rate, []
+        own, table = rate, []
         for level in levels:
             alpha = _step_for(level, own, bend, step)
-            steps.append(seen(direction, alpha))
-            own = steps[-1][0] / alpha**bend
-        found.append(steps)
+            table.append(effect(direction, alpha))
+            own = table[-1][0] / alpha**bend
+        tables.append(table)
         progress.update()
-    return Chance(
-        torch.tensor([[change for change, _ in steps] for steps in found], dtype=torch.float64),
-        torch.stack([torch.stack([effect for _, effect in steps]) for steps in found]),
+    return NullEffects(
+        torch.tensor([[change for change, _ in table] for table in tables], dtype=torch.float64),
+        torch.stack([torch.stack([effects for _, effects in table]) for table in tables]),
     )
 
 
-def _guess(
-    seen: Callable[[Direction, float], tuple[float, Tensor]], pilots: list[Direction], step: float
-) -> tuple[float, float]:
-    """How the change grows with a step: ``rate * alpha ** bend``."""
+def _growth(effect: Effect, pilots: list[Direction], step: float) -> tuple[float, float]:
+    """Guess how the change grows with a step: ``rate * alpha ** bend``."""
     low, high = (
-        sum(seen(direction, alpha)[0] for direction in pilots) / len(pilots)
+        sum(effect(direction, alpha)[0] for direction in pilots) / len(pilots)
         for alpha in (step / 2, 2 * step)
     )
     bend = math.log(max(high, 1e-12) / max(low, 1e-12)) / math.log(4)
@@ -110,28 +123,30 @@ def _guess(
     return math.sqrt(max(low * high, 1e-24)) / step**bend, bend
 
 
-def _step_for(change: float, rate: float, bend: float, step: float) -> float:
+def _step_for(change: float, rate: float, bend: float, step: float, most: float = 64.0) -> float:
+    """Return the step for a change, within so many times the one asked for, up and down."""
     alpha = (change / max(rate, 1e-12)) ** (1 / bend)
-    return min(max(alpha, step / FAR), step * FAR)
+    return min(max(alpha, step / most), step * most)
 
 
-def _effect(
-    direction: Direction, step: float, look: Looker, codes: Latent, before: Look, spread: Tensor
+def effect_of(
+    up: Observation, down: Observation, before: Observation, spread: Tensor
 ) -> tuple[float, Tensor]:
-    both = look(Latent.cat([codes + step * direction, codes - step * direction]))
-    n = len(codes)
-    return effect_of(both[:n], both[n:], before, spread)
+    """Compute the mean change of pixels, and of each score in spreads ``[attributes]`` float64.
 
-
-def effect_of(up: Look, down: Look, before: Look, spread: Tensor) -> tuple[float, Tensor]:
-    """The mean change of pixels, and of each score in spreads ``[attributes]`` float64."""
-    moved = (pixel_change(before.pixels, up.pixels) + pixel_change(before.pixels, down.pixels)) / 2
+    Args:
+        up: Pictures after a step.
+        down: The same after a step the other way.
+        before: The same unedited.
+        spread: Of each score, ``[attributes]``.
+    """
+    change = (pixel_change(before.pixels, up.pixels) + pixel_change(before.pixels, down.pixels)) / 2
     effect = (up.scores - down.scores).double().mean(0) / 2 / spread
-    return float(moved.mean()), effect
+    return float(change.mean()), effect
 
 
-def adjusted(effects: Tensor, null: Tensor) -> Tensor:
-    """P-values of each attribute's effect, corrected for looking at all of them.
+def familywise_p_values(effects: Tensor, null: Tensor) -> Tensor:
+    """Compute p-values of each attribute's effect, corrected for looking at all of them.
 
     Attributes are put on one scale by their root mean square over the random directions and the
     direction itself, and each is held against the largest of every random direction (Westfall and

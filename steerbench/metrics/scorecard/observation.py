@@ -13,20 +13,15 @@ from steerbench.image import resize
 from steerbench.metrics.reading import Reader
 from steerbench.types import Generator, Latent
 
-SIDE = 128
-"""Changes of pixels are measured at this size at most, so that memory stays bounded."""
-COARSE = 16
-"""The size at which pixels stand in for features."""
-
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What was seen of some pictures.
+class Observation:
+    """What was read of some pictures.
 
     Attributes:
         scores: ``[N, attributes]`` float32.
         features: ``[N, D]`` float32.
-        pixels: ``[N, C, h, w]`` in [-1, 1], at most `SIDE` wide.
+        pixels: ``[N, C, h, w]`` in [-1, 1], at most 128 wide.
         realness: ``[N]``, the discriminator's logits, where it was asked.
     """
 
@@ -35,15 +30,15 @@ class Look:
     pixels: Tensor
     realness: Tensor | None = None
 
-    def __getitem__(self, rows: slice) -> Look:
-        realness = None if self.realness is None else self.realness[rows]
-        return Look(self.scores[rows], self.features[rows], self.pixels[rows], realness)
+    def __getitem__(self, some: slice) -> Observation:
+        realness = None if self.realness is None else self.realness[some]
+        return Observation(self.scores[some], self.features[some], self.pixels[some], realness)
 
     @staticmethod
-    def cat(parts: list[Look]) -> Look:
-        """Several looks as one."""
+    def cat(parts: list[Observation]) -> Observation:
+        """Join several observations to one."""
         realness = [part.realness for part in parts if part.realness is not None]
-        return Look(
+        return Observation(
             torch.cat([part.scores for part in parts]),
             torch.cat([part.features for part in parts]),
             torch.cat([part.pixels for part in parts]),
@@ -51,7 +46,7 @@ class Look:
         )
 
 
-class Looker:
+class Observer:
     """Renders codes and reads what a scorecard needs, counting pictures and seconds.
 
     Args:
@@ -59,6 +54,8 @@ class Looker:
         reader: Gives the scores; its predictor also the features, where it has any.
         batch: Pictures at a time.
         precision: Of rendering.
+        side: Changes of pixels are measured at this size at most, so that memory stays bounded.
+        coarse: The size at which pixels stand in for features.
 
     Attributes:
         sees: Where distances are measured: ``"features"``, or ``"pixels"`` (of 16x16) where the
@@ -68,10 +65,18 @@ class Looker:
     """
 
     def __init__(
-        self, generator: Generator, reader: Reader, *, batch: int = 32, precision: str = "exact"
+        self,
+        generator: Generator,
+        reader: Reader,
+        *,
+        batch: int = 32,
+        precision: str = "exact",
+        side: int = 128,
+        coarse: int = 16,
     ) -> None:
         self.generator, self.reader = generator, reader
         self.batch, self.precision = batch, precision
+        self.side, self.coarse = side, coarse
         self.pictures, self._began = 0, time.perf_counter()
         has_features = callable(getattr(reader.predictor, "features", None))
         self.sees = "features" if has_features else "pixels"
@@ -80,32 +85,34 @@ class Looker:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return time.perf_counter() - self._began
 
-    def __call__(self, codes: Latent) -> Look:
-        """Look at the pictures of some codes."""
+    def __call__(self, codes: Latent) -> Observation:
+        """Observe the pictures of some codes."""
         starts = range(0, len(codes), self.batch)
-        return Look.cat([self._once(codes[i : i + self.batch]) for i in starts])
+        return Observation.cat([self._observe(codes[i : i + self.batch]) for i in starts])
 
-    def _once(self, codes: Latent) -> Look:
+    def _observe(self, codes: Latent) -> Observation:
         with torch.no_grad():
             images = self.generator.render(codes, precision=self.precision)
             self.pictures += len(images)
-            pixels = images.detach().clamp(-1, 1).float().cpu()
-            side = max(pixels.shape[-2:])
-            if side > SIDE:
-                shrink = SIDE / side
-                size = [max(1, round(length * shrink)) for length in pixels.shape[-2:]]
-                pixels = resize(pixels, (size[0], size[1]))
+            pixels = self._shrink(images.detach().clamp(-1, 1).float().cpu())
             scores, features = self._read(images, pixels)
-            judged = self.judge == "discriminator"
-            realness = self.generator.discriminator(images).cpu() if judged else None  # type: ignore[attr-defined]
-        return Look(scores, features, pixels, realness)
+            asks = self.judge == "discriminator"
+            realness = self.generator.discriminator(images).cpu() if asks else None  # type: ignore[attr-defined]
+        return Observation(scores, features, pixels, realness)
+
+    def _shrink(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[-2:]
+        if max(height, width) <= self.side:
+            return pixels
+        shrink = self.side / max(height, width)
+        return resize(pixels, (max(1, round(height * shrink)), max(1, round(width * shrink))))
 
     def _read(self, images: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         if self.sees == "pixels":
-            return self.reader(images), resize(pixels, (COARSE, COARSE)).flatten(1)
+            return self.reader(images), resize(pixels, (self.coarse, self.coarse)).flatten(1)
         features = torch.as_tensor(self.reader.predictor.features(images)).detach()  # type: ignore[attr-defined]
         if features.ndim != 2 or len(features) != len(images):
             raise PredictorError(
@@ -127,10 +134,16 @@ def _discriminates(generator: Generator) -> bool:
 
 
 def pixel_change(before: Tensor, after: Tensor) -> Tensor:
-    """``[N]``, how much of the range of a pixel changed on average, from 0 to 1."""
+    """Return ``[N]``, how much of the range of a pixel changed on average, from 0 to 1."""
     return (after - before).abs().flatten(1).mean(1) / 2
 
 
-def changed_share(before: Tensor, after: Tensor, threshold: float) -> Tensor:
-    """``[N]``, the share of pixels of which any channel changed more than a part of its range."""
+def changed_share(before: Tensor, after: Tensor, threshold: float = 0.1) -> Tensor:
+    """Return ``[N]``, the share of pixels that changed.
+
+    Args:
+        before: ``[N, C, H, W]`` in [-1, 1].
+        after: The same, edited.
+        threshold: A pixel counts from this part of its range on, in any channel.
+    """
     return ((after - before).abs().amax(1) / 2 > threshold).flatten(1).float().mean(1)

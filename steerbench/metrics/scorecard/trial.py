@@ -11,24 +11,21 @@ import torch
 from torch import Tensor
 
 from steerbench.metrics.distribution import inside_manifold
-from steerbench.metrics.scorecard.observation import Look, Looker, changed_share, pixel_change
+from steerbench.metrics.scorecard.observation import (
+    Observation,
+    Observer,
+    changed_share,
+    pixel_change,
+)
 from steerbench.types import Direction, Generator, Latent
 
-REFERENCES = 256
-"""Unedited pictures whose manifold the edited ones are to stay in."""
-SMALL = 0.5
-"""The part of the manifold's balls that count, the smallest; an outlier's holds what broke too."""
-BROKEN = 0.5
-"""The part of the unedited pictures' precision at which a range ends."""
-CHANGED = 0.1
-"""A pixel counts as changed from this part of its range on."""
-
-Keeps = Callable[[Look], float]
+InDistribution = Callable[[Observation], float]
+"""How much of the precision of unedited pictures some others have."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
-    """What was seen of a direction.
+class DirectionTrial:
+    """What a direction did to the same pictures.
 
     Attributes:
         changes: ``[N, attributes]``, up minus down, halved, in the predictor's units.
@@ -37,7 +34,7 @@ class Trial:
         moved: ``[N]``, distance of the features to those of the unedited picture.
         alphas: ``[steps]``, rising, with 0.
         along: ``[steps, M, attributes]``, scores of the first M pictures at those steps.
-        kept: ``[steps]``, how much of the precision of unedited pictures is left.
+        precision: ``[steps]``, how much of the precision of unedited pictures is left.
     """
 
     changes: Tensor
@@ -46,17 +43,17 @@ class Trial:
     moved: Tensor
     alphas: np.ndarray
     along: Tensor
-    kept: np.ndarray
+    precision: np.ndarray
 
-    def change_of(self, few: int) -> float:
-        """The mean change of pixels of the first pictures."""
-        return float(self.pixels[:few].mean())
+    def change_of(self, n: int) -> float:
+        """Return the mean change of pixels of the first ``n`` pictures."""
+        return float(self.pixels[:n].mean())
 
     def monotonicity(self, attribute: int) -> float:
-        """Spearman's correlation of a score with alpha, averaged over pictures, without its sign.
+        """Compute Spearman's correlation of a score with alpha, without its sign.
 
-        Over the steps in the usable range, at least the mildest up and down. A picture whose score
-        stays as it is counts as 0.
+        Averaged over pictures, over the steps in the usable range, at least the mildest up and
+        down. A picture whose score stays as it is counts as 0.
         """
         low, high = self.usable()
         mildest = np.abs(self.alphas[self.alphas != 0]).min()
@@ -67,65 +64,65 @@ class Trial:
         return float(abs(each.fillna(0.0).mean()))
 
     def usable(self) -> tuple[float, float]:
-        """How far down and up pictures stay in the distribution; at most as far as was looked."""
+        """Find how far down and up pictures stay in the distribution; at most as far as tried."""
         middle = int(np.flatnonzero(self.alphas == 0)[0])
-        down = _reach(-self.alphas[middle::-1], self.kept[middle::-1])
-        return -down, _reach(self.alphas[middle:], self.kept[middle:])
+        down = _reach(-self.alphas[middle::-1], self.precision[middle::-1])
+        return -down, _reach(self.alphas[middle:], self.precision[middle:])
 
 
-def _reach(alphas: np.ndarray, kept: np.ndarray) -> float:
-    """Where what is kept falls below the limit, between two steps linearly."""
-    below = np.flatnonzero(kept < BROKEN)
+def _reach(alphas: np.ndarray, precision: np.ndarray, limit: float = 0.5) -> float:
+    """Find where the precision falls below the limit, between two steps linearly."""
+    below = np.flatnonzero(precision < limit)
     if not len(below):
         return float(alphas[-1])
     i = int(below[0])
     if i == 0:
         return 0.0
-    part = (kept[i - 1] - BROKEN) / (kept[i - 1] - kept[i])
+    part = (precision[i - 1] - limit) / (precision[i - 1] - precision[i])
     return float(alphas[i - 1] + part * (alphas[i] - alphas[i - 1]))
 
 
-def try_out(
+def try_direction(
     direction: Direction,
-    look: Looker,
+    observe: Observer,
     codes: Latent,
-    before: Look,
-    keeps: Keeps,
+    before: Observation,
+    precision: InDistribution,
     *,
     step: float,
     alphas: Sequence[float],
-    few: int,
-) -> Trial:
+    n_images: int,
+) -> DirectionTrial:
     """Edit pictures along a direction.
 
     Args:
         direction: What to try.
-        look: Renders and reads.
+        observe: Renders and reads.
         codes: ``N`` codes of the direction's space.
         before: Their pictures.
-        keeps: Says how much of the precision some pictures kept.
+        precision: Says how much of the precision some pictures have left.
         step: Alpha of the effect.
         alphas: Further ones, above 0, tried up and down on fewer pictures.
-        few: How many.
+        n_images: How many.
     """
-    up, down = look(codes + step * direction), look(codes - step * direction)
-    seen = {step: up[:few], -step: down[:few], 0.0: before[:few]}
-    kept = {step: keeps(up), -step: keeps(down), 0.0: 1.0}
+    up, down = observe(codes + step * direction), observe(codes - step * direction)
+    observed = {step: up[:n_images], -step: down[:n_images], 0.0: before[:n_images]}
+    left = {step: precision(up), -step: precision(down), 0.0: 1.0}
     for alpha in alphas:
         for signed in (alpha, -alpha):
-            if signed not in seen:
-                seen[signed] = look(codes[:few] + signed * direction)
-                kept[signed] = keeps(seen[signed])
-    order = sorted(seen)
+            if signed not in observed:
+                observed[signed] = observe(codes[:n_images] + signed * direction)
+                left[signed] = precision(observed[signed])
+    order = sorted(observed)
     both = (up, down)
-    return Trial(
+    return DirectionTrial(
         changes=(up.scores - down.scores) / 2,
         pixels=_mean([pixel_change(before.pixels, each.pixels) for each in both]),
-        changed=_mean([changed_share(before.pixels, each.pixels, CHANGED) for each in both]),
+        changed=_mean([changed_share(before.pixels, each.pixels) for each in both]),
         moved=_mean([(each.features - before.features).norm(dim=1) for each in both]),
         alphas=np.array(order),
-        along=torch.stack([seen[alpha].scores for alpha in order]),
-        kept=np.array([kept[alpha] for alpha in order]),
+        along=torch.stack([observed[alpha].scores for alpha in order]),
+        precision=np.array([left[alpha] for alpha in order]),
     )
 
 
@@ -133,28 +130,38 @@ def _mean(parts: list[Tensor]) -> Tensor:
     return torch.stack(parts).mean(0)
 
 
-def keeper(look: Looker, generator: Generator, before: Look, seed: int) -> Keeps:
-    """A function that says how much of the precision of unedited pictures some others have.
+def in_distribution(
+    observe: Observer,
+    generator: Generator,
+    before: Observation,
+    seed: int,
+    *,
+    n_references: int = 256,
+    keep: float = 0.5,
+) -> InDistribution:
+    """Make a function that says how much of the precision of unedited pictures others have.
 
     Args:
-        look: Renders and reads; it knows what judges.
+        observe: Renders and reads; it knows what judges.
         generator: Draws the pictures that make the manifold.
         before: The unedited pictures.
         seed: Of the first picture of the manifold.
+        n_references: How many pictures make it.
+        keep: The part of its balls that count, the smallest; an outlier's holds what broke too.
     """
-    if look.judge == "discriminator" and before.realness is not None:
+    if observe.judge == "discriminator" and before.realness is not None:
         middle, spread = before.realness.mean(), before.realness.std().clamp_min(1e-6)
         # Half is left where the mean fell by two standard deviations.
-        return lambda seen: float(1 + (seen.realness.mean() - middle) / spread / 4)  # type: ignore[union-attr]
-    reference = look(generator.sample(REFERENCES, seed=seed)).features
+        return lambda some: float(1 + (some.realness.mean() - middle) / spread / 4)  # type: ignore[union-attr]
+    reference = observe(generator.sample(n_references, seed=seed)).features
 
     def inside(features: Tensor) -> float:
-        return float(inside_manifold(reference, features, keep=SMALL).double().mean())
+        return float(inside_manifold(reference, features, keep=keep).double().mean())
 
     base = max(inside(before.features), 1 / len(before.features))
-    return lambda seen: inside(seen.features) / base
+    return lambda some: inside(some.features) / base
 
 
 def typical_distance(features: Tensor) -> float:
-    """The mean distance between the features of two different pictures."""
+    """Compute the mean distance between the features of two different pictures."""
     return float(torch.pdist(features.double()).mean())

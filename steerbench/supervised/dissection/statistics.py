@@ -13,7 +13,7 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import ArgumentError
-from steerbench.stats import Quantile, TopK, rows
+from steerbench.stats import Quantile, TopK, units_as_columns
 from steerbench.supervised.dissection.overlap import UnitOverlap
 from steerbench.types import Latent
 
@@ -44,7 +44,7 @@ class Survey:
             raise ArgumentError(
                 f"Pictures from seed {batch.seed} on were given, {self.first + self.count} is next."
             )
-        self.quantile.add(rows(activations))
+        self.quantile.add(units_as_columns(activations))
         self.top.add(activations.amax(dim=(2, 3)))
         return self
 
