@@ -227,7 +227,7 @@ def test_rows_puts_units_in_columns():
     [
         (lambda: Mean().add(torch.zeros(2, 3)).add(torch.zeros(2, 4)), ShapeError, r"\[4\]"),
         (lambda: Mean().add(3.0), ShapeError, "float"),
-        (lambda: Covariance().add(torch.zeros(2, 3, 4)), ShapeError, "rows"),
+        (lambda: Covariance().add(torch.zeros(2, 3, 4)), ShapeError, "units_as_columns"),
         (lambda: Mean().merge(MeanVar()), ShapeError, "same"),
         (lambda: Quantile(8).merge(Quantile(16)), ShapeError, "capacity=8"),
         (lambda: Quantile(1), ShapeError, "capacity=1"),
