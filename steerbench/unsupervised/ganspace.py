@@ -53,10 +53,10 @@ from steerbench.stats.principal import Principal, of_covariance, principal_compo
 from steerbench.stats.sample_buffer import Rows
 from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.unsupervised.shared import (
-    RunFile,
     check_count,
     make_direction,
     rows_of,
+    run_file,
     say_rows,
 )
 
@@ -143,7 +143,7 @@ class GANSpace:
                 run may take, or the file belongs to another run.
         """
         moments = self._begin(generator)
-        file = RunFile(state, self, generator, save_every)
+        file = run_file(state, self, generator, save_every)
         if kept := file.read():
             moments = type(moments).from_state(kept)
         done = moments.count
@@ -152,10 +152,9 @@ class GANSpace:
                 count = min(self.batch, self.n_samples - moments.count)
                 moments.add(self._look(generator, self.seed + moments.count, count))
                 progress.update(count)
-                if file.due():
-                    file.write(moments.state_dict())
+                file.write(moments.state_dict)
         if moments.count > done:
-            file.write(moments.state_dict())
+            file.write(moments.state_dict, now=True)
         self.__dict__.update(self._found(generator, moments, [(self.seed, self.n_samples)]))
         return self
 

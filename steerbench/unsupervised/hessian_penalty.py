@@ -39,9 +39,9 @@ from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.jacobian import Jacobian, products
 from steerbench.unsupervised.shared import (
-    RunFile,
     check_count,
     make_direction,
+    run_file,
     say_rows,
     signed,
 )
@@ -280,7 +280,7 @@ class HessianPenalty:
                 f"n_steps={self.n_steps}, batch={self.batch} and n_samples={self.n_samples} were "
                 "given; all of them must be at least 1."
             )
-        file = RunFile(state, self, generator, save_every)
+        file = run_file(state, self, generator, save_every)
         start = file.read().get("module.start")
         turned = _Turned(self._start(shifts) if start is None else start)
         optimiser = torch.optim.Adam(turned.parameters(), lr=self.learning_rate)

@@ -36,13 +36,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from steerbench import store
 from steerbench.errors import ArgumentError, SteerbenchError, unknown
+from steerbench.runs import RunFile
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.random_directions import sphere
 from steerbench.unsupervised.shared import (
-    RunFile,
     check_count,
     make_direction,
+    run_file,
     say_rows,
     signed,
 )
@@ -147,7 +149,9 @@ class Jacobian:
             codes = shifts.sample(self.n_samples, self.seed)
         else:
             codes = generator.to(codes, shifts.space).detach()
-        search = _Search(self, shifts, codes, RunFile(state, self, generator, save_every))
+        at = store.fingerprint({"codes": codes.data})
+        file = run_file(state, self, generator, save_every, codes=at)
+        search = _Search(self, shifts, codes, file)
         values, vectors, error = search.full() if self._makes_it(shifts) else search.iterate()
         return self._keep(shifts, values, vectors, error)
 
@@ -181,11 +185,6 @@ class _Search:
     def __init__(self, finder: Jacobian, shifts: Shifts, codes: Latent, file: RunFile) -> None:
         self.finder, self.shifts, self.codes, self.file = finder, shifts, codes, file
         self.state = file.read()
-        if self.state and not torch.equal(self.state["codes"], codes.data.cpu()):
-            raise ArgumentError(
-                f"{str(file.path)!r} belongs to a run at other codes. Give another file, or remove "
-                "this one."
-            )
 
     def full(self) -> tuple[Tensor, Tensor, float]:
         """Eigenvalues and eigenvectors (rows) of A, from all columns of every J."""
@@ -195,7 +194,8 @@ class _Search:
         for index in tqdm(range(done, len(self.codes)), desc="Jacobians", unit="code", delay=1):
             images = self._ahead(index, torch.eye(size)).double()
             total = total + (images @ images.T).cpu() / len(self.codes)
-            self._write(index + 1 == len(self.codes), total=total, done=torch.tensor(index + 1))
+            state = {"total": total, "done": torch.tensor(index + 1)}
+            self.file.write(state, now=index + 1 == len(self.codes))
         values, vectors = torch.linalg.eigh(total)
         kept = self.finder.n_directions
         return values.flip(0)[:kept], vectors.flip(1).T[:kept], 0.0
@@ -214,7 +214,8 @@ class _Search:
                     values, vectors, error = _best(basis, images, finder.n_directions)
                     ended = len(basis) >= width * finder.max_iterations or not len(block)
                     if ended or error <= finder.tolerance:
-                        self._write(True, basis=basis, images=images, block=block)
+                        state = {"basis": basis, "images": images, "block": block}
+                        self.file.write(state, now=True)
                         return values, vectors, error
                 image = self._times(block, basis, images)
                 self.state = {}
@@ -229,13 +230,9 @@ class _Search:
             for rows in torch.arange(len(block)).split(self.finder.batch):
                 back = self._back(index, self._ahead(index, block[rows]))
                 total[rows] += back.double().cpu() / len(self.codes)
-            done = torch.tensor(index + 1)
-            self._write(False, basis=basis, images=images, block=block, total=total, done=done)
+            state = {"basis": basis, "images": images, "block": block, "total": total}
+            self.file.write(state | {"done": torch.tensor(index + 1)})
         return total
-
-    def _write(self, now: bool, **tensors: Tensor) -> None:
-        if now or self.file.due():
-            self.file.write(tensors | {"codes": self.codes.data})
 
     def _ahead(self, index: int, vectors: Tensor) -> Tensor:
         """J times vectors in rows, ``[k, numbers of the picture]``."""

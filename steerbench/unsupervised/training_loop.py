@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.unsupervised.shared import RunFile
+from steerbench.runs import RunFile
 
 SEEDS_APART = 2**30
 """Codes that measure a result are drawn so many seeds after those that it was learned from."""
@@ -73,10 +73,9 @@ def take_steps(
             rows.append([float(value) for value in step(index)])
             progress.set_postfix({k: f"{v:.3g}" for k, v in zip(names, rows[-1])}, refresh=False)
             progress.update()
-            if file.due():
-                file.write(tensors())
+            file.write(tensors)
     if len(rows) > len(history):
-        file.write(tensors())
+        file.write(tensors, now=True)
     table = pd.DataFrame(rows, columns=list(names))
     table.insert(0, "step", range(len(rows)))
     return table

@@ -155,7 +155,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(method: str, tmp_path) ->
     finder.fit(generator, state=path)
     for one, two in zip(finder.directions_, whole.directions_):
         assert torch.equal(one.vector, two.vector)
-    with pytest.raises(sb.errors.SteerbenchError, match="other codes"):
+    with pytest.raises(sb.errors.SteerbenchError, match="differs in codes"):
         finder.fit(generator, state=path, codes=generator.sample(4, seed=9))
     with pytest.raises(sb.errors.SteerbenchError, match="differs in n_directions"):
         Jacobian(n_directions=2, n_samples=4, method=method).fit(generator, state=path)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -48,12 +48,12 @@ from steerbench.errors import (
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.renderer import Renderer
+from steerbench.runs import RunFile
 from steerbench.types import Direction, Latent, Provenance
 
 KIND = "steerbench channel features"
 EMBEDDED = "rooms-clip-channels.safetensors"
 """Under ``assets/``: the exact measurement of the default generator with ``rooms-clip``."""
-SAVE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class GlobalDirections:
         seed: The seed of the first picture.
         state: The file that keeps the measurements; None for one in the cache folder, which is
             named by the fingerprints, ``""`` for none.
+        save_every: Seconds between two writings of the file.
 
     Attributes:
         fitted: Whether the measuring is complete.
@@ -108,7 +109,9 @@ class GlobalDirections:
         layers: Sequence[str] | None = None,
         seed: int = 0,
         state: str | os.PathLike[str] | None = None,
+        save_every: float = 20.0,
     ) -> None:
+        self.save_every = save_every
         self.clip, self.method, self.n_samples = clip, method, n_samples
         self.n_derivatives, self.strength, self.refine = n_derivatives, strength, refine
         self.layers, self.seed, self.state = layers, seed, state
@@ -272,6 +275,7 @@ class GlobalDirections:
         self.exact_ = torch.zeros(size, dtype=torch.bool)
         self.agreement_, self.seconds_, self._estimated = None, 0.0, False
         self._guess = torch.zeros_like(self.features_)
+        self._file = RunFile(self._path, KIND, self._settings, self.save_every)
         self._read()
 
     def _features(self, codes: Latent) -> Tensor:
@@ -282,16 +286,13 @@ class GlobalDirections:
 
     def _measure(self, channels: Tensor) -> Iterator[ChannelStep]:
         """The exact procedure for some channels."""
-        saved = time.perf_counter()
         for done, channel in enumerate(channels.sort().values.tolist(), start=1):
             began = time.perf_counter()
             ends = [self._moved(channel, sign * self.strength) for sign in (-1, 1)]
             self.features_[channel] = channel_features(torch.stack(ends, dim=1)[None])[0]
             self.exact_[channel] = True
             self.seconds_ += time.perf_counter() - began
-            if time.perf_counter() - saved > SAVE_SECONDS or done == len(channels):
-                self._write()
-                saved = time.perf_counter()
+            self._write(now=done == len(channels))
             yield ChannelStep(done, len(channels), self.seconds_)
 
     def _moved(self, channel: int, deviations: float) -> Tensor:
@@ -339,7 +340,7 @@ class GlobalDirections:
     # Keeping.
 
     @property
-    def _key(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, object]:
         """What a measurement depends on."""
         return {
             "generator": self._generator.fingerprint,
@@ -360,44 +361,38 @@ class GlobalDirections:
 
     def _read(self) -> None:
         """Take what was measured before, from the file or, of the default pair, the asset."""
+        if self.state is not None:
+            self._take(self._file.read())
+            return
         asset = Path(str(resources.files("steerbench") / "assets" / EMBEDDED))
-        path = self._path
-        if path is not None and path.is_file():
-            try:
-                self._take(path)
-                return
-            except CheckpointError:
-                if self.state is not None:
-                    raise
-        if self.state is None and asset.is_file():
-            with contextlib.suppress(CheckpointError):
-                self._take(asset)
+        for file in (self._file, RunFile(asset, KIND, self._settings)):
+            # What a cache holds may be damaged, and the asset is of one generator only.
+            with contextlib.suppress(CheckpointError, ArgumentError):
+                if known := file.read():
+                    self._take(known)
+                    return
 
-    def _take(self, path: Path) -> None:
-        tensors, header = store.load(path)
-        wanted = {"kind": KIND, "key": self._key}
-        given = {name: header.get(name) for name in wanted}
-        if given != wanted:
-            raise CheckpointError(
-                f"{path} holds {given}, expected {wanted}. Give another state file, or delete it."
-            )
+    def _take(self, tensors: Mapping[str, Tensor]) -> None:
+        if not tensors:
+            return
         keep = torch.zeros_like(self.exact_)
         keep[self.channels_] = True
         self.exact_ = tensors["exact"] & keep
         self._guess = tensors["guess"].float() * keep[:, None]
-        self._estimated, self.seconds_ = bool(header["estimated"]), header["seconds"]
+        self._estimated, self.seconds_ = bool(tensors["estimated"]), float(tensors["seconds"])
         known = tensors["features"].float()
         self.features_ = torch.where(self.exact_[:, None], known, self._guess)
 
-    def _write(self) -> None:
-        path = self._path
-        if path is None:
-            return
+    def _tensors(self) -> dict[str, Tensor]:
         tensors = {"features": self.features_, "exact": self.exact_, "guess": self._guess}
-        header = {"kind": KIND, "key": self._key, "estimated": self._estimated}
+        tensors["estimated"] = torch.tensor(self._estimated)
+        return tensors | {"seconds": torch.tensor(self.seconds_, dtype=torch.float64)}
+
+    def _write(self, now: bool = True) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            store.save(path, tensors, header | {"seconds": self.seconds_})
+            if self._file.path is not None:
+                self._file.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write(self._tensors, now)
         except (OSError, FileError):
             if self.state is not None:  # a cache that cannot be written costs only time
                 raise

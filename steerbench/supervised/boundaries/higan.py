@@ -55,10 +55,11 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.metrics.reading import Reader
+from steerbench.runs import RunFile
 from steerbench.supervised.boundaries.counterfactual import Candidate, Verification, say_rows
 from steerbench.supervised.boundaries.hyperplane import Boundary
 from steerbench.supervised.boundaries.interfacegan import Trained, chosen_of, fit_ends, split_ends
-from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds, RunFile
+from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds
 from steerbench.types import Direction, Generator, Predictor, Provenance, parse_layers
 
 REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'
@@ -172,9 +173,9 @@ class LatentBoundaries:
             )
         reader, base = Reader(self.predictor, self.attributes), self._base(generator)
         ranges = self._ranges(generator, base)
-        ends = self._sampled(
-            generator, base, reader, RunFile(state, self._settings(generator, reader), save_every)
-        )
+        settings = self._settings(generator, reader)
+        file = RunFile(state, "steerbench boundary run", settings, save_every)
+        ends = self._sampled(generator, base, reader, file)
         found, notes = self._candidates(generator, base, reader, ends, ranges)
         verification = Verification(generator, base, reader, self)
         changes = [verification.changes(candidate.direction) for candidate in found]
@@ -234,7 +235,8 @@ class LatentBoundaries:
         self, generator: Generator, base: str, reader: Reader, file: RunFile
     ) -> ConfidentEnds:
         ends = ConfidentEnds(self._kept(generator, base), self.seed, self.invalid_value)
-        file.read(ends)
+        if known := file.read():
+            ends.load_state_dict(known)
         bar = tqdm(total=self.n_samples, initial=ends.count, desc="pictures", delay=1, leave=False)
         with bar, torch.no_grad():
             while ends.count < self.n_samples:
@@ -246,8 +248,8 @@ class LatentBoundaries:
                     scores.append(reader(generator.render(latent, precision=self.precision)))
                     bar.update(count)
                 ends.add(torch.cat(scores))
-                file.write(ends)
-        file.write(ends, now=True)
+                file.write(ends.state_dict)
+        file.write(ends.state_dict, now=True)
         return ends
 
     def _candidates(

@@ -52,7 +52,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench import __version__
+from steerbench import __version__, store
 from steerbench.errors import (
     ArgumentError,
     NotFittedError,
@@ -62,9 +62,10 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.generators.base import BaseGenerator
+from steerbench.runs import RunFile
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 from steerbench.supervised.dissection.partial_forward import Walk, layer_of
-from steerbench.supervised.dissection.statistics import RunFile, Survey
+from steerbench.supervised.dissection.statistics import Survey
 from steerbench.types import Latent, Predictor, Provenance
 
 REFERENCE = 'Bau et al., "GAN Dissection", arXiv 1811.10597'
@@ -159,16 +160,23 @@ class Dissection:
         layer_of(generator, self.layer)
         self._category()
         whole = self.split(1)[0]
-        file = RunFile(state, self._settings(generator), save_every)
-        survey, counts = file.read(self._new_survey(whole.start), self._new_counts())
+        survey, counts = self._new_survey(whole.start), self._new_counts()
+        file = RunFile(state, "steerbench dissection run", self._settings(generator), save_every)
+        if known := file.read():
+            survey.load_state_dict(known)
+            counts = UnitOverlap.from_state(store.under(known, "counts."))
+
+        def tensors() -> dict[str, Tensor]:
+            return survey.state_dict() | {f"counts.{k}": v for k, v in counts.state_dict().items()}
+
         for batch in self._batches(generator, whole[survey.count :], "thresholds"):
             survey.add(generator.capture(batch, [self.layer])[self.layer], batch)
-            file.write(survey, counts)
+            file.write(tensors)
         thresholds = survey.quantile.quantile(self.quantile)
         for batch in self._batches(generator, whole[counts.count :], "overlap"):
             self._add(counts, generator, batch, thresholds)
-            file.write(survey, counts)
-        file.write(survey, counts, now=True)
+            file.write(tensors)
+        file.write(tensors, now=True)
         return self._finish(generator, survey, counts)
 
     def split(self, parts: int) -> list[range]:

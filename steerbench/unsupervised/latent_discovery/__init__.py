@@ -43,7 +43,7 @@ from steerbench.unsupervised.latent_discovery.networks import (
     Deformator,
     Discovery,
 )
-from steerbench.unsupervised.shared import RunFile, check_count, make_direction, say_rows
+from steerbench.unsupervised.shared import check_count, make_direction, run_file, say_rows
 from steerbench.unsupervised.step_function import Shifts
 from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source, take_steps
 
@@ -150,7 +150,7 @@ class LatentDiscovery:
             game.optimiser,
             game.step,
             self.n_steps,
-            RunFile(state, self, generator, save_every),
+            run_file(state, self, generator, save_every),
             names=WATCHED,
             title="latent discovery",
         )

@@ -51,7 +51,7 @@ from steerbench.errors import (
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Mean
 from steerbench.types import Direction, Latent, Predictor
-from steerbench.unsupervised.shared import RunFile, check_count, make_direction
+from steerbench.unsupervised.shared import check_count, make_direction, run_file
 from steerbench.unsupervised.stylespace.channels import locate, overlap, signal_to_noise, top_rate
 from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
 
@@ -140,7 +140,7 @@ class StyleSpace:
                 f"n_samples={self.n_samples}, size={self.size}, batch={self.batch} and "
                 f"seed={self.seed} were given. Give at least 1 of each, and a seed of at least 0."
             )
-        file = RunFile(state, self, generator, save_every)
+        file = run_file(state, self, generator, save_every)
         kept = file.read()
         maps = Mean.from_state(kept) if kept else Mean()
         done = maps.count
@@ -150,10 +150,9 @@ class StyleSpace:
                 latent = generator.sample(count, seed=self.seed + maps.count, space="s")
                 maps.add(energy_maps(generator, latent, size=self.size, seed=latent.seed or 0))
                 progress.update(count)
-                if file.due():
-                    file.write(maps.state_dict())
+                file.write(maps.state_dict)
         if maps.count > done:
-            file.write(maps.state_dict())
+            file.write(maps.state_dict, now=True)
         self.__dict__.update(self._found(generator, maps.mean, chosen))
         return self
 
