@@ -7,9 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from steerbench import store
-from steerbench.errors import CheckpointError, ShapeError, SteerbenchError
+from steerbench.errors import ArgumentError, CheckpointError, ShapeError, SteerbenchError
 from steerbench.stats import (
     Covariance,
     IoU,
@@ -256,24 +257,94 @@ def test_a_refused_batch_changes_nothing():
 # -- intervals ------------------------------------------------------------------------------------
 
 
-def test_bootstrap_intervals_hold_what_they_promise():
+@pytest.mark.parametrize("method", ["BCa", "basic"])
+def test_bootstrap_intervals_hold_what_they_promise(method):
     random = np.random.RandomState(0)
     inside = 0
     for trial in range(100):
-        low, high = bootstrap(torch.from_numpy(random.randn(60, 1)), resamples=200, seed=trial)
-        inside += int(low <= 0 <= high)
-    assert 0.88 < inside / 100 < 0.99
+        values = torch.from_numpy(random.exponential(size=(60, 1)))
+        low, high = bootstrap(values, method=method, resamples=200, seed=trial)
+        inside += int(low <= 1 <= high)
+    assert 0.86 < inside / 100 < 0.99
+
+
+def share_of_squares(draws):
+    squares = draws.mean(1).square()
+    return squares / squares.sum(1, keepdim=True).clamp_min(1e-12)
+
+
+@given(
+    values=arrays(
+        np.float64,
+        st.tuples(st.integers(1, 12), st.integers(1, 3)),
+        elements=st.sampled_from([0.0, 0.0, 0.0, 1.0, -1.0, 1e6]) | st.floats(-5, 5),
+    ),
+    method=st.sampled_from(["BCa", "basic"]),
+    statistic=st.sampled_from([None, share_of_squares, lambda draws: draws.amax(1)]),
+)
+@settings(max_examples=120, deadline=None)
+def test_an_interval_contains_its_estimate(values, method, statistic):
+    """Also where most samples are the same, all of them are, or no draw reaches the estimate."""
+    data = torch.from_numpy(values)
+    low, high = bootstrap(data, statistic, method=method, resamples=40)
+    estimate = (statistic or (lambda draws: draws.mean(1)))(data[None])[0]
+    assert torch.isfinite(low).all()
+    assert torch.isfinite(high).all()
+    assert (low <= estimate).all()
+    assert (estimate <= high).all()
+
+
+def test_a_constant_is_known_exactly():
+    low, high = bootstrap(torch.full((20, 3), 0.25))
+    assert (low == 0.25).all()
+    assert (high == 0.25).all()
+
+
+def test_a_bca_interval_of_a_share_stays_a_share():
+    values = torch.tensor([1.0] * 19 + [0.0])[:, None]
+    low, high = bootstrap(values)
+    assert 0 <= low < 0.95 < high <= 1
+
+
+def test_the_basic_interval_knows_what_a_statistic_corrects_for():
+    """Draws of a corrected square lie around the plain square of the sample, and are held to it.
+
+    The truth is 0.25; an interval that starts above it claims too much.
+    """
+
+    def corrected(draws):
+        return draws.mean(1).square() - draws.var(1) / draws.shape[1]
+
+    random, claims = np.random.RandomState(0), 0
+    for trial in range(100):
+        values = torch.from_numpy(random.randn(50) + 0.5)
+        options = {"method": "basic", "resamples": 200, "seed": trial}
+        plain = bootstrap(values, corrected, **options)
+        known = bootstrap(values, corrected, population=lambda x: x.mean(1).square(), **options)
+        noise = float(values.var() / 50)
+        assert float(known[0] - plain[0]) == pytest.approx(noise)
+        assert float(known[1] - plain[1]) == pytest.approx(noise)
+        claims += float(known[0]) > 0.25
+    assert claims <= 5
 
 
 def test_bootstrap_keeps_shape_and_seed():
     values = torch.randn(30, 2, 3)
     low, high = bootstrap(values, resamples=50, seed=3)
     assert low.shape == high.shape == (2, 3)
-    assert (low <= values.mean(0)).all()
-    assert (values.mean(0) <= high).all()
     assert torch.equal(low, bootstrap(values, resamples=50, seed=3)[0])
+    assert not torch.equal(low, bootstrap(values, resamples=50, seed=4)[0])
     with pytest.raises(ShapeError, match="at least one"):
         bootstrap(torch.zeros(0, 2))
+    with pytest.raises(ArgumentError, match="method"):
+        bootstrap(values, method="bca")
+
+
+def test_wilson_covers_the_truth_as_often_as_it_says():
+    hits = np.random.default_rng(0).binomial(200, 0.7, size=2000)
+    ends = {k: wilson(k, 200) for k in np.unique(hits).tolist()}
+    covered = np.mean([ends[k][0] <= 0.7 <= ends[k][1] for k in hits.tolist()])
+    assert 0.93 <= covered <= 0.97
 
 
 def test_wilson_stays_inside_and_knows_few_samples():

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -72,8 +71,8 @@ class Rescoring:
     def leakage(self, direction: str, wanted: str, unwanted: str) -> dict[str, float]:
         """How much of an unwanted change comes with a unit of the wanted one, both in spreads.
 
-        0 means that it stays out, 1 that both change alike. The interval (95%) draws pictures, and
-        takes the ratio of the means of each draw.
+        0 means that it stays out, 1 that both change alike. The interval (95%) is a bootstrap's of
+        the ratio of means.
 
         Raises:
             NotFoundError: There is no such direction or attribute.
@@ -81,13 +80,8 @@ class Rescoring:
         pair = torch.stack([self._of(direction, name) for name in (wanted, unwanted)], dim=1)
         spread = self.spread[[self._column(name) for name in (wanted, unwanted)]].double()
         pair = pair.double() / spread.clamp_min(1e-12)
-        random = np.random.RandomState(0)
-        shares = np.full(len(pair), 1 / len(pair))
-        weights = torch.from_numpy(random.multinomial(len(pair), shares, size=1000) / len(pair))
-        means = weights @ pair
-        ends = (means[:, 1] / means[:, 0]).quantile(torch.tensor([0.025, 0.975]).double())
-        mean = pair.mean(0)
-        return {"mean": float(mean[1] / mean[0]), "low": float(ends[0]), "high": float(ends[1])}
+        low, high = bootstrap(pair, _ratio)
+        return {"mean": float(_ratio(pair[None])), "low": float(low), "high": float(high)}
 
     def _of(self, direction: str, attribute: str) -> Tensor:
         if direction not in self.directions:
@@ -103,6 +97,12 @@ class Rescoring:
         return pd.DataFrame(
             values.double().numpy(), index=list(self.directions), columns=list(self.attributes)
         )
+
+
+def _ratio(draws: Tensor) -> Tensor:
+    """``[draws]``, the mean of the second column over that of the first."""
+    means = draws.mean(1)
+    return means[:, 1] / means[:, 0]
 
 
 def rescore(

@@ -7,7 +7,7 @@ import pytest
 
 from steerbench.errors import SpaceError, SteerbenchError
 from steerbench.supervised import LabelledDirection
-from steerbench.supervised.boundaries.labelling import judge, wilson
+from steerbench.supervised.boundaries.labelling import judge
 
 
 def planted(generator, n: int, first: int = 0) -> tuple[dict[int, bool], np.ndarray]:
@@ -91,12 +91,6 @@ def test_a_space_that_does_not_exist_is_named(toy_generator) -> None:
     labels, _ = planted(toy_generator, 10)
     with pytest.raises(SpaceError):
         LabelledDirection(labels, "q").fit(toy_generator)
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
-    drawn = np.random.default_rng(0).binomial(200, 0.7, size=4000) / 200
-    covered = np.mean([low <= 0.7 <= high for low, high in (wilson(s, 200) for s in drawn)])
-    assert 0.93 <= covered <= 0.97
 
 
 def test_one_label_of_a_kind_cannot_be_tried_out() -> None:

@@ -203,13 +203,10 @@ def _effects(changes: Tensor, attributes: Sequence[str], power: float) -> dict[s
     effects = changes.mean(0)
     order = effects.abs().argsort(descending=True, stable=True)
     top = int(order[0])
-    random = np.random.RandomState(0)
-    weights = random.multinomial(len(changes), np.full(len(changes), 1 / len(changes)), size=1000)
-    drawn = torch.from_numpy(weights / len(changes)) @ changes
-    tails = torch.tensor([0.025, 0.975], dtype=torch.float64)
-    low, high = drawn[:, top].quantile(tails).tolist()
     share = shares(effects, power)
-    share_low, share_high = shares(drawn, power)[:, top].quantile(tails).tolist()
+    low, high = map(float, bootstrap(changes[:, top]))
+    ends = bootstrap(changes, lambda draws: shares(draws.mean(1), power)[:, top])
+    share_low, share_high = map(float, ends)
     row = {
         "attribute": attributes[top], "effect": float(effects[top]), "low": low, "high": high,
         "share": float(share[top]), "share_low": share_low, "share_high": share_high,

@@ -37,13 +37,13 @@ import numpy as np
 from torch import Tensor
 
 from steerbench.errors import ArgumentError
+from steerbench.stats import wilson
 from steerbench.types import Direction, Generator, Latent, Provenance
 
 REFERENCE = "Lewis, Gale 1994, arXiv cmp-lg/9407020; Shen et al. 2019, arXiv 1907.10786"
 PENALTY = 0.1
 """C of the logistic regression; the smaller, the nearer the boundary to a difference of means."""
 FOLDS, REPEATS = 5, 4
-Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -206,20 +206,8 @@ def judge(codes: np.ndarray, answers: np.ndarray, seed: int = 0) -> Evidence:
         right[asked] += guessed == answers[asked]
     accuracy = float(right.sum() / (n * REPEATS))
     # Repeating the folds steadies the estimate; it makes no new labels, so n counts them once.
-    low, high = wilson(accuracy, n)
+    low, high = wilson(round(accuracy * n), n)
     return Evidence(accuracy, low, high, chance, yes, n - yes)
-
-
-def wilson(share: float, n: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson's interval for a share seen in ``n`` trials.
-
-    >>> low, high = wilson(0.5, 10)
-    >>> round(low, 3), round(high, 3)
-    (0.237, 0.763)
-    """
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _classifier() -> Any:
@@ -246,4 +234,4 @@ def _check(labels: Mapping[int, bool]) -> None:
             )
 
 
-__all__ = ["Evidence", "LabelledDirection", "judge", "wilson"]
+__all__ = ["Evidence", "LabelledDirection", "judge"]
