@@ -22,7 +22,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import torch
@@ -31,11 +30,8 @@ from torch import Tensor
 from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators import BaseGenerator, load
 from steerbench.generators.base import PRECISIONS
+from steerbench.methods import METHODS
 from steerbench.types import Latent
-from steerbench.unsupervised import FINDERS
-
-METHODS: dict[str, Mapping[str, type[Any]]] = {"finder": FINDERS}
-"""Kind to dictionary: the methods that a report asks."""
 
 SECONDS = 1.0
 """How long one precision is timed, unless a single picture takes longer."""
@@ -247,13 +243,12 @@ def capabilities(generator: BaseGenerator, latent: Latent, image: Tensor) -> pd.
 
 
 def methods(generator: BaseGenerator) -> pd.DataFrame:
-    """Each method of `METHODS`, whether it applies, and the reason where it does not."""
+    """List each method of `steerbench.methods`: whether it applies, and if not, why."""
     rows = []
-    for kind, entries in METHODS.items():
-        for name, method in entries.items():
-            refuses = getattr(method, "refuses", None)
-            reason = None if refuses is None else refuses(generator)
-            rows.append((name, kind, reason is None, reason or ""))
+    for method in METHODS.values():
+        refuses = getattr(method.load(), "refuses", None)  # an inverter is a function
+        reason = None if refuses is None else refuses(generator)
+        rows.append((method.name, method.kind, reason is None, reason or ""))
     return pd.DataFrame(rows, columns=["method", "kind", "applies", "reason"])
 
 
@@ -284,4 +279,4 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-__all__ = ["CAPABILITIES", "METHODS", "Inspection", "inspect", "rows"]
+__all__ = ["CAPABILITIES", "Inspection", "inspect", "rows"]

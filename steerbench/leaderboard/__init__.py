@@ -31,9 +31,11 @@ tensor([[0.9000, 0.1000],
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -44,8 +46,8 @@ from steerbench.errors import NotFoundError, unknown
 from steerbench.generators import load
 from steerbench.leaderboard.judging import HALF, Judged, judged, readable, shares
 from steerbench.leaderboard.running import Found, find
+from steerbench.methods import FINDERS
 from steerbench.types import Generator, Predictor
-from steerbench.unsupervised import FINDERS
 
 __all__ = [
     "NULL",
@@ -137,7 +139,7 @@ def leaderboard(
     refused, tables = {}, []
     for name, options in tqdm(runs, "finders", delay=1):
         given = _accepted(name, options | {"n_directions": protocol.n_directions})
-        found = find(name, given, build)
+        found = find(name, FINDERS[name], given, build)
         if not found.directions:
             refused[name] = found.reason
             continue
@@ -231,3 +233,13 @@ def markdown(table: pd.DataFrame) -> str:
             f"{row['megabytes']:.0f} | {row['pictures']:,} |"
         )
     return "\n".join(lines)
+
+
+class _Callable(ModuleType):
+    """``sb.leaderboard(...)`` runs it, ``sb.leaderboard.Protocol`` is the module's."""
+
+    def __call__(self, *given: Any, **options: Any) -> Leaderboard:
+        return leaderboard(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

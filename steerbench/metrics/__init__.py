@@ -14,6 +14,7 @@ from steerbench.metrics.features import extracted, inception
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
 from steerbench.metrics.path_length import PathLength, path_length, slerp
 from steerbench.metrics.reconstruction import mse, psnr, ssim
+from steerbench.metrics.rescoring import Rescoring, rescore
 from steerbench.metrics.scorecard import Scorecard, scorecard
 from steerbench.metrics.separability import Separability, separability
 from steerbench.metrics.spaces import space_metrics
@@ -23,6 +24,7 @@ __all__ = [
     "Comparison",
     "Overlap",
     "PathLength",
+    "Rescoring",
     "Scorecard",
     "Separability",
     "Suggestion",
@@ -42,6 +44,7 @@ __all__ = [
     "precision_recall",
     "principal_angles",
     "psnr",
+    "rescore",
     "sap",
     "scorecard",
     "separability",

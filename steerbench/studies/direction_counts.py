@@ -17,10 +17,10 @@ from steerbench import store
 from steerbench.generators import load
 from steerbench.leaderboard import Found, summary
 from steerbench.leaderboard.judging import grown, readable
+from steerbench.methods import FINDERS
 from steerbench.predictors import AttributePredictor, oracle
-from steerbench.supervised import LatentBoundaries
+from steerbench.supervised.boundaries.higan import LatentBoundaries
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised import FINDERS
 
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "stylespace": ("stylespace", {}),

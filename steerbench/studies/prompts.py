@@ -24,8 +24,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
-from steerbench.embedding.styleclip import layout_of
+from steerbench.embedding.styleclip import (
+    GlobalDirections,
+    LatentMapper,
+    LatentOptimiser,
+    layout_of,
+)
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.generators.base import BaseGenerator

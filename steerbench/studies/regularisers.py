@@ -45,9 +45,8 @@ from steerbench.predictors import AttributePredictor, oracle
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
 from steerbench.training.pictures import TRAIN_SEED, Pictures
 from steerbench.types import Direction
-from steerbench.unsupervised import RandomDirections
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
-from steerbench.unsupervised.random_directions import sphere
+from steerbench.unsupervised.random_directions import RandomDirections, sphere
 
 TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
 ORACLE, JUDGE = "rooms-attributes", "rooms-attributes-2"

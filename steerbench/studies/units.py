@@ -25,8 +25,10 @@ from steerbench.generators import load
 from steerbench.predictors import oracle, predictor
 from steerbench.predictors.class_groups import Merged
 from steerbench.stats import wilson
-from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
-from steerbench.supervised.dissection.effects import random_sets
+from steerbench.supervised.dissection import Dissection
+from steerbench.supervised.dissection.artefacts import ArtefactUnits
+from steerbench.supervised.dissection.effects import UnitEffects, random_sets
+from steerbench.supervised.dissection.search import UnitSearch
 from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.types import UnitEdit
 from steerbench.worlds import world

@@ -28,7 +28,7 @@ from typing import Any
 import ipywidgets
 import torch
 
-from steerbench.embedding import GlobalDirections
+from steerbench.embedding.styleclip import GlobalDirections
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator
 from steerbench.predictors.clip import Clip, clip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
+from steerbench.embedding.styleclip import GlobalDirections, LatentMapper, LatentOptimiser
 from steerbench.errors import ArgumentError, LatentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip

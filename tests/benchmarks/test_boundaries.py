@@ -15,7 +15,7 @@ import pytest
 import torch
 from sklearn.svm import SVC, LinearSVC
 
-from steerbench.supervised import linear_boundary, train_boundary
+from steerbench.supervised.boundaries import linear_boundary, train_boundary
 from steerbench.supervised.boundaries.score_extremes import ConfidentEnds
 
 SAMPLES, SIZE = 500_000, 512

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import steerbench as sb
 from steerbench.errors import LayerError, NotFoundError, PredictorError, SteerbenchError
-from steerbench.supervised import DISSECTORS
+from steerbench.methods import DISSECTORS
 from tests.conftest import make_toy
 
 LAYER = "b8.conv1"

@@ -16,7 +16,7 @@ import steerbench as sb
 from steerbench import store
 from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators import BaseGenerator
-from steerbench.unsupervised import FINDERS
+from steerbench.methods import FINDERS
 from tests.contracts.test_generators import EXAMPLES
 from tests.linear_generator import LinearGenerator
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.supervised import SUPERVISED
+from steerbench.methods import SUPERVISED
 from tests.conftest import make_toy
 
 SCALE = 0.15

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
-from steerbench.embedding.styleclip import channel_features, channel_step
+from steerbench.embedding.styleclip import (
+    GlobalDirections,
+    LatentMapper,
+    LatentOptimiser,
+    channel_features,
+    channel_step,
+)
 from steerbench.embedding.styleclip.mapper import groups_of
 from steerbench.embedding.styleclip.target import Aim, changed, cutouts
 from steerbench.errors import CapabilityError, CheckpointError, LatentError, SteerbenchError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
-from steerbench.supervised import interpolate, linear_boundary, train_boundary
+from steerbench.supervised.boundaries import interpolate, linear_boundary, train_boundary
 from steerbench.supervised.boundaries.interfacegan import choose_ends
 from steerbench.types import Direction
 

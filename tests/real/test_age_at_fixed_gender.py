@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.supervised import train_boundary
+from steerbench.supervised.boundaries import train_boundary
 from steerbench.supervised.boundaries.entanglement import cosines, rescore
 from tests.real.models import face_dcgan
 

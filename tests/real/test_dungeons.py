@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import steerbench as sb
-from steerbench.supervised import unit_edit
+from steerbench.supervised.dissection.effects import unit_edit
 from tests.real.dungeons import COLUMNS, ROWS, TILES, DungeonGAN, Tiles, dungeon_gan
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import steerbench as sb
-from steerbench.supervised import LatentBoundaries
+from steerbench.supervised.boundaries.higan import LatentBoundaries
 from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds
 from tests.conftest import make_toy
 from tests.contracts.test_supervised import SMALL, planted, quarters, reading

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.supervised import LatentBoundaries
 from steerbench.supervised.boundaries.channel_selection import select_channels, sensitivity
+from steerbench.supervised.boundaries.higan import LatentBoundaries
 from steerbench.supervised.boundaries.quality import Closeness, realness
 from tests.conftest import make_toy
 from tests.contracts.test_supervised import SMALL, planted, quarters, reading

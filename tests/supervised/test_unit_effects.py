@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 import steerbench as sb
 from steerbench.errors import NotFoundError, PredictorError, ShapeError, SteerbenchError
-from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
-from steerbench.supervised.dissection.effects import random_sets, unit_edit
+from steerbench.supervised.dissection import Dissection
+from steerbench.supervised.dissection.artefacts import ArtefactUnits
+from steerbench.supervised.dissection.effects import UnitEffects, random_sets, unit_edit
 from steerbench.supervised.dissection.insertion_sites import Places
+from steerbench.supervised.dissection.search import UnitSearch
 
 LAMP = 3
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from steerbench.errors import SpaceError, SteerbenchError
 from steerbench.predictors import predictor
-from steerbench.unsupervised import SeFa
+from steerbench.unsupervised.sefa import SeFa
 from steerbench.widgets import BoundaryGrid
 from steerbench.widgets.boundary_grid import LEFT, TOP
 

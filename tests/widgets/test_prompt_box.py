@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steerbench.embedding import GlobalDirections
+from steerbench.embedding.styleclip import GlobalDirections
 from steerbench.errors import SteerbenchError
 from steerbench.widgets import PromptBox
 from steerbench.widgets.prompt_words import completions, replace_word

@@ -7,7 +7,7 @@ import pytest
 
 import steerbench as sb
 from steerbench.errors import NotFoundError, SteerbenchError
-from steerbench.unsupervised import SeFa
+from steerbench.unsupervised.sefa import SeFa
 from steerbench.widgets import Scorecard
 from steerbench.widgets.scorecard_columns import COLUMNS
 

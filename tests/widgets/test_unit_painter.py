@@ -17,7 +17,7 @@ from steerbench.errors import LayerError, NotFoundError, ShapeError, SteerbenchE
 from steerbench.generators import wrap
 from steerbench.image import to_uint8
 from steerbench.predictors import predictor
-from steerbench.supervised import Dissection
+from steerbench.supervised.dissection import Dissection
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
 from steerbench.widgets.latest_worker import LatestWorker
