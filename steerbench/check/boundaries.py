@@ -58,8 +58,8 @@ def brings(
     direction: Direction,
     attribute: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 48,
+    judge: Predictor | None = None,
+    n_samples: int = 48,
 ) -> Verdict:
     """Whether a direction brings an attribute, by its counterfactual effect on fresh rooms.
 
@@ -70,19 +70,19 @@ def brings(
         direction: The answer; its sign counts.
         attribute: A name that the oracle reads.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many rooms.
 
     Raises:
         NotFoundError: The oracle reads no such attribute.
     """
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     if attribute not in oracle.names:
         raise NotFoundError(unknown("attribute", attribute, oracle.names))
     if not isinstance(direction, Direction):
         return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
     column = list(oracle.names).index(attribute)
-    codes = generator.sample(n, seed=FRESH_SEED, space=direction.space)
+    codes = generator.sample(n_samples, seed=FRESH_SEED, space=direction.space)
     before = oracle.predict(generator.render(codes))[:, column]
 
     def effect(candidate: Direction) -> float:
@@ -92,7 +92,8 @@ def brings(
     found = effect(direction)
     chance = max(effect(other) for other in random_like(direction, generator, 9))
     says = (
-        f"two steps along {direction.name!r} bring {found:.3f} of {attribute!r} to {n} fresh rooms;"
+        f"two steps along {direction.name!r} bring {found:.3f} of {attribute!r} to "
+        f"{n_samples} fresh rooms;"
         f" the strongest of 9 random directions brings {chance:.3f}."
     )
     if found > 1.5 * chance:

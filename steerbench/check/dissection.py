@@ -70,7 +70,7 @@ def removes(
     concept: str,
     generator: Generator,
     judge: Predictor | None = None,
-    n: int = 64,
+    n_samples: int = 64,
     least: float = 0.3,
 ) -> Verdict:
     """Whether an edit of units removes a concept from fresh pictures and leaves the rest.
@@ -84,7 +84,7 @@ def removes(
         concept: What should be gone.
         generator: Whose units.
         judge: The measuring segmenter; the second one unless given.
-        n: How many fresh pictures.
+        n_samples: How many fresh pictures.
         least: Which share of the concept's pixels has to go.
 
     Raises:
@@ -95,7 +95,7 @@ def removes(
     segmenter = judge if judge is not None else _second_segmenter()
     if concept not in segmenter.names:
         raise NotFoundError(unknown("concept", concept, segmenter.names))
-    latent = generator.sample(n, seed=FRESH_SEED)
+    latent = generator.sample(n_samples, seed=FRESH_SEED)
     before = generator.render(latent)
     shown = segmenter.predict(before) == list(segmenter.names).index(concept)
 
@@ -110,7 +110,8 @@ def removes(
     rivals = [gone(other)[0] for other in _alike(edit, generator, 9)]
     chance = max(rivals)
     measured = (
-        f"{share:.0%} of the {concept} is gone from {n} fresh rooms (the best of nine random sets "
+        f"{share:.0%} of the {concept} is gone from {n_samples} fresh rooms (the best of nine "
+        f"random sets "
         f"of units: {chance:.0%}); the other pixels changed by {change:.1%}."
     )
     if share < max(least, chance):

@@ -69,8 +69,8 @@ def one_layer(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 32,
+    judge: Predictor | None = None,
+    n_samples: int = 32,
 ) -> Verdict:
     """Whether a direction of one layer alone moves a factor further than chance does in all of z.
 
@@ -78,8 +78,8 @@ def one_layer(
         direction: The answer, in z; either sign will do.
         factor: A name that the second oracle reads.
         generator: Its z has parts for its layers.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many fresh rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many fresh rooms.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
@@ -103,4 +103,6 @@ def one_layer(
             f"{direction.name!r} moves the noise that the first features are made of, which has no "
             "basis. Choose another layer.",
         )
-    return beats(direction, random_like(direction, generator, 19), factor, generator, predictor, n)
+    return beats(
+        direction, random_like(direction, generator, 19), factor, generator, judge, n_samples
+    )

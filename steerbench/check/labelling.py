@@ -21,7 +21,7 @@ def few_labels(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
+    judge: Predictor | None = None,
 ) -> Verdict:
     """Whether a direction made of at most forty labels moves a factor further than chance.
 
@@ -33,7 +33,7 @@ def few_labels(
         direction: The answer, ``LabelledDirection(...).fit(G).direction_``.
         factor: A name that the oracle reads.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
+        judge: The measuring network; the second oracle unless given.
     """
     labels = direction.provenance.hyperparameters.get("labels", {})
     count = sum(map(len, labels.values())) if isinstance(labels, dict) else 0
@@ -45,7 +45,7 @@ def few_labels(
             "sb.LabelledDirection.",
         )
     others = _shuffled(labels, direction.space, generator)
-    verdict = beats(direction, others, factor, generator, predictor)
+    verdict = beats(direction, others, factor, generator, judge)
     return Verdict(verdict.ok, verdict.measured, f"{count} labels. {verdict.says}")
 
 

@@ -64,9 +64,9 @@ def recovers(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
+    judge: Predictor | None = None,
     factors: Sequence[str] | None = None,
-    n: int = 64,
+    n_samples: int = 64,
 ) -> Verdict:
     """Whether more than half of a direction's effect goes to one factor, as the leaderboard counts.
 
@@ -74,9 +74,9 @@ def recovers(
         direction: The answer, in any space, limited to layers or not.
         factor: What it should move.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
+        judge: The measuring network; the second oracle unless given.
         factors: All factors that share the effect; those of the leaderboard unless given.
-        n: How many fresh rooms.
+        n_samples: How many fresh rooms.
 
     Raises:
         NotFoundError: It is none of the factors.
@@ -86,9 +86,9 @@ def recovers(
         raise NotFoundError(unknown("factor", factor, names))
     if not isinstance(direction, Direction):
         return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     ((scaled, alpha),) = dosed([direction], generator)
-    found = rescore([scaled], generator, oracle, names, n=n, seed=FRESH_SEED)
+    found = rescore([scaled], generator, oracle, names, n_samples=n_samples, seed=FRESH_SEED)
     changes = found.changes / found.spread.clamp_min(1e-12)
     share, effect = shares(changes)[0], changes.double().mean(1)[0]
     place = names.index(factor)

@@ -18,7 +18,7 @@ WITHIN = 3.0
 
 
 @spoken
-def optimal_discriminator(answer: Callable[[Tensor], Tensor], n: int = 512) -> Verdict:
+def optimal_discriminator(answer: Callable[[Tensor], Tensor], n_samples: int = 512) -> Verdict:
     """Whether a function is the best discriminator of two distributions that are known.
 
     Real points: eight clusters of standard deviation 0.15 on a circle of radius 2. Generated ones:
@@ -27,15 +27,17 @@ def optimal_discriminator(answer: Callable[[Tensor], Tensor], n: int = 512) -> V
 
     Args:
         answer: Points ``[N, 2]`` to the probability ``[N]`` that each is real.
-        n: How many points of each.
+        n_samples: How many points of each.
     """
     draws = torch.Generator().manual_seed(FRESH_SEED)
-    which = torch.randint(CLUSTERS, (n,), generator=draws)
-    near = centres()[which] + SPREAD * torch.randn(n, 2, generator=draws).double()
-    points = torch.cat([near, FAKE_SPREAD * torch.randn(n, 2, generator=draws).double()])
+    which = torch.randint(CLUSTERS, (n_samples,), generator=draws)
+    near = centres()[which] + SPREAD * torch.randn(n_samples, 2, generator=draws).double()
+    points = torch.cat([near, FAKE_SPREAD * torch.randn(n_samples, 2, generator=draws).double()])
     given, why_not = _called(answer, points.float())
-    if given is None or given.numel() != 2 * n:
-        return Verdict(False, math.nan, why_not or f"Give one finite number a point, {2 * n} here.")
+    if given is None or given.numel() != 2 * n_samples:
+        return Verdict(
+            False, math.nan, why_not or f"Give one finite number a point, {2 * n_samples} here."
+        )
     real = torch.logsumexp(_log_normal(points[:, None] - centres(), SPREAD), dim=1)
     log_odds = real - math.log(CLUSTERS) - _log_normal(points, FAKE_SPREAD)
     return _compared(given.flatten(), torch.sigmoid(log_odds), log_odds)
@@ -72,22 +74,22 @@ def _compared(given: Tensor, best: Tensor, log_odds: Tensor) -> Verdict:
 
 
 @spoken
-def covers(generator: Callable[[Tensor], Tensor], n: int = 4000) -> Verdict:
+def covers(generator: Callable[[Tensor], Tensor], n_samples: int = 4000) -> Verdict:
     """Whether a generator of points draws all eight clusters, and little between them.
 
     Args:
         generator: Codes ``[N, 2]`` to points ``[N, 2]``; the check draws the codes.
-        n: How many.
+        n_samples: How many.
     """
     draws = torch.Generator().manual_seed(FRESH_SEED)
     with torch.no_grad():
-        points, why_not = _called(generator, torch.randn(n, 2, generator=draws))
-    if points is None or tuple(points.shape) != (n, 2):
-        wrong = why_not or f"Give finite points [N, 2] for codes [N, 2], N = {n}."
+        points, why_not = _called(generator, torch.randn(n_samples, 2, generator=draws))
+    if points is None or tuple(points.shape) != (n_samples, 2):
+        wrong = why_not or f"Give finite points [N, 2] for codes [N, 2], N = {n_samples}."
         return Verdict(False, math.nan, wrong)
     distance, nearest = torch.cdist(points, centres()).min(dim=1)
     inside = distance < WITHIN * SPREAD
-    shares = torch.bincount(nearest[inside], minlength=CLUSTERS) / n
+    shares = torch.bincount(nearest[inside], minlength=CLUSTERS) / n_samples
     found, share = int((shares >= 0.04).sum()), float(inside.double().mean())
     says = f"{found} of 8 clusters have at least 4% of the points; {share:.0%} lie in a cluster"
     if found == CLUSTERS and share >= 0.75:

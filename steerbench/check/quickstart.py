@@ -11,21 +11,21 @@ from steerbench.types import Direction, Generator
 
 
 @spoken
-def brighter(direction: Direction, generator: Generator, n: int = 32) -> Verdict:
+def brighter(direction: Direction, generator: Generator, n_samples: int = 32) -> Verdict:
     """Whether a direction makes rooms brighter, measured in the pixels of fresh rooms.
 
     Args:
         direction: The answer.
         generator: Where it was found.
-        n: How many rooms; none of them occurs in a chapter.
+        n_samples: How many rooms; none of them occurs in a chapter.
     """
-    return _rises("brighter", brightness, direction, generator, n)
+    return _rises("brighter", brightness, direction, generator, n_samples)
 
 
 @spoken
-def warmer(direction: Direction, generator: Generator, n: int = 32) -> Verdict:
-    """Whether a direction makes rooms warmer (more red, less blue), as `brighter`."""
-    return _rises("warmer", warmth, direction, generator, n)
+def warmer(direction: Direction, generator: Generator, n_samples: int = 32) -> Verdict:
+    """Whether a direction makes rooms warmer (more red, less blue), as :func:`brighter`."""
+    return _rises("warmer", warmth, direction, generator, n_samples)
 
 
 def brightness(images: Tensor) -> Tensor:

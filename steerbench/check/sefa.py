@@ -111,8 +111,8 @@ def steers(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 16,
+    judge: Predictor | None = None,
+    n_samples: int = 16,
 ) -> Verdict:
     """Whether a direction moves a factor further than chance would, read by the second oracle.
 
@@ -123,13 +123,15 @@ def steers(
         direction: The answer; either sign will do.
         factor: A name that the oracle reads.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many fresh rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many fresh rooms.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
-    return beats(direction, random_like(direction, generator, 19), factor, generator, predictor, n)
+    return beats(
+        direction, random_like(direction, generator, 19), factor, generator, judge, n_samples
+    )
 
 
 def beats(
@@ -137,19 +139,19 @@ def beats(
     others: list[Direction],
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 16,
+    judge: Predictor | None = None,
+    n_samples: int = 16,
 ) -> Verdict:
     """Whether a direction moves a factor further than every one of the random ``others``.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     if factor not in oracle.names:
         raise NotFoundError(unknown("factor", factor, oracle.names))
     column = list(oracle.names).index(factor)
-    codes = generator.sample(n, seed=FRESH_SEED, space=direction.space)
+    codes = generator.sample(n_samples, seed=FRESH_SEED, space=direction.space)
 
     def change(candidate: Direction) -> float:
         before = oracle.predict(generator.render(codes + -1.0 * candidate))[:, column]

@@ -107,7 +107,7 @@ class Leaderboard:
 
 def leaderboard(
     generator: str | Callable[[], Generator],
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
     finders: Mapping[str, Mapping[str, Any]] | Sequence[str] | None = None,
     *,
@@ -119,7 +119,7 @@ def leaderboard(
 
     Args:
         generator: What ``sb.load`` takes, or a function that builds one and can be pickled.
-        oracle: Chooses the best direction for each factor.
+        reader: Chooses the best direction for each factor.
         judge: Judges them; another network.
         finders: Names from ``FINDERS``, or name to options; None for all. The null is always there.
         protocol: What they have in common.
@@ -132,7 +132,7 @@ def leaderboard(
     build = partial(load, generator) if isinstance(generator, str) else generator
     wanted = _wanted(finders)
     home = build()
-    names = list(factors) if factors is not None else readable(home, oracle, judge)
+    names = list(factors) if factors is not None else readable(home, reader, judge)
     runs = [(name, options | {"seed": protocol.seed}) for name, options in wanted.items()]
     runs += [(NULL, {"seed": protocol.seed + draw}) for draw in range(protocol.nulls)]
     results: list[tuple[Found, Judged]] = []
@@ -144,7 +144,7 @@ def leaderboard(
             refused[name] = found.reason
             continue
         counts = {"choosing": protocol.choosing, "judging": protocol.judging}
-        verdict = judged(found.directions, home, oracle, judge, names, **counts)
+        verdict = judged(found.directions, home, reader, judge, names, **counts)
         results.append((found, verdict))
         draw = options["seed"] - protocol.seed
         tables.append(verdict.rows.assign(finder=name, draw=draw))

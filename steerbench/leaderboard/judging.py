@@ -42,14 +42,17 @@ class Judged:
     recovered: Tensor
 
 
-def readable(generator: Generator, oracle: Predictor, judge: Predictor, n: int = 512) -> list[str]:
+def readable(
+    generator: Generator, reader: Predictor, judge: Predictor, n_samples: int = 512
+) -> list[str]:
     """The factors on which two networks agree, on a generator's own pictures.
 
     Raises:
         ArgumentError: There is none.
     """
     one, two = (
-        scores(generator, read, n=n, seed=CALIBRATION, batch=BATCH) for read in (oracle, judge)
+        scores(generator, read, n_samples=n_samples, seed=CALIBRATION, batch_size=BATCH)
+        for read in (reader, judge)
     )
     shared = [name for name in one.columns if name in two.columns]
     agreed = [name for name in shared if _correlation(one[name], two[name]) >= AGREED]
@@ -68,15 +71,17 @@ def _correlation(one: pd.Series, two: pd.Series) -> float:
 
 
 def dosed(
-    directions: Sequence[Direction], generator: Generator, n: int = 8, rounds: int = 4
+    directions: Sequence[Direction], generator: Generator, n_samples: int = 8, rounds: int = 4
 ) -> list[tuple[Direction, float]]:
     """Directions whose step of one changes pictures by `DOSE`, and their alphas.
 
-    The change is the root mean square over pixels in [-1, 1], averaged over ``n`` pictures and over
-    a step up and a step down; alpha is limited to `MOST` standard deviations.
+    The change is the root mean square over pixels in [-1, 1], averaged over ``n_samples`` pictures
+    and over a step up and a step down; alpha is limited to :data:`MOST` standard deviations.
     """
     spaces = {direction.space for direction in directions}
-    samples = {space: generator.sample(n, seed=CALIBRATION, space=space) for space in spaces}
+    samples = {
+        space: generator.sample(n_samples, seed=CALIBRATION, space=space) for space in spaces
+    }
     pictures = {space: generator.render(codes) for space, codes in samples.items()}
     result = []
     for index, direction in enumerate(directions):
@@ -110,7 +115,7 @@ def shares(changes: Tensor) -> Tensor:
 def judged(
     directions: Sequence[Direction],
     generator: Generator,
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
     factors: Sequence[str],
     *,
@@ -120,14 +125,14 @@ def judged(
     """The best direction for each factor, chosen by one oracle and judged by another."""
     counts = [len(directions)]
     options = {"choosing": choosing, "judging": judging}
-    return grown(directions, counts, generator, oracle, judge, factors, **options)[counts[0]]
+    return grown(directions, counts, generator, reader, judge, factors, **options)[counts[0]]
 
 
 def grown(
     directions: Sequence[Direction],
     counts: Sequence[int],
     generator: Generator,
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
     factors: Sequence[str],
     *,
@@ -137,12 +142,20 @@ def grown(
     """The same, had there been only the first so many directions, for each of some counts."""
     doses = dosed(directions, generator)
     scaled = [direction for direction, _ in doses]
-    first = rescore(scaled, generator, oracle, factors, n=choosing, seed=CHOOSING, batch=BATCH)
+    first = rescore(
+        scaled, generator, reader, factors, n_samples=choosing, seed=CHOOSING, batch_size=BATCH
+    )
     moved = first.changes / first.spread.clamp_min(1e-12)
     chosen = {count: _choose(moved[:count]) for count in counts}
     used = sorted({index for each in chosen.values() for index in each})
     second = rescore(
-        [scaled[i] for i in used], generator, judge, factors, n=judging, seed=JUDGING, batch=BATCH
+        [scaled[i] for i in used],
+        generator,
+        judge,
+        factors,
+        n_samples=judging,
+        seed=JUDGING,
+        batch_size=BATCH,
     )
     changes = (second.changes / second.spread.clamp_min(1e-12)).double()
     result = {}

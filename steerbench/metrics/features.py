@@ -49,19 +49,19 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def extracted(
-    extractor: Extractor, images: Tensor | Iterable[Tensor], *, batch: int = 64
+    extractor: Extractor, images: Tensor | Iterable[Tensor], *, batch_size: int = 64
 ) -> Tensor:
     """Features ``[N, D]`` of pictures, without gradients, in float32 on the CPU.
 
     Args:
         extractor: ``predictor.features``, a module, or what `inception` gives.
         images: ``[N, C, H, W]`` in [-1, 1], or batches of such.
-        batch: How many pictures at a time, where they come in one tensor.
+        batch_size: How many pictures at a time, where they come in one tensor.
 
     Raises:
         PredictorError: What comes out is not ``[N, D]``, or holds NaN or infinity.
     """
-    parts = images.split(batch) if isinstance(images, Tensor) else images
+    parts = images.split(batch_size) if isinstance(images, Tensor) else images
     found = []
     with torch.no_grad():
         for part in parts:

@@ -60,16 +60,16 @@ def coordinates(generator: Generator, latent: Latent, space: str) -> Tensor:
 
 def read_sets(
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     each: int,
     repeats: int,
     seed: int,
     attributes: Sequence[str] | None,
 ) -> tuple[Latent, Tensor, list[str]]:
     """Codes in the first space, margins ``[N, F]``, and the attributes that vary in every set."""
-    reader = Reader(predictor, attributes or getattr(predictor, "binary_names", None))
-    sure = getattr(predictor, "logits", None)
-    columns = [list(predictor.names).index(name) for name in reader.names]
+    reader = Reader(judge, attributes or getattr(judge, "binary_names", None))
+    sure = getattr(judge, "logits", None)
+    columns = [list(judge.names).index(name) for name in reader.names]
     n = each * repeats
     latents, scores, odds = [], [], []
     for start in tqdm(range(0, n, BATCH), desc="pictures", unit="batch", leave=False):

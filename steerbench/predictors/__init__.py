@@ -91,7 +91,7 @@ def predictor(
     source: str | os.PathLike[str],
     names: Sequence[str] | None = None,
     *,
-    batch: int = 128,
+    batch_size: int = 128,
     device: str = "cpu",
 ) -> StoredPredictor: ...
 
@@ -105,7 +105,7 @@ def predictor(
     resolution: int | tuple[int, int] | None = None,
     normalise: Normalise | None = None,
     channels: int | None = None,
-    batch: int = 128,
+    batch_size: int = 128,
     device: str = "cpu",
 ) -> BasePredictor: ...
 
@@ -118,7 +118,7 @@ def predictor(
     resolution: int | tuple[int, int] | None = None,
     normalise: Normalise | None = None,
     channels: int | None = None,
-    batch: int = 128,
+    batch_size: int = 128,
     device: str = "cpu",
 ) -> BasePredictor:
     """A predictor by the name of an embedded one, from a file, or around any model.
@@ -135,7 +135,7 @@ def predictor(
         normalise: ``(mean, std)`` of pixels in [0, 1], as torchvision states them; ``(0, 1)`` for
             a model that wants pixels in [0, 1], ``(0, 1 / 255)`` in [0, 255]; None for [-1, 1].
         channels: 1 for a model of grey pictures, 3 for RGB, None to pass them as they come.
-        batch: Pictures the model gets at a time.
+        batch_size: Pictures the model gets at a time.
         device: Where to put it; a plain function stays where it is.
 
     Raises:
@@ -151,7 +151,7 @@ def predictor(
             )
         found = _load(os.fspath(source))
         found = found if names is None else found.only(names)
-        found.batch = batch
+        found.batch_size = batch_size
         return found.on(device)
     if not callable(source):
         raise PredictorError(
@@ -167,7 +167,7 @@ def predictor(
         resolution=resolution,
         normalise=normalise,
         channels=channels,
-        batch=batch,
+        batch_size=batch_size,
         name=getattr(source, "__name__", type(source).__name__),
     )
     return wrapped if device == "cpu" else wrapped.on(device)

@@ -47,7 +47,7 @@ class BasePredictor:
             torchvision states them; ``(0, 1)`` gives pixels in [0, 1], ``(0, 1 / 255)`` in
             [0, 255], None in [-1, 1].
         channels: 1 makes pictures grey, 3 makes them RGB, None leaves them as they come.
-        batch: How many pictures the model gets at a time, so that memory stays bounded.
+        batch_size: How many pictures the model gets at a time, so that memory stays bounded.
         name: What to call it in messages.
     """
 
@@ -60,18 +60,20 @@ class BasePredictor:
         resolution: int | tuple[int, int] | None = None,
         normalise: Normalise | None = None,
         channels: int | None = None,
-        batch: int = 128,
+        batch_size: int = 128,
         name: str = "predictor",
     ) -> None:
-        self.model, self.name, self.batch = model, name, batch
+        self.model, self.name, self.batch_size = model, name, batch_size
         self.names, self.units = _named(names, units)
         self.resolution, self.normalise, self.channels = resolution, normalise, channels
         if resolution is not None:
             size_of(resolution)
         if channels not in (None, 1, 3):
             raise PredictorError(f"channels={channels!r}; give 1 (grey), 3 (RGB) or None (as is).")
-        if not isinstance(batch, int) or batch < 1:
-            raise PredictorError(f"batch={batch!r}; give a whole number of pictures from 1 on.")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise PredictorError(
+                f"batch_size={batch_size!r}; give a whole number of pictures from 1 on."
+            )
         if normalise is not None:
             _normalisation(normalise)
 
@@ -132,7 +134,7 @@ class BasePredictor:
             )
         wanted = torch.is_grad_enabled() and pictures.requires_grad
         with torch.set_grad_enabled(wanted), _evaluating(self.model):
-            parts = [work(self.prepare(part)) for part in pictures.split(self.batch)]
+            parts = [work(self.prepare(part)) for part in pictures.split(self.batch_size)]
             return torch.cat([torch.as_tensor(part) for part in parts]).to(pictures.device)
 
     def predict(self, images: Tensor) -> Tensor:

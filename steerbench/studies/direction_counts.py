@@ -55,7 +55,14 @@ def _directions(
 ) -> list[Direction]:
     if kind == LABELLED:
         found = LatentBoundaries(
-            oracle, "w", n_samples=3072, chosen=0.25, c=0.01, n_verify=2, n_random=0, seed=seed
+            oracle,
+            "w",
+            n_samples=3072,
+            chosen=0.25,
+            c=0.01,
+            n_fresh_samples=2,
+            n_random=0,
+            seed=seed,
         )
         return found.fit(rooms).directions_
     name, options = KINDS[kind]

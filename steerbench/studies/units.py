@@ -38,7 +38,7 @@ THINGS = {"window": ["window", "sky", "hill", "tree"], "bed": ["bed", "headboard
 CONCEPTS = ("lamp", "window", "plant", "picture", "bed")
 SEARCHED = ("lamp", "picture")
 UNITS = 16
-FRESH = {"n_samples": 64, "pool": 320, "batch": 32}
+FRESH = {"n_samples": 64, "n_fresh_samples": 320, "batch_size": 32}
 MARK_LAYER, MARK_UNITS = "b32.conv1", 24
 
 
@@ -70,14 +70,14 @@ def artefacts(out: Path, segmenter: str, judge: str) -> None:
     rooms = load("rooms")
     real = world("rooms").sample(800, seed=HELD_OUT_SEED, resolution=rooms.resolution).images
     features = oracle("rooms-attributes-2").features
-    study = ArtefactUnits(features, LAYER, n_units=8, n_samples=64, n_fresh=400)
+    study = ArtefactUnits(features, LAYER, n_units=8, n_samples=64, n_fresh_samples=400)
     _write(study.fit(rooms, real).quality_, out / "03-artefacts.csv")
 
 
 def watermarks(out: Path, segmenter: str, judge: str) -> None:
     """Whether a learned watermark can be switched off."""
     marked = load("rooms-watermarked")
-    found = Dissection(predictor(segmenter), MARK_LAYER, n_samples=400, batch=32).fit(marked)
+    found = Dissection(predictor(segmenter), MARK_LAYER, n_samples=400, batch_size=32).fit(marked)
     chosen = UnitSearch(found, "watermark").fit(marked).best(MARK_UNITS)
     count = marked.find_layer(MARK_LAYER).channels
     rivals = random_sets(count, chosen, 3, seed=0)
@@ -116,7 +116,7 @@ def measure(out: Path, study: str, segmenter: str, judge: str) -> None:
 
 def _dissected(segmenter: str) -> Dissection:
     chooser = Merged(predictor(segmenter), THINGS)
-    return Dissection(chooser, LAYER, n_samples=1000, batch=32).fit(load("rooms"))
+    return Dissection(chooser, LAYER, n_samples=1000, batch_size=32).fit(load("rooms"))
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

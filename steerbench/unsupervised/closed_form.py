@@ -35,7 +35,7 @@ An arc has the length that the straight step would have. `GreatCircle` and `Smal
 >>> closed.directions_[0].name
 'principal 1'
 >>> zoom = prescribe(G, "zoom")
->>> len(zoom.walk(G.sample(1), steps=3))
+>>> len(zoom.walk(G.sample(1), n_steps=3))
 4
 
 Reference: Spingarn, Banner, Michaeli, "GAN 'Steerability' without optimization" (2021,
@@ -172,15 +172,15 @@ class Prescription:
     matrix: Tensor
     offset: Tensor
 
-    def walk(self, latent: Latent, steps: int) -> list[Latent]:
-        """Codes after 0, 1, ... ``steps`` times the amount asked for, by ``z = M z + q``.
+    def walk(self, latent: Latent, n_steps: int) -> list[Latent]:
+        """Codes after 0, 1, ... ``n_steps`` times the amount asked for, by ``z = M z + q``.
 
         Args:
             latent: Codes in the direction's space.
-            steps: How many.
+            n_steps: How many.
         """
         frames = [latent]
-        for _ in range(steps):
+        for _ in range(n_steps):
             data = frames[-1].data.double()
             moved = data @ self.matrix.to(data).T + self.offset.to(data)
             frames.append(latent.with_data(moved.to(latent.data.dtype)))

@@ -12,7 +12,7 @@ whether what tells its two ends apart also tells pictures apart that were never 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
 >>> first = sb.SeFa(n_directions=1).fit(G).directions_[0]
->>> 0 <= direction_variation(first, G, n=8, n_steps=2) <= 1
+>>> 0 <= direction_variation(first, G, n_samples=8, n_steps=2) <= 1
 True
 
 Reference: Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent
@@ -40,9 +40,9 @@ def direction_variation(
     images: Tensor | None = None,
     *,
     alpha: float = 2.0,
-    n: int = 128,
+    n_samples: int = 128,
     n_steps: int = 100,
-    precision: str = "fast",
+    precision: str = "exact",
     seed: int = 0,
 ) -> float:
     """The score of one direction, between 0 and 1.
@@ -50,9 +50,10 @@ def direction_variation(
     Args:
         direction: Of the generator.
         generator: Draws the edited pictures, and the natural ones where none are given.
-        images: Natural pictures ``[N, C, H, W]`` in [-1, 1]; ``2 n`` unedited samples by default.
+        images: Natural pictures ``[N, C, H, W]`` in [-1, 1]; by default twice as many
+            unedited samples.
         alpha: How far the ends are from the middle, in standard deviations of the prior.
-        n: How many codes are moved, to both ends.
+        n_samples: How many codes are moved, to both ends.
         n_steps: Of each classifier (Adam, 32 pictures a step).
         precision: Of pictures, ``"exact"`` or ``"fast"``.
         seed: Of codes and classifiers.
@@ -60,16 +61,17 @@ def direction_variation(
     Raises:
         ArgumentError: Too few codes or steps, or no way to go.
     """
-    if n < 2 or n_steps < 1 or not alpha:
+    if n_samples < 2 or n_steps < 1 or not alpha:
         raise ArgumentError(
-            f"n={n}, n_steps={n_steps} and alpha={alpha} were given. Take at least two codes and "
-            "one step, and an alpha that is not 0."
+            f"n_samples={n_samples}, n_steps={n_steps} and alpha={alpha} were given. Take at least "
+            "two codes and one step, and an alpha that is not 0."
         )
-    codes = generator.sample(n, seed=seed, space=direction.space)
+    codes = generator.sample(n_samples, seed=seed, space=direction.space)
     ends = [_small(generator, codes, sign * alpha * direction, precision) for sign in (1, -1)]
-    edited, labels = torch.cat(ends), torch.arange(2, device=ends[0].device).repeat_interleave(n)
+    edited = torch.cat(ends)
+    labels = torch.arange(2, device=edited.device).repeat_interleave(n_samples)
     if images is None:
-        fresh = generator.sample(2 * n, seed=seed + SEEDS_APART)
+        fresh = generator.sample(2 * n_samples, seed=seed + SEEDS_APART)
         images = generator.render(fresh, precision=precision)
     natural = _shrunk(images.to(edited))
     first = _learned(edited, labels, n_steps, seed)

@@ -79,7 +79,7 @@ class GANSpace:
         layers: The rows of the layer-wise latent that the directions change: ``"all"``, ``"0-3"``.
         label: The class of all samples, for conditional generators; by default they differ.
         seed: Of the first code; the others follow it.
-        batch: Codes at a time.
+        batch_size: Codes at a time.
 
     Attributes:
         directions_: Directions of w (of z, where there is no w).
@@ -102,7 +102,7 @@ class GANSpace:
         layers: str | int | Iterable[int] | None = "all",
         label: Any = None,
         seed: int = 0,
-        batch: int = 250,
+        batch_size: int = 250,
     ) -> None:
         self.n_directions = n_directions
         self.n_samples = n_samples
@@ -110,7 +110,7 @@ class GANSpace:
         self.layers = layers
         self.label = label
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     @classmethod
     def refuses(cls, generator: BaseGenerator) -> str | None:
@@ -149,7 +149,7 @@ class GANSpace:
         done = moments.count
         with tqdm(total=self.n_samples, initial=done, desc="GANSpace", delay=1) as progress:
             while moments.count < self.n_samples:
-                count = min(self.batch, self.n_samples - moments.count)
+                count = min(self.batch_size, self.n_samples - moments.count)
                 moments.add(self._look(generator, self.seed + moments.count, count))
                 progress.update(count)
                 file.write(moments.state_dict)
@@ -224,10 +224,10 @@ class GANSpace:
         name = self._layer(generator)
         width = latent if name is None else _width(generator, name)
         check_count(self.n_directions, min(latent, width), space, generator)
-        if self.n_samples <= self.n_directions or self.batch < 1 or self.seed < 0:
+        if self.n_samples <= self.n_directions or self.batch_size < 1 or self.seed < 0:
             raise ArgumentError(
-                f"n_samples={self.n_samples}, batch={self.batch} and seed={self.seed} were given "
-                f"for {self.n_directions} directions. Draw more samples than directions, in "
+                f"n_samples={self.n_samples}, batch_size={self.batch_size} and seed={self.seed} "
+                f"were given for {self.n_directions} directions. Draw more samples than directions, in "
                 "batches of at least one, from a seed of at least 0."
             )
         whole = width if name is None else width + latent

@@ -202,7 +202,7 @@ class HessianPenalty:
         n_learned: How many directions are learned together, at least ``n_directions``; as many as
             the space has where it has fewer.
         n_steps: Of the optimiser (Adam).
-        batch: Codes a step.
+        batch_size: Codes a step.
         k: Random vectors a step, at least two.
         epsilon: The step of the finite differences, in standard deviations of the prior.
         reduction: Over the numbers of a picture, ``"max"`` or ``"mean"``.
@@ -234,7 +234,7 @@ class HessianPenalty:
         output: str | None = None,
         n_learned: int = 20,
         n_steps: int = 200,
-        batch: int = 4,
+        batch_size: int = 4,
         k: int = 2,
         epsilon: float = 0.1,
         reduction: str = "max",
@@ -248,7 +248,7 @@ class HessianPenalty:
         self.output = output
         self.n_learned = n_learned
         self.n_steps = n_steps
-        self.batch = batch
+        self.batch_size = batch_size
         self.k = k
         self.epsilon = epsilon
         self.reduction = reduction
@@ -275,10 +275,10 @@ class HessianPenalty:
         """
         shifts = Shifts(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
-        if self.n_steps < 1 or self.batch < 1 or self.n_samples < 1:
+        if self.n_steps < 1 or self.batch_size < 1 or self.n_samples < 1:
             raise ArgumentError(
-                f"n_steps={self.n_steps}, batch={self.batch} and n_samples={self.n_samples} were "
-                "given; all of them must be at least 1."
+                f"n_steps={self.n_steps}, batch_size={self.batch_size} and n_samples="
+                f"{self.n_samples} were given; all of them must be at least 1."
             )
         file = run_file(state, self, generator, save_every)
         start = file.read().get("module.start")
@@ -286,7 +286,7 @@ class HessianPenalty:
         optimiser = torch.optim.Adam(turned.parameters(), lr=self.learning_rate)
 
         def step(index: int) -> list[float]:
-            codes = shifts.sample(self.batch, self.seed + index * self.batch)
+            codes = shifts.sample(self.batch_size, self.seed + index * self.batch_size)
             penalty = self._penalty(shifts, codes, turned(), index)
             optimiser.zero_grad(set_to_none=True)
             penalty.backward()

@@ -74,9 +74,9 @@ class Jacobian:
         oversampling: How many vectors a block has beyond ``n_directions``.
         tolerance: When to stop: ``|A v - lambda v|`` of every kept vector, in parts of the largest
             eigenvalue of A, the mean of J^T J.
-        max_iterations: At most so many blocks.
+        n_steps: At most so many blocks.
         method: ``"iterate"``, ``"full"`` (J, column by column), or ``"auto"``, the cheaper one.
-        batch: Products with J at a time.
+        batch_size: Products with J at a time.
         seed: Of the codes, and of the first block.
 
     Attributes:
@@ -100,9 +100,9 @@ class Jacobian:
         n_samples: int = 16,
         oversampling: int = 4,
         tolerance: float = 1e-3,
-        max_iterations: int = 20,
+        n_steps: int = 20,
         method: str = "auto",
-        batch: int = 32,
+        batch_size: int = 32,
         seed: int = 0,
     ) -> None:
         self.n_directions = n_directions
@@ -112,9 +112,9 @@ class Jacobian:
         self.n_samples = n_samples
         self.oversampling = oversampling
         self.tolerance = tolerance
-        self.max_iterations = max_iterations
+        self.n_steps = n_steps
         self.method = method
-        self.batch = batch
+        self.batch_size = batch_size
         self.seed = seed
 
     def fit(
@@ -140,10 +140,10 @@ class Jacobian:
         check_count(self.n_directions, shifts.size, shifts.space, generator)
         if self.method not in METHODS:
             raise ArgumentError(unknown("method", self.method, METHODS))
-        if self.n_samples < 1 or self.batch < 1 or self.max_iterations < 1:
+        if self.n_samples < 1 or self.batch_size < 1 or self.n_steps < 1:
             raise ArgumentError(
-                f"n_samples={self.n_samples}, batch={self.batch}, max_iterations="
-                f"{self.max_iterations} were given; all of them must be at least 1."
+                f"n_samples={self.n_samples}, batch_size={self.batch_size}, n_steps={self.n_steps} "
+                "were given; all of them must be at least 1."
             )
         if codes is None:
             codes = shifts.sample(self.n_samples, self.seed)
@@ -212,7 +212,7 @@ class _Search:
             while True:
                 if len(basis):
                     values, vectors, error = _best(basis, images, finder.n_directions)
-                    ended = len(basis) >= width * finder.max_iterations or not len(block)
+                    ended = len(basis) >= width * finder.n_steps or not len(block)
                     if ended or error <= finder.tolerance:
                         state = {"basis": basis, "images": images, "block": block}
                         self.file.write(state, now=True)
@@ -227,7 +227,7 @@ class _Search:
         """A times the vectors in rows, one code after the other."""
         total = self.state.get("total", torch.zeros_like(block))
         for index in range(int(self.state.get("done", torch.zeros(()))), len(self.codes)):
-            for rows in torch.arange(len(block)).split(self.finder.batch):
+            for rows in torch.arange(len(block)).split(self.finder.batch_size):
                 back = self._back(index, self._ahead(index, block[rows]))
                 total[rows] += back.double().cpu() / len(self.codes)
             state = {"basis": basis, "images": images, "block": block, "total": total}
@@ -238,7 +238,7 @@ class _Search:
         """J times vectors in rows, ``[k, numbers of the picture]``."""
         parts = [
             products(self._function(index), part.to(self.codes.data)).flatten(1)
-            for part in vectors.split(self.finder.batch)
+            for part in vectors.split(self.finder.batch_size)
         ]
         return torch.cat(parts)
 

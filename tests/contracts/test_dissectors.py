@@ -35,7 +35,7 @@ def dissector(request: pytest.FixtureRequest) -> type:
 
 
 def make(dissector: type, segmenter=SEGMENTER, **options):
-    return dissector(segmenter, **({"layer": LAYER, "n_samples": 10, "batch": 4} | options))
+    return dissector(segmenter, **({"layer": LAYER, "n_samples": 10, "batch_size": 4} | options))
 
 
 def test_hyperparameters_are_kept_as_given(dissector: type) -> None:

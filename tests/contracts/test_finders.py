@@ -21,11 +21,11 @@ from tests.contracts.test_generators import EXAMPLES
 from tests.linear_generator import LinearGenerator
 
 QUICK: dict[str, dict[str, Any]] = {
-    "ganspace": {"n_samples": 500, "batch": 100},
+    "ganspace": {"n_samples": 500, "batch_size": 100},
     "hessian_penalty": {"n_learned": 4, "n_steps": 4, "n_samples": 2},
     "jacobian": {"n_samples": 4},
-    "latent_discovery": {"n_steps": 4, "batch": 4, "n_samples": 8},
-    "stylespace": {"n_samples": 6, "size": 2, "batch": 2},
+    "latent_discovery": {"n_steps": 4, "batch_size": 4, "n_samples": 8},
+    "stylespace": {"n_samples": 6, "size": 2, "batch_size": 2},
 }
 """What each finder is given here, so that a fit takes little time."""
 CLOSE: dict[str, float] = {}

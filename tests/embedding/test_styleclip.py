@@ -37,7 +37,7 @@ def codes(toy_generator):
 @pytest.fixture(scope="module")
 def measured(toy_generator, clip, tmp_path_factory):
     path = tmp_path_factory.mktemp("channels") / "exact.safetensors"
-    found = GlobalDirections(clip, "exact", n_samples=4, strength=2.0, state=path)
+    found = GlobalDirections(clip, "exact", n_samples=4, alpha=2.0, state=path)
     return found.fit(toy_generator)
 
 
@@ -219,8 +219,8 @@ def test_exact_measurements_are_those_of_the_definition(toy_generator, clip, mea
 
 def test_the_estimate_is_the_exact_procedure_of_small_steps(toy_generator, clip) -> None:
     options = {"n_samples": 4, "n_derivatives": 4, "state": ""}
-    small = GlobalDirections(clip, "exact", strength=0.02, **options).fit(toy_generator)
-    fast = GlobalDirections(clip, "fast", strength=0.02, refine=0, **options).fit(toy_generator)
+    small = GlobalDirections(clip, "exact", alpha=0.02, **options).fit(toy_generator)
+    fast = GlobalDirections(clip, "fast", alpha=0.02, refine=0, **options).fit(toy_generator)
     rows = small.channels_[small.std_[small.channels_] > 1e-3]
     guess = fast._guess[rows]
     agree = (guess * small.features_[rows]).sum(1)
@@ -233,7 +233,7 @@ def test_the_estimate_is_the_exact_procedure_of_small_steps(toy_generator, clip)
 
 
 def test_refining_a_prompt_measures_the_channels_that_matter(toy_generator, clip, measured) -> None:
-    options = {"n_samples": 4, "n_derivatives": 2, "strength": 2.0, "state": ""}
+    options = {"n_samples": 4, "n_derivatives": 2, "alpha": 2.0, "state": ""}
     fast = GlobalDirections(clip, "fast", refine=10**6, **options).fit(toy_generator)
     found = fast.direction("red", "green", beta=0.05)
     true = measured.direction("red", "green", beta=0.05)
@@ -243,7 +243,7 @@ def test_refining_a_prompt_measures_the_channels_that_matter(toy_generator, clip
 
 def test_measuring_goes_on_where_it_was_left(toy_generator, clip, measured, tmp_path) -> None:
     path = tmp_path / "state.safetensors"
-    options = {"n_samples": 4, "strength": 2.0, "state": path}
+    options = {"n_samples": 4, "alpha": 2.0, "state": path}
     left = GlobalDirections(clip, "exact", save_every=0.0, **options)
     for now in left.steps(toy_generator):
         if now.step == 7:
@@ -255,7 +255,7 @@ def test_measuring_goes_on_where_it_was_left(toy_generator, clip, measured, tmp_
     steps = list(again.steps(toy_generator))
     assert steps[-1].total == len(measured.channels_) - 7
     assert torch.allclose(again.features_, measured.features_, atol=1e-6)
-    other = GlobalDirections(clip, "exact", n_samples=3, strength=2.0, state=path)
+    other = GlobalDirections(clip, "exact", n_samples=3, alpha=2.0, state=path)
     with pytest.raises(SteerbenchError, match="another run: it differs in n_samples"):
         other.fit(toy_generator)
 
@@ -263,7 +263,7 @@ def test_measuring_goes_on_where_it_was_left(toy_generator, clip, measured, tmp_
 def test_measurements_are_remembered_by_fingerprint(
     toy_generator, other_toy_generator, clip
 ) -> None:
-    options = {"n_samples": 2, "strength": 3.0}
+    options = {"n_samples": 2, "alpha": 3.0}
     GlobalDirections(clip, "exact", **options).fit(toy_generator)
     again = GlobalDirections(clip, "exact", **options)
     assert list(again.steps(toy_generator)) == []
@@ -273,7 +273,7 @@ def test_measurements_are_remembered_by_fingerprint(
 
 def test_only_chosen_layers_move(toy_generator, clip) -> None:
     found = GlobalDirections(
-        clip, "exact", n_samples=2, layers=["b8.conv1"], strength=2.0, state=""
+        clip, "exact", n_samples=2, layers=["b8.conv1"], alpha=2.0, state=""
     ).fit(toy_generator)
     part = toy_generator.spaces["s"].slices["b8.conv1"]
     step = found.direction("red", "green", beta=0.0).vector

@@ -42,7 +42,9 @@ def randoms(count: int, seed: int = 0):
 
 
 def card(directions, null: int = 99):
-    return sb.scorecard(directions, generator(), read(), n=8, null=null, few=8, alphas=(1,))
+    return sb.scorecard(
+        directions, generator(), read(), n_samples=8, null=null, n_null_samples=8, alphas=(1,)
+    )
 
 
 def test_names_say_what_goes_up_and_down():

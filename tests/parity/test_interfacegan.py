@@ -91,8 +91,8 @@ def test_projections(recorded: Arrays) -> None:
 
 INTERPOLATIONS = {
     "interp/z_default": {},
-    "interp/z_-2_4_7": {"start": -2, "end": 4, "steps": 7},
-    "interp/wp_-2_4_7": {"start": -2, "end": 4, "steps": 7},
+    "interp/z_-2_4_7": {"start": -2, "end": 4, "n_steps": 7},
+    "interp/wp_-2_4_7": {"start": -2, "end": 4, "n_steps": 7},
 }
 
 

@@ -103,7 +103,7 @@ def test_age_changes_at_fixed_gender(faces, boundaries, judge) -> None:
     fixed = age.condition(on=[male]).named("age at fixed gender")
     opposite = male.condition(on=[age]).named("gender at fixed age")
     edits = [age, fixed, male, opposite]
-    found = rescore(edits, faces, judge, n=200, seed=20_000, step=STEP)
+    found = rescore(edits, faces, judge, n_samples=200, seed=20_000, alpha=STEP)
     print(found.table.round(2), found.in_spreads.round(2), sep="\n")
     for name in found.directions:
         print(name, {a: found.effect(name, a) for a in found.attributes})

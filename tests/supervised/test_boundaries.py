@@ -62,9 +62,7 @@ def test_an_attribute_of_one_class_loses_no_other():
     with pytest.raises(sb.errors.NotFoundError, match="No direction is called 'always'"):
         found.direction("always")
     with pytest.raises(sb.errors.SteerbenchError, match="two sides"):
-        LatentBoundaries(found.predictor, space="z", attributes=["always"], **SMALL).fit(
-            planted()[0]
-        )
+        LatentBoundaries(found.reader, space="z", attributes=["always"], **SMALL).fit(planted()[0])
 
 
 def test_scores_that_mean_none_are_left_out():
@@ -110,7 +108,7 @@ def test_layer_wise_every_range_is_verified_on_its_own():
 
 
 @pytest.mark.parametrize(
-    "options", [{"n_samples": 2}, {"n_verify": 1}, {"batch": 0}, {"n_random": -1}]
+    "options", [{"n_samples": 2}, {"n_fresh_samples": 1}, {"batch_size": 0}, {"n_random": -1}]
 )
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(sb.errors.SteerbenchError, match="at least"):

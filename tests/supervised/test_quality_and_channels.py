@@ -55,7 +55,7 @@ class Channels(nn.Module):
 
 def test_channels_that_serve_the_condition_are_left_out():
     generator = sb.wrap(Channels(), latent_shape=(4,))
-    slopes = sensitivity(generator, reading(), ["a", "b"], space="z", n=8, batch=3)
+    slopes = sensitivity(generator, reading(), ["a", "b"], space="z", n_samples=8, batch_size=3)
     assert torch.allclose(slopes[0], torch.tensor([0.1, 0, 0.1, 0]).double(), atol=1e-6)
     both = sb.Direction("a", "z", [1.0, 0.1, 1.0, 0.1])
     chosen = select_channels(both, slopes[0], slopes[1])
@@ -67,7 +67,7 @@ def test_channels_that_serve_the_condition_are_left_out():
 
 def test_sensitivity_in_the_space_of_styles():
     generator = make_toy()
-    slopes = sensitivity(generator, reading(), ["a"], n=4)
+    slopes = sensitivity(generator, reading(), ["a"], n_samples=4)
     assert slopes.shape == (1, generator.spaces["s"].shape[0])
     codes = generator.sample(64, seed=900, space="s")
     direction = sb.Direction("up", "s", slopes[0], scale=1e-2, generator=generator.fingerprint)
@@ -79,8 +79,8 @@ def test_what_cannot_be_differentiated_or_does_not_exist_is_said():
     generator = make_toy()
     opaque = sb.predictor(lambda x: quarters(x).detach().numpy(), names=["a", "b", "c", "d"])
     with pytest.raises(sb.errors.PredictorError, match="No gradient"):
-        sensitivity(generator, opaque, ["a"], n=1)
+        sensitivity(generator, opaque, ["a"], n_samples=1)
     with pytest.raises(sb.errors.NotFoundError, match="'x'"):
-        sensitivity(generator, reading(), ["x"], n=1)
+        sensitivity(generator, reading(), ["x"], n_samples=1)
     with pytest.raises(sb.errors.SpaceError, match="no space 'q'"):
         sensitivity(generator, reading(), ["a"], space="q")

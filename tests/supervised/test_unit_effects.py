@@ -66,7 +66,7 @@ def dissected(room) -> Dissection:
 
 
 def effects(dissection, **options) -> UnitEffects:
-    small = {"units": 1, "n_samples": 20, "pool": 60, "n_random": 3, "strength": 2.0}
+    small = {"units": 1, "n_samples": 20, "n_fresh_samples": 60, "n_random": 3, "strength": 2.0}
     return UnitEffects(dissection, Reader(), ["lamp"], **(small | options))
 
 
@@ -124,7 +124,7 @@ def test_cancelled_it_leaves_no_results(room, dissected):
                 raise KeyboardInterrupt
             return super().predict(images)
 
-    measured = UnitEffects(dissected, Stopping(), ["lamp"], 1, pool=40, n_random=2)
+    measured = UnitEffects(dissected, Stopping(), ["lamp"], 1, n_fresh_samples=40, n_random=2)
     with pytest.raises(KeyboardInterrupt):
         measured.fit(room)
     assert not [name for name in vars(measured) if name.endswith("_")]
@@ -164,7 +164,7 @@ def test_places_are_masks_that_lie_on_the_host():
 
 
 def test_the_search_finds_the_unit_whatever_the_overlap_says(room, dissected):
-    search = UnitSearch(dissected, "lamp", n_steps=25, pool=60, strength=2.0).fit(room)
+    search = UnitSearch(dissected, "lamp", n_steps=25, n_samples=60, strength=2.0).fit(room)
     assert search.best(1) == (LAMP,)
     assert search.alpha_[LAMP] == pytest.approx(1, abs=0.05)
     assert search.alpha_.sort().values[-2] < 0.2
@@ -185,9 +185,9 @@ def test_the_unit_that_draws_blotches_is_found_and_its_removal_measured(room):
     real = room.render(room.sample(160, seed=900))
     real[:, 2] = -1.0
     features = lambda x: torch.stack([x.mean((1, 2, 3)), x[:, 2].mean((1, 2))], dim=1)  # noqa: E731
-    found = ArtefactUnits(features, "units", n_units=1, n_samples=60, n_fresh=60, n_random=2).fit(
-        room, real
-    )
+    found = ArtefactUnits(
+        features, "units", n_units=1, n_samples=60, n_fresh_samples=60, n_random=2
+    ).fit(room, real)
     assert found.units_["unit"].iloc[0] == 5
     quality = found.quality_.groupby("removed")["frechet"].mean()
     assert quality["chosen"] < 0.2 * quality["none"]

@@ -22,7 +22,7 @@ def clip():
 
 @pytest.fixture(scope="module")
 def directions(toy_generator, clip):
-    found = GlobalDirections(clip, "exact", n_samples=2, strength=2.0, state="")
+    found = GlobalDirections(clip, "exact", n_samples=2, alpha=2.0, state="")
     return found.fit(toy_generator)
 
 

@@ -19,7 +19,9 @@ def colours():
 @pytest.fixture(scope="module")
 def card(toy_generator):
     directions = SeFa(3).fit(toy_generator).directions_
-    return sb.scorecard(directions, toy_generator, colours(), n=6, null=9, few=4, alphas=(1,))
+    return sb.scorecard(
+        directions, toy_generator, colours(), n_samples=6, null=9, n_null_samples=4, alphas=(1,)
+    )
 
 
 @pytest.fixture

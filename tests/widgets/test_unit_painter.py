@@ -283,7 +283,7 @@ def test_a_fitted_dissection(toy_generator) -> None:
     with pytest.raises(SteerbenchError, match="call fit"):
         UnitPainter(toy_generator, dissection)
     painter = UnitPainter(toy_generator, dissection.fit(toy_generator), concept="bright")
-    best = dissection.best("bright", n=1).iloc[0]
+    best = dissection.best("bright", n_units=1).iloc[0]
     assert painter.units["bright"].units[0] == best["unit"]
     assert painter.units["bright"].levels[0] == best["threshold"]
 

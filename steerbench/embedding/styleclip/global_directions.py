@@ -74,7 +74,7 @@ class GlobalDirections:
             all by derivatives and measures, for each prompt, those that matter.
         n_samples: Pictures a channel (the paper takes 100).
         n_derivatives: Pictures for the estimate.
-        strength: How far a channel is moved, in standard deviations.
+        alpha: How far a channel is moved, in standard deviations.
         refine: How many channels a prompt measures where the method is fast.
         references: Channels drawn at random on which the estimate is compared with the exact
             procedure.
@@ -103,7 +103,7 @@ class GlobalDirections:
         *,
         n_samples: int = 16,
         n_derivatives: int = 16,
-        strength: float = 5.0,
+        alpha: float = 5.0,
         refine: int = 32,
         references: int = 32,
         layers: Sequence[str] | None = None,
@@ -113,15 +113,15 @@ class GlobalDirections:
     ) -> None:
         self.save_every = save_every
         self.clip, self.method, self.n_samples = clip, method, n_samples
-        self.n_derivatives, self.strength, self.refine = n_derivatives, strength, refine
+        self.n_derivatives, self.alpha, self.refine = n_derivatives, alpha, refine
         self.layers, self.seed, self.state = layers, seed, state
         self.references = references
         if method not in ("exact", "fast"):
             raise ArgumentError(unknown("method", method, ("exact", "fast")))
-        if min(n_samples, n_derivatives) < 1 or not strength > 0:
+        if min(n_samples, n_derivatives) < 1 or not alpha > 0:
             raise ArgumentError(
-                f"n_samples={n_samples}, n_derivatives={n_derivatives}, strength={strength}; give "
-                "at least one picture, and a strength above 0."
+                f"n_samples={n_samples}, n_derivatives={n_derivatives}, alpha={alpha}; give "
+                "at least one picture, and an alpha above 0."
             )
 
     fitted = False
@@ -213,7 +213,7 @@ class GlobalDirections:
                 pass
             relevance = self.relevance(prompt, neutral)
         step, moved = channel_step(relevance, self.std_.double(), beta)
-        own = {name: getattr(self, name) for name in ("method", "strength", "n_samples")}
+        own = {name: getattr(self, name) for name in ("method", "alpha", "n_samples")}
         asked = {"prompt": prompt, "neutral": neutral, "beta": beta}
         asked |= own | {"clip": self.clip.name, "channels": moved}
         return Direction(
@@ -288,7 +288,7 @@ class GlobalDirections:
         """The exact procedure for some channels."""
         for done, channel in enumerate(channels.sort().values.tolist(), start=1):
             began = time.perf_counter()
-            ends = [self._moved(channel, sign * self.strength) for sign in (-1, 1)]
+            ends = [self._moved(channel, sign * self.alpha) for sign in (-1, 1)]
             self.features_[channel] = channel_features(torch.stack(ends, dim=1)[None])[0]
             self.exact_[channel] = True
             self.seconds_ += time.perf_counter() - began
@@ -346,7 +346,7 @@ class GlobalDirections:
             "generator": self._generator.fingerprint,
             "clip": self.clip.fingerprint,
             "n_samples": self.n_samples,
-            "strength": self.strength,
+            "strength": self.alpha,
             "seed": self.seed,
         }
 
@@ -357,7 +357,7 @@ class GlobalDirections:
         if self.state is not None:
             return Path(self.state)
         name = f"{self._generator.fingerprint}-{self.clip.fingerprint}-{self.n_samples}"
-        return store.cache_folder("styleclip", f"{name}-{self.strength:g}-{self.seed}.safetensors")
+        return store.cache_folder("styleclip", f"{name}-{self.alpha:g}-{self.seed}.safetensors")
 
     def _read(self) -> None:
         """Take what was measured before, from the file or, of the default pair, the asset."""

@@ -35,7 +35,7 @@ are the shares of random directions whose largest effect, or share, is as large.
 >>> import steerbench as sb
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
->>> card = scorecard([sb.Direction("first", "z", [1.0, 0.2, 0, 0])], G, read, n=16, null=9)
+>>> card = scorecard([sb.Direction("first", "z", [1.0, 0.2, 0, 0])], G, read, n_samples=16, null=9)
 >>> card.table.loc["first", "attribute"], len(card)
 ('a', 1)
 
@@ -71,18 +71,18 @@ __all__ = ["Scorecard", "scorecard"]
 def scorecard(
     directions: Sequence[Direction],
     generator: Generator,
-    predictor: Predictor,
-    n: int = 64,
+    judge: Predictor,
+    n_samples: int = 64,
     seed: int = FRESH,
     attributes: Sequence[str] | None = None,
-    step: float = 1.0,
+    alpha: float = 1.0,
     *,
     alphas: Sequence[float] = (1.0, 2.0, 3.0, 6.0),
     null: int = 99,
-    few: int = 8,
+    n_null_samples: int = 8,
     power: float = 2.0,
     kind: str = "prior",
-    batch: int = 32,
+    batch_size: int = 32,
     precision: str = "exact",
 ) -> Scorecard:
     """Measure directions, one row each.
@@ -91,19 +91,20 @@ def scorecard(
         directions: Of one generator, in any of its spaces, limited to layers or not. A name that
             occurs twice gets a number.
         generator: Draws the pictures.
-        predictor: Reads the attributes; of a segmenter, the share of the picture of each class.
-        n: How many pictures.
+        judge: Reads the attributes; of a segmenter, the share of the picture of each class.
+        n_samples: How many pictures.
         seed: Of the first.
         attributes: Which of the predictor's names; None for all.
-        step: How far up and how far down, in standard deviations of the prior. Effects are for
+        alpha: How far up and how far down, in standard deviations of the prior. Effects are for
             such a step.
         alphas: The steps at which scores and the usable range are looked at, both ways.
         null: How many random directions for each space and layers; 0 for none. No p-value can be
             below ``1 / (null + 1)``.
-        few: On how many of the pictures those steps and the random directions are looked at.
+        n_null_samples: On how many of the pictures those steps and the random directions are
+            looked at.
         power: Of effects in their share: 2, or 1 for plain magnitudes.
         kind: Of random directions, ``"prior"`` or ``"isotropic"``.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering, ``"exact"`` or ``"fast"``.
 
     Raises:
@@ -112,36 +113,47 @@ def scorecard(
         NotFoundError: The predictor reads no such attribute.
         PredictorError: It gave something else than finite scores.
     """
-    named = _checked(directions, generator, seed, n=n, step=step, null=null, few=few, power=power)
+    numbers = {"n_samples": n_samples, "alpha": alpha, "null": null, "power": power}
+    numbers["n_null_samples"] = n_null_samples
+    named = _checked(directions, generator, seed, **numbers)
     steps = _steps(alphas)
-    look = Looker(generator, Reader(predictor, attributes), batch=batch, precision=precision)
-    few = min(few, n)
+    look = Looker(generator, Reader(judge, attributes), batch_size=batch_size, precision=precision)
+    n_null_samples = min(n_null_samples, n_samples)
     groups = _groups(named)
     with tqdm(total=len(named) + null * len(groups), desc="scorecard", delay=1, leave=False) as bar:
-        before = look(generator.sample(n, seed=seed))
+        before = look(generator.sample(n_samples, seed=seed))
         keeps = keeper(look, generator, before, seed + MANIFOLD)
         trials: list[Trial] = []
         for direction in named:
-            codes = generator.sample(n, seed=seed, space=direction.space)
+            codes = generator.sample(n_samples, seed=seed, space=direction.space)
             trials.append(
-                try_out(direction, look, codes, before, keeps, step=step, alphas=steps, few=few)
+                try_out(
+                    direction,
+                    look,
+                    codes,
+                    before,
+                    keeps,
+                    step=alpha,
+                    alphas=steps,
+                    few=n_null_samples,
+                )  # fmt: skip
             )
             bar.update()
         spread = _spread(before.scores, look.reader.units)
         nulls: list[Chance | None] = [None] * len(named)
         for members in groups if null else []:
             found = _null(
-                [named[i] for i in members], [trials[i] for i in members], look, before[:few],
-                spread, null=null, seed=seed, step=step, kind=kind, bar=bar,
+                [named[i] for i in members], [trials[i] for i in members], look,
+                before[:n_null_samples], spread, null=null, seed=seed, step=alpha, kind=kind, bar=bar,
             )  # fmt: skip
             for i in members:
                 nulls[i] = found
     names = tuple(direction.name for direction in named)
     changes = torch.stack([trial.changes for trial in trials])
     settings = {
-        "n": n, "seed": seed, "step": step, "null": null, "few": few, "power": power,
-        "kind": kind, "sees": look.sees, "judge": look.judge, "generator": generator.name,
-        "predictor": getattr(predictor, "name", type(predictor).__name__),
+        **numbers, "n_null_samples": n_null_samples, "seed": seed, "kind": kind,
+        "sees": look.sees, "judge": look.judge, "generator": generator.name,
+        "predictor": getattr(judge, "name", type(judge).__name__),
         "pictures": look.pictures, "seconds": look.seconds,
     }  # fmt: skip
     return tabulate(
@@ -212,7 +224,7 @@ def _checked(
             f"A scorecard needs a list of Directions, {what} was given. Pass the directions_ of a "
             "fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
-    least = {"n": 2, "step": 1e-6, "null": 0, "few": 2, "power": 0.5}
+    least = {"n_samples": 2, "alpha": 1e-6, "null": 0, "n_null_samples": 2, "power": 0.5}
     for name, value in numbers.items():
         if not least[name] <= value < 1e9:
             raise ArgumentError(f"{name}={value}; give a number from {least[name]:g} on.")

@@ -57,7 +57,7 @@ class Looker:
     Args:
         generator: Draws the pictures.
         reader: Gives the scores; its predictor also the features, where it has any.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering.
 
     Attributes:
@@ -68,10 +68,15 @@ class Looker:
     """
 
     def __init__(
-        self, generator: Generator, reader: Reader, *, batch: int = 32, precision: str = "exact"
+        self,
+        generator: Generator,
+        reader: Reader,
+        *,
+        batch_size: int = 32,
+        precision: str = "exact",
     ) -> None:
         self.generator, self.reader = generator, reader
-        self.batch, self.precision = batch, precision
+        self.batch_size, self.precision = batch_size, precision
         self.pictures, self._began = 0, time.perf_counter()
         has_features = callable(getattr(reader.predictor, "features", None))
         self.sees = "features" if has_features else "pixels"
@@ -85,8 +90,8 @@ class Looker:
 
     def __call__(self, codes: Latent) -> Look:
         """Look at the pictures of some codes."""
-        starts = range(0, len(codes), self.batch)
-        return Look.cat([self._once(codes[i : i + self.batch]) for i in starts])
+        starts = range(0, len(codes), self.batch_size)
+        return Look.cat([self._once(codes[i : i + self.batch_size]) for i in starts])
 
     def _once(self, codes: Latent) -> Look:
         with torch.no_grad():

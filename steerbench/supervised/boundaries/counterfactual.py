@@ -44,10 +44,10 @@ class Options(Protocol):
 
     seed: int
     n_samples: int
-    n_verify: int
-    step: float
+    n_fresh_samples: int
+    alpha: float
     n_random: int
-    batch: int
+    batch_size: int
     precision: str
 
 
@@ -58,28 +58,28 @@ class Verification:
         generator: Draws the pictures.
         base: The space that is moved in.
         reader: Reads them.
-        options: ``seed``, ``n_samples``, ``n_verify``, ``step``, ``n_random``, ``batch`` and
-            ``precision`` of the finder.
+        options: ``seed``, ``n_samples``, ``n_fresh_samples``, ``alpha``, ``n_random``,
+            ``batch_size`` and ``precision`` of the finder.
     """
 
     def __init__(self, generator: Generator, base: str, reader: Reader, options: Options) -> None:
         self.options, self.generator, self.base, self.reader = options, generator, base, reader
         first = options.seed + options.n_samples
-        self.codes = generator.sample(options.n_verify, seed=first, space=base)
+        self.codes = generator.sample(options.n_fresh_samples, seed=first, space=base)
         self.before = self._scores(self.codes)
         self.spread = self.before.std(0)
         self.one_unit = len(set(reader.units)) == 1
 
     def _scores(self, codes: Latent) -> Tensor:
         parts = []
-        for start in range(0, len(codes), self.options.batch):
-            part = codes[start : start + self.options.batch]
+        for start in range(0, len(codes), self.options.batch_size):
+            part = codes[start : start + self.options.batch_size]
             parts.append(self.reader(self.generator.render(part, precision=self.options.precision)))
         return torch.cat(parts)
 
     def changes(self, direction: Direction) -> Tensor:
-        """How every score of every fresh code changes, ``[n_verify, attributes]``."""
-        return self._scores(self.codes + self.options.step * direction) - self.before
+        """How every score of every fresh code changes, ``[n_fresh_samples, attributes]``."""
+        return self._scores(self.codes + self.options.alpha * direction) - self.before
 
     def chance(
         self, ranges: Iterable[tuple[int, ...] | None]

@@ -14,7 +14,7 @@ directions: what one network was fooled by, the other need not be.
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
 >>> moves = [sb.Direction("a", "z", [1.0, 0.3, 0, 0]), sb.Direction("b", "z", [0.0, 1, 0, 0])]
->>> rescore(moves, G, read, n=16).in_spreads.round(2).shape
+>>> rescore(moves, G, read, n_samples=16).in_spreads.round(2).shape
 (2, 2)
 >>> cosines(moves).loc["a", "b"].round(3)
 np.float64(0.287)
@@ -105,7 +105,7 @@ def free(
 def layer_effects(
     directions: Sequence[Direction],
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     ranges: Mapping[str, Any],
     **options: Any,
 ) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def layer_effects(
     Args:
         directions: Named after the attributes that they stand for, in a space with layers.
         generator: Draws the pictures.
-        predictor: The judge.
+        judge: The judge.
         ranges: Name to layers: ``{"coarse": "0-1", "all": "all"}``.
         options: Of `rescore`.
 
@@ -124,7 +124,7 @@ def layer_effects(
     table = {}
     for label, layers in ranges.items():
         limited = [_limited(direction, generator, layers) for direction in directions]
-        found = rescore(limited, generator, predictor, **options).in_spreads
+        found = rescore(limited, generator, judge, **options).in_spreads
         table[label] = [found.loc[d.name, d.name] for d in directions]
     return pd.DataFrame(table, index=[direction.name for direction in directions])
 
@@ -159,19 +159,19 @@ def correlations(values: Mapping[str, Tensor] | pd.DataFrame) -> pd.DataFrame:
 
 def scores(
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     attributes: Sequence[str] | None = None,
     *,
-    n: int = 512,
+    n_samples: int = 512,
     seed: int = FRESH,
-    batch: int = 32,
+    batch_size: int = 32,
     precision: str = "exact",
 ) -> pd.DataFrame:
     """The scores of sampled pictures, one row a picture."""
-    reader = Reader(predictor, attributes)
+    reader = Reader(judge, attributes)
     parts = []
     with torch.no_grad():
-        for start in tqdm(range(0, n, batch), "reading", delay=1, leave=False):
-            codes = generator.sample(min(batch, n - start), seed=seed + start)
+        for start in tqdm(range(0, n_samples, batch_size), "reading", delay=1, leave=False):
+            codes = generator.sample(min(batch_size, n_samples - start), seed=seed + start)
             parts.append(reader(generator.render(codes, precision=precision)))
     return pd.DataFrame(torch.cat(parts).numpy(), columns=list(reader.names))

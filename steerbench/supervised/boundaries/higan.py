@@ -71,7 +71,7 @@ class LatentBoundaries:
     """Verified boundaries of everything that a predictor reads.
 
     Args:
-        predictor: Reads the pictures; a segmenter's scores are the shares of its classes.
+        reader: Reads the pictures; a segmenter's scores are the shares of its classes.
         space: Where the boundaries lie: ``"z"``, ``"w"``, ``"s"``, or a layer-wise space such as
             ``"w+"``, in which rows are verified one by one.
         n_samples: How many pictures are read. Memory does not grow with it.
@@ -83,12 +83,12 @@ class LatentBoundaries:
         split_ratio: The share of the chosen that trains; the rest validates.
         layers: Rows that an edit may change, ``"all"`` or ``"0-3"``. In a layer-wise space several
             such ranges, ``["0-1", "2-5"]``, each verified; ``"all"`` then means every row alone.
-        n_verify: How many fresh codes verify.
-        step: How far they move, in standard deviations of the prior: lambda.
+        n_fresh_samples: How many fresh codes verify.
+        alpha: How far they move, in standard deviations of the prior: lambda.
         n_random: How many random directions say what chance reaches.
         c: Of the support vector machine.
         invalid_value: A score that means that there is none, such as -999.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering: ``"exact"``, or ``"fast"``.
 
     Attributes:
@@ -112,7 +112,7 @@ class LatentBoundaries:
 
     def __init__(
         self,
-        predictor: Predictor,
+        reader: Predictor,
         space: str = "w",
         n_samples: int = 2000,
         seed: int = 0,
@@ -120,15 +120,15 @@ class LatentBoundaries:
         chosen: float | None = None,
         split_ratio: float = 0.7,
         layers: Any = "all",
-        n_verify: int = 100,
-        step: float = 2.0,
+        n_fresh_samples: int = 100,
+        alpha: float = 2.0,
         n_random: int = 4,
         c: float = 1.0,
         invalid_value: float | None = None,
-        batch: int = 32,
+        batch_size: int = 32,
         precision: str = "exact",
     ) -> None:
-        self.predictor = predictor
+        self.reader = reader
         self.space = space
         self.n_samples = n_samples
         self.seed = seed
@@ -136,12 +136,12 @@ class LatentBoundaries:
         self.chosen = chosen
         self.split_ratio = split_ratio
         self.layers = layers
-        self.n_verify = n_verify
-        self.step = step
+        self.n_fresh_samples = n_fresh_samples
+        self.alpha = alpha
         self.n_random = n_random
         self.c = c
         self.invalid_value = invalid_value
-        self.batch = batch
+        self.batch_size = batch_size
         self.precision = precision
 
     def fit(
@@ -165,13 +165,14 @@ class LatentBoundaries:
             ArgumentError: No attribute has two sides, the options make no sense, or the file
                 belongs to another run.
         """
-        if self.n_samples < 4 or self.n_verify < 2 or self.batch < 1 or self.n_random < 0:
+        least = {"n_samples": 4, "n_fresh_samples": 2, "batch_size": 1, "n_random": 0}
+        if any(getattr(self, name) < number for name, number in least.items()):
+            given = ", ".join(f"{name}={getattr(self, name)}" for name in least)
             raise ArgumentError(
-                f"n_samples={self.n_samples}, n_verify={self.n_verify}, batch={self.batch}, "
-                f"n_random={self.n_random}; give at least 4 samples, 2 codes to verify with, a "
-                "batch of 1, and no negative number of random directions."
+                f"{given}; give at least 4 samples, 2 fresh ones to verify with, a batch of 1, and "
+                "no negative number of random directions."
             )
-        reader, base = Reader(self.predictor, self.attributes), self._base(generator)
+        reader, base = Reader(self.reader, self.attributes), self._base(generator)
         ranges = self._ranges(generator, base)
         settings = self._settings(generator, reader)
         file = RunFile(state, "steerbench boundary run", settings, save_every)
@@ -222,7 +223,7 @@ class LatentBoundaries:
         """What the seeds at the ends depend on."""
         return {
             "generator": generator.fingerprint,
-            "predictor": str(getattr(self.predictor, "name", type(self.predictor).__name__)),
+            "predictor": str(getattr(self.reader, "name", type(self.reader).__name__)),
             "attributes": list(reader.names),
             "n_samples": self.n_samples,
             "seed": self.seed,
@@ -242,8 +243,11 @@ class LatentBoundaries:
             while ends.count < self.n_samples:
                 block = min(BLOCK, self.n_samples - ends.count)
                 scores = []
-                for start in range(0, block, self.batch):
-                    seed, count = self.seed + ends.count + start, min(self.batch, block - start)
+                for start in range(0, block, self.batch_size):
+                    seed, count = (
+                        self.seed + ends.count + start,
+                        min(self.batch_size, block - start),
+                    )
                     latent = generator.sample(count, seed=seed)
                     scores.append(reader(generator.render(latent, precision=self.precision)))
                     bar.update(count)
@@ -294,7 +298,7 @@ class LatentBoundaries:
             method="LatentBoundaries",
             hyperparameters={
                 key: getattr(self, key)
-                for key in ("space", "n_samples", "chosen", "split_ratio", "c", "step", "n_verify")
+                for key in ("space", "n_samples", "chosen", "split_ratio", "c", "alpha")
             },
             generator=generator.name,
             fingerprint=generator.fingerprint,

@@ -190,7 +190,7 @@ def _tensor(codes: Any) -> Tensor:
 
 
 def interpolate(
-    code: Any, direction: Direction | Any, start: float = -3.0, end: float = 3.0, steps: int = 10
+    code: Any, direction: Direction | Any, start: float = -3.0, end: float = 3.0, n_steps: int = 10
 ) -> Tensor:
     """A row of codes across a boundary, in the authors' two conventions.
 
@@ -201,7 +201,7 @@ def interpolate(
         direction: A Direction, or a normal ``[dim]`` or ``[1, dim]``.
         start: The first distance.
         end: The last one.
-        steps: How many.
+        n_steps: How many.
 
     Returns:
         ``[steps, dim]`` or ``[steps, rows, dim]``, in the precision of the code.
@@ -227,7 +227,7 @@ def interpolate(
             f"given. Give one code, [1, {len(normal)}] or [1, rows, {len(normal)}]."
         )
     exact = batch.double()
-    distances = torch.linspace(start, end, steps, dtype=torch.float64)
+    distances = torch.linspace(start, end, n_steps, dtype=torch.float64)
     if batch.ndim == 2:
         distances = distances - exact @ normal
     moved = exact + distances.view(-1, *[1] * (batch.ndim - 1)) * normal

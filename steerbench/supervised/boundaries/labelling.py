@@ -172,11 +172,11 @@ class LabelledDirection:
         margins: np.ndarray = self._model.decision_function((codes - self._centre) / self._unit)
         return margins
 
-    def suggest(self, n: int, pool: Iterable[int] = range(1024)) -> list[int]:
+    def suggest(self, n_seeds: int, candidates: Iterable[int] = range(1024)) -> list[int]:
         """The seeds of the pool that say most: unlabelled, and nearest to the boundary."""
-        seeds = [each for each in pool if each not in self.labels]
+        seeds = [each for each in candidates if each not in self.labels]
         order = np.argsort(np.abs(self.margins(seeds)), kind="stable")
-        return [seeds[i] for i in order[:n]]
+        return [seeds[i] for i in order[:n_seeds]]
 
     def _codes(self, generator: Generator, seeds: Iterable[int]) -> np.ndarray:
         samples = [generator.sample(1, seed=int(each)) for each in seeds]

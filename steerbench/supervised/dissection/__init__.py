@@ -80,7 +80,7 @@ class Dissection:
         n_samples: How many pictures.
         quantile: Which share of a unit's activations lies below its threshold.
         seed: Picture i is the generator's sample of seed ``seed + i``.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         top: How many of the most exciting pictures to remember for each unit.
         capacity: Up to how many places thresholds are exact; memory grows with it.
         interpolation: ``"bilinear"``, or ``"nearest"`` (each activation stands for its patch of
@@ -117,7 +117,7 @@ class Dissection:
         n_samples: int = 1000,
         quantile: float = 0.99,
         seed: int = 0,
-        batch: int = 16,
+        batch_size: int = 16,
         top: int = 16,
         capacity: int = 8192,
         interpolation: str = "bilinear",
@@ -130,7 +130,7 @@ class Dissection:
         self.n_samples = n_samples
         self.quantile = quantile
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
         self.top = top
         self.capacity = capacity
         self.interpolation = interpolation
@@ -225,8 +225,8 @@ class Dissection:
 
     # What was found.
 
-    def best(self, concept: str, n: int = 10) -> pd.DataFrame:
-        """The ``n`` units that match a concept best, the best first; only those that touch it.
+    def best(self, concept: str, n_units: int = 10) -> pd.DataFrame:
+        """Return the ``n_units`` units that match a concept best, of those that touch it at all.
 
         Raises:
             NotFoundError: There is no such concept, or no unit's region touches it.
@@ -236,7 +236,7 @@ class Dissection:
             raise NotFoundError(unknown("concept", concept, concepts))
         rows = self._fitted.query("concept == @concept and iou > 0")
         if len(rows):
-            return rows.sort_values("iou", ascending=False, kind="stable").head(n)
+            return rows.sort_values("iou", ascending=False, kind="stable").head(n_units)
         pixels = int(self.overlap_.areas[list(concepts).index(concept)])
         raise NotFoundError(
             f"No unit of {self.layer!r} matches {concept!r}: it covers {pixels} pixels of "
@@ -260,8 +260,8 @@ class Dissection:
     def _batches(self, generator: BaseGenerator, seeds: range, what: str) -> Iterator[Latent]:
         title = f"{what} of {self.layer}"
         with tqdm(total=len(seeds), desc=title, unit="picture", delay=1) as progress:
-            for first in range(0, len(seeds), self.batch):
-                some = seeds[first : first + self.batch]
+            for first in range(0, len(seeds), self.batch_size):
+                some = seeds[first : first + self.batch_size]
                 yield generator.sample(len(some), seed=some.start)
                 progress.update(len(some))
 
@@ -294,7 +294,7 @@ class Dissection:
 
     def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
         """All that decides a run: what a file must agree with to be gone on from."""
-        chosen = {k: v for k, v in vars(self).items() if not k.endswith("_") and k != "batch"}
+        chosen = {k: v for k, v in vars(self).items() if not k.endswith("_") and k != "batch_size"}
         categories = None if self.categories is None else dict(sorted(self.categories.items()))
         return chosen | {
             "segmenter": getattr(self.segmenter, "name", type(self.segmenter).__name__),

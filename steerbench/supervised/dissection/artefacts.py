@@ -43,10 +43,10 @@ class ArtefactUnits:
         layer: Whose units.
         n_units: How many to switch off together.
         n_samples: How many pictures to choose by.
-        n_fresh: How many to measure by; their seeds come after those of choosing.
+        n_fresh_samples: How many to measure by; their seeds come after those of choosing.
         n_random: How many random sets to compare with.
         seed: The first seed.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
 
     Attributes:
         units_: A table: ``unit`` and ``change`` of the distance without it, the lowest first.
@@ -60,19 +60,19 @@ class ArtefactUnits:
         layer: str = "b16.conv1",
         n_units: int = 8,
         n_samples: int = 500,
-        n_fresh: int = 1000,
+        n_fresh_samples: int = 1000,
         n_random: int = 3,
         seed: int = 300_000,
-        batch: int = 32,
+        batch_size: int = 32,
     ) -> None:
         self.features = features
         self.layer = layer
         self.n_units = n_units
         self.n_samples = n_samples
-        self.n_fresh = n_fresh
+        self.n_fresh_samples = n_fresh_samples
         self.n_random = n_random
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     units_: pd.DataFrame
     quality_: pd.DataFrame
@@ -93,7 +93,7 @@ class ArtefactUnits:
         half = len(real) // 2
         if half < 2:
             raise ShapeError(f"Got {len(real)} real pictures; give some hundreds, at least 4.")
-        theirs = torch.cat([self.features(part) for part in real.split(self.batch)])
+        theirs = torch.cat([self.features(part) for part in real.split(self.batch_size)])
         singles: list[Sequence[int]] = [(), *((unit,) for unit in range(count))]
         drawn = self._drawn(generator, singles, self.seed, self.n_samples)
         distances = [frechet_distance(theirs[:half], features) for features in drawn]
@@ -102,7 +102,7 @@ class ArtefactUnits:
         chosen = tuple(int(unit) for unit in order[: self.n_units])
         rivals = random_sets(count, chosen, self.n_random, self.seed)
         groups = [(), chosen, *rivals]
-        fresh = self._drawn(generator, groups, self.seed + self.n_samples, self.n_fresh)
+        fresh = self._drawn(generator, groups, self.seed + self.n_samples, self.n_fresh_samples)
         names, rows = ["none", "chosen", *["random"] * self.n_random], []
         for name, group, features in zip(names, groups, fresh):
             overlap = precision_recall(theirs[half:], features)
@@ -124,9 +124,9 @@ class ArtefactUnits:
     ) -> list[Tensor]:
         """Features ``[count, D]`` of the same pictures without each group of units."""
         found: list[list[Tensor]] = [[] for _ in groups]
-        firsts = range(0, count, self.batch)
+        firsts = range(0, count, self.batch_size)
         for first in tqdm(firsts, desc=f"without units of {self.layer}", unit="batch", delay=1):
-            n = min(self.batch, count - first)
+            n = min(self.batch_size, count - first)
             walk = Walk(generator, generator.sample(n, seed=seed + first), self.layer)
             for group, features in zip(groups, found):
                 edits = [UnitEdit(self.layer, tuple(group))] if group else []

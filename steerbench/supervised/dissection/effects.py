@@ -49,11 +49,11 @@ class UnitEffects:
         concepts: Which; all that some unit matches by default.
         units: How many units make a set; or, for each concept, the units themselves.
         n_samples: How many pictures to measure each effect on, at most.
-        pool: How many fresh pictures to look for them in.
+        n_fresh_samples: How many fresh pictures to look for them in.
         n_random: How many random sets to compare with.
         strength: The value k of a unit in multiples of its threshold.
         seed: The first fresh seed, beyond those of the dissection.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
 
     Attributes:
         effects_: A table, a row for each concept, edit (``"removal"``, ``"insertion"``) and set
@@ -73,22 +73,22 @@ class UnitEffects:
         concepts: Sequence[str] | None = None,
         units: int | Mapping[str, Sequence[int]] = 16,
         n_samples: int = 100,
-        pool: int = 400,
+        n_fresh_samples: int = 400,
         n_random: int = 9,
         strength: float = 3.0,
         seed: int = 100_000,
-        batch: int = 16,
+        batch_size: int = 16,
     ) -> None:
         self.dissection = dissection
         self.judge = judge
         self.concepts = concepts
         self.units = units
         self.n_samples = n_samples
-        self.pool = pool
+        self.n_fresh_samples = n_fresh_samples
         self.n_random = n_random
         self.strength = strength
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     effects_: pd.DataFrame
     sets_: dict[str, tuple[int, ...]]
@@ -133,7 +133,7 @@ class UnitEffects:
                 f"({generator.name!r}). Call dissection.fit(generator) first."
             )
         used = range(self.dissection.seed, self.dissection.seed + self.dissection.n_samples)
-        if self.seed < used.stop and self.seed + self.pool > used.start:
+        if self.seed < used.stop and self.seed + self.n_fresh_samples > used.start:
             raise ArgumentError(
                 f"Fresh pictures from seed {self.seed} on took part in the dissection, which used "
                 f"seeds {used.start} to {used.stop - 1}. Give another seed."
@@ -154,8 +154,10 @@ class UnitEffects:
 
     def _fresh(self, generator: BaseGenerator) -> tuple[Latent, Tensor]:
         """Codes that took no part in the dissection, and what the judge sees in their pictures."""
-        codes = generator.sample(self.pool, seed=self.seed)
-        drawn = [generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch)]
+        codes = generator.sample(self.n_fresh_samples, seed=self.seed)
+        drawn = [
+            generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch_size)
+        ]
         return codes, torch.cat([labels_of(self.judge, images) for images in drawn])
 
     def _as_chosen(self, labels: Tensor) -> Tensor:
@@ -173,7 +175,9 @@ class UnitEffects:
         seeds = top[top["unit"].isin(self._set(concept))]["seed"].drop_duplicates().tolist()
         codes = Latent.cat([generator.sample(1, seed=int(seed)) for seed in seeds[:96]])
         segmenter = self.dissection.segmenter
-        drawn = [generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch)]
+        drawn = [
+            generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch_size)
+        ]
         labels = torch.cat([labels_of(segmenter, images) for images in drawn])
         return Places.of(labels, list(segmenter.names).index(concept))
 
@@ -196,7 +200,7 @@ class UnitEffects:
         rivals = random_sets(count, units, self.n_random, self.seed)
         column = list(self.judge.names).index(concept)
         changes, reach = [], []
-        for some in _chunks(chosen, self.batch):
+        for some in _chunks(chosen, self.batch_size):
             walk = Walk(generator, codes[some], self.dissection.layer)
             places = None if masks is None else masks[some]
             before = self._share(walk.image, column)

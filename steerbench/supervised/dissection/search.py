@@ -44,9 +44,9 @@ class UnitSearch:
             give the values of insertions, its IoU the start.
         concept: What to draw and erase.
         n_steps: How many steps.
-        batch: Pictures of each kind a step.
-        pool: How many pictures to take them from.
-        rate: The learning rate.
+        batch_size: Pictures of each kind a step.
+        n_samples: How many pictures to take them from.
+        learning_rate: The learning rate.
         penalty: How much a share costs; larger ones give smaller sets.
         strength: The value k of a unit in multiples of its threshold.
         seed: The first seed of the pictures.
@@ -63,9 +63,9 @@ class UnitSearch:
         dissection: Dissection,
         concept: str,
         n_steps: int = 60,
-        batch: int = 8,
-        pool: int = 128,
-        rate: float = 0.02,
+        batch_size: int = 8,
+        n_samples: int = 128,
+        learning_rate: float = 0.02,
         penalty: float = 0.1,
         strength: float = 3.0,
         seed: int = 200_000,
@@ -73,9 +73,9 @@ class UnitSearch:
         self.dissection = dissection
         self.concept = concept
         self.n_steps = n_steps
-        self.batch = batch
-        self.pool = pool
-        self.rate = rate
+        self.batch_size = batch_size
+        self.n_samples = n_samples
+        self.learning_rate = learning_rate
         self.penalty = penalty
         self.strength = strength
         self.seed = seed
@@ -103,7 +103,7 @@ class UnitSearch:
         alpha = torch.zeros(units)
         alpha[iou.index.tolist()] = torch.tensor(iou.tolist())
         alpha = (alpha / alpha.max() / 2).requires_grad_()
-        optimiser = torch.optim.SGD([alpha], lr=self.rate, momentum=0.9)
+        optimiser = torch.optim.SGD([alpha], lr=self.learning_rate, momentum=0.9)
         random, losses = torch.Generator().manual_seed(self.seed), []
         for _ in tqdm(range(self.n_steps), desc=f"units of {self.concept}", unit="step", delay=1):
             optimiser.zero_grad()
@@ -120,17 +120,17 @@ class UnitSearch:
         self.__dict__.update(self._found(alpha.detach().double(), iou, losses))
         return self
 
-    def best(self, n: int = 8) -> tuple[int, ...]:
-        """The ``n`` units with the largest shares."""
+    def best(self, n_units: int = 8) -> tuple[int, ...]:
+        """The ``n_units`` units with the largest shares."""
         if not hasattr(self, "units_"):
             raise NotFittedError("Nothing has been searched yet; call fit(generator) first.")
-        return tuple(self.units_["unit"].head(n).tolist())
+        return tuple(self.units_["unit"].head(n_units).tolist())
 
     def _material(self, generator: BaseGenerator) -> tuple[tuple[Any, Tensor], tuple[Any, Tensor]]:
         """Codes with masks: pictures that show the concept, and that lack it where it would fit."""
         segmenter = self.dissection.segmenter
-        codes = generator.sample(self.pool, seed=self.seed)
-        parts = torch.arange(self.pool).split(self.batch)
+        codes = generator.sample(self.n_samples, seed=self.seed)
+        parts = torch.arange(self.n_samples).split(self.batch_size)
         labels = torch.cat(
             [labels_of(segmenter, generator.render(codes[part.tolist()])) for part in parts]
         )
@@ -141,15 +141,16 @@ class UnitSearch:
         lacking = ((share <= ABSENT) & fits).nonzero()[:, 0].tolist()
         if not shown or not lacking:
             raise ArgumentError(
-                f"Of {self.pool} pictures {len(shown)} show {self.concept!r} and {len(lacking)} "
-                "lack it where it would fit; some of both are needed. Take a larger pool."
+                f"Of {self.n_samples} pictures {len(shown)} show {self.concept!r} and "
+                f"{len(lacking)} lack it where it would fit; some of both are needed. Take more "
+                "samples."
             )
         own = (labels == index).float()
         return (codes[shown], own[shown]), (codes[lacking], masks[lacking])
 
     def _draw(self, material: tuple[Any, Tensor], random: torch.Generator) -> tuple[Any, Tensor]:
         codes, masks = material
-        some = torch.randint(len(codes), (self.batch,), generator=random).tolist()
+        some = torch.randint(len(codes), (self.batch_size,), generator=random).tolist()
         return codes[some], masks[some]
 
     def _seen(

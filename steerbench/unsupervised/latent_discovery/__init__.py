@@ -52,7 +52,7 @@ REFERENCE = (
     'Space", arXiv 2002.03754'
 )
 
-LEAST_SHIFT = 0.5
+LEAST_ALPHA = 0.5
 WATCHED = ("loss", "accuracy", "error")
 
 
@@ -66,11 +66,11 @@ class LatentDiscovery:
         deformator: ``"orthonormal"``, ``"projective"`` (unit length) or ``"linear"``.
         reconstructor: ``"lenet"`` or ``"resnet"``.
         n_steps: Of both networks. The paper takes some 100,000 on a graphics card.
-        batch: Pairs a step.
-        shift: The longest step, in standard deviations of the prior.
+        batch_size: Pairs a step.
+        max_alpha: The longest step, in standard deviations of the prior.
         regression: lambda, the weight of the error of the length.
         learning_rate: Of the reconstructor (Adam).
-        deformator_rate: Of the deformator.
+        deformator_learning_rate: Of the deformator.
         n_samples: How many fresh pairs measure the accuracy.
         precision: Of pictures while learning, ``"exact"`` or ``"fast"``; which numbers ``"fast"``
             gives depends on the machine.
@@ -101,13 +101,13 @@ class LatentDiscovery:
         deformator: str = "orthonormal",
         reconstructor: str = "lenet",
         n_steps: int = 1000,
-        batch: int = 16,
-        shift: float = 3.0,
+        batch_size: int = 16,
+        max_alpha: float = 3.0,
         regression: float = 0.25,
         learning_rate: float = 1e-3,
-        deformator_rate: float = 3e-3,
+        deformator_learning_rate: float = 3e-3,
         n_samples: int = 512,
-        precision: str = "fast",
+        precision: str = "exact",
         seed: int = 0,
     ) -> None:
         self.n_directions = n_directions
@@ -116,11 +116,11 @@ class LatentDiscovery:
         self.deformator = deformator
         self.reconstructor = reconstructor
         self.n_steps = n_steps
-        self.batch = batch
-        self.shift = shift
+        self.batch_size = batch_size
+        self.max_alpha = max_alpha
         self.regression = regression
         self.learning_rate = learning_rate
-        self.deformator_rate = deformator_rate
+        self.deformator_learning_rate = deformator_learning_rate
         self.n_samples = n_samples
         self.precision = precision
         self.seed = seed
@@ -162,11 +162,12 @@ class LatentDiscovery:
             raise ArgumentError(unknown("deformator", self.deformator, DEFORMATORS))
         if self.reconstructor not in RECONSTRUCTORS:
             raise ArgumentError(unknown("reconstructor", self.reconstructor, RECONSTRUCTORS))
-        if self.n_steps < 1 or self.batch < 2 or self.n_samples < 1 or self.shift < LEAST_SHIFT:
+        least = {"n_steps": 1, "batch_size": 2, "n_samples": 1, "max_alpha": LEAST_ALPHA}
+        if any(getattr(self, name) < number for name, number in least.items()):
+            given = ", ".join(f"{name}={getattr(self, name)}" for name in least)
             raise ArgumentError(
-                f"n_steps={self.n_steps}, batch={self.batch}, n_samples={self.n_samples} and "
-                f"shift={self.shift} were given. Take at least one step and one sample, two pairs "
-                f"a step, and a shift of at least {LEAST_SHIFT}."
+                f"{given} were given. Take at least one step and one sample, two pairs a step, and "
+                f"a longest step of at least {LEAST_ALPHA}."
             )
 
     def _keep(self, shifts: Shifts, game: _Game, history: pd.DataFrame) -> LatentDiscovery:
@@ -210,8 +211,8 @@ class _Game:
         self.finder, self.shifts = finder, shifts
         self.spread = _covariance(shifts)
         with torch.no_grad():
-            codes = shifts.sample(finder.batch, finder.seed)
-            images = shifts(codes, torch.zeros(finder.batch, shifts.size))
+            codes = shifts.sample(finder.batch_size, finder.seed)
+            images = shifts(codes, torch.zeros(finder.batch_size, shifts.size))
         self.middle, self.scale = images.mean(), images.std().clamp_min(1e-12)
         channels = images.shape[1]
 
@@ -232,7 +233,7 @@ class _Game:
                 },
                 {
                     "params": self.networks.deformator.parameters(),
-                    "lr": finder.deformator_rate,
+                    "lr": finder.deformator_learning_rate,
                 },
             ]
         )
@@ -241,7 +242,7 @@ class _Game:
         """One step of both networks: loss, accuracy and error of the length in its batch."""
         finder = self.finder
         which, far = self._draw(index)
-        scores, lengths = self._recognise(finder.seed + index * finder.batch, which, far)
+        scores, lengths = self._recognise(finder.seed + index * finder.batch_size, which, far)
         error = (lengths - far).abs().mean()
         loss = F.cross_entropy(scores, which) + finder.regression * error
         self.optimiser.zero_grad(set_to_none=True)
@@ -257,11 +258,11 @@ class _Game:
         hits, counts = torch.zeros(2, finder.n_directions, dtype=torch.float64)
         errors = 0.0
         self.networks.eval()
-        starts = range(0, finder.n_samples, finder.batch)
+        starts = range(0, finder.n_samples, finder.batch_size)
         for start in tqdm(starts, desc="accuracy", unit="batch", delay=1):
             which, far = self._draw(SEEDS_APART + start)
             # Every direction gets its share, whatever was drawn.
-            which = (start + torch.arange(finder.batch, device=device)) % finder.n_directions
+            which = (start + torch.arange(finder.batch_size, device=device)) % finder.n_directions
             scores, lengths = self._recognise(finder.seed + SEEDS_APART + start, which, far)
             hits += _sums(which, (scores.argmax(1) == which), finder.n_directions)
             counts += _sums(which, torch.ones_like(which), finder.n_directions)
@@ -271,9 +272,9 @@ class _Game:
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
         """Which directions a batch goes along ``[N]``, and how far ``[N]``."""
         finder, source = self.finder, draw_source(self.finder.seed, index)
-        which = torch.randint(finder.n_directions, (finder.batch,), generator=source)
-        far = (2 * torch.rand(finder.batch, generator=source) - 1) * finder.shift
-        far = torch.where(far < 0, -1.0, 1.0) * far.abs().clamp_min(LEAST_SHIFT)
+        which = torch.randint(finder.n_directions, (finder.batch_size,), generator=source)
+        far = (2 * torch.rand(finder.batch_size, generator=source) - 1) * finder.max_alpha
+        far = torch.where(far < 0, -1.0, 1.0) * far.abs().clamp_min(LEAST_ALPHA)
         return which.to(self.middle.device), far.to(self.middle.device)
 
     def _recognise(self, seed: int, which: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,7 @@ class StyleSpace:
         colours: Whether to look at the layers that only paint (ToRGB), too.
         size: Patches are counted on a grid of this height and width.
         seed: Of the first picture, and of the random signs.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
 
     Attributes:
         directions_: Directions of s, each a single channel.
@@ -93,7 +93,7 @@ class StyleSpace:
         colours: bool = False,
         size: int = 8,
         seed: int = 0,
-        batch: int = 4,
+        batch_size: int = 4,
     ) -> None:
         self.n_directions = n_directions
         self.n_samples = n_samples
@@ -101,7 +101,7 @@ class StyleSpace:
         self.colours = colours
         self.size = size
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     @classmethod
     def refuses(cls, generator: BaseGenerator) -> str | None:
@@ -135,9 +135,9 @@ class StyleSpace:
             raise CapabilityError(reason)
         chosen = self._chosen(generator)
         check_count(self.n_directions, len(chosen), "s", generator)
-        if min(self.n_samples, self.size, self.batch) < 1 or self.seed < 0:
+        if min(self.n_samples, self.size, self.batch_size) < 1 or self.seed < 0:
             raise ArgumentError(
-                f"n_samples={self.n_samples}, size={self.size}, batch={self.batch} and "
+                f"n_samples={self.n_samples}, size={self.size}, batch_size={self.batch_size} and "
                 f"seed={self.seed} were given. Give at least 1 of each, and a seed of at least 0."
             )
         file = run_file(state, self, generator, save_every)
@@ -146,7 +146,7 @@ class StyleSpace:
         done = maps.count
         with tqdm(total=self.n_samples, initial=done, desc="StyleSpace", delay=1) as progress:
             while maps.count < self.n_samples:
-                count = min(self.batch, self.n_samples - maps.count)
+                count = min(self.batch_size, self.n_samples - maps.count)
                 latent = generator.sample(count, seed=self.seed + maps.count, space="s")
                 maps.add(energy_maps(generator, latent, size=self.size, seed=latent.seed or 0))
                 progress.update(count)
@@ -315,13 +315,13 @@ def attribute_channels(generator: BaseGenerator, positives: Latent) -> pd.DataFr
 
 def positive_examples(
     generator: BaseGenerator,
-    predictor: Predictor,
+    reader: Predictor,
     attribute: str,
     *,
     keep: int = 20,
     n_samples: int = 500,
     seed: int = 0,
-    batch: int = 50,
+    batch_size: int = 50,
 ) -> Latent:
     """The codes, in s, whose pictures score highest in an attribute.
 
@@ -329,7 +329,7 @@ def positive_examples(
         NotFoundError: The predictor has no such attribute.
         ArgumentError: More are to be kept than are drawn, or fewer than two.
     """
-    names = list(predictor.names)
+    names = list(reader.names)
     if attribute not in names:
         raise NotFoundError(unknown("attribute", attribute, names))
     if not POSITIVES <= keep <= n_samples:
@@ -338,9 +338,9 @@ def positive_examples(
             "all of them."
         )
     scores, codes = [], []
-    for start in tqdm(range(0, n_samples, batch), desc=attribute, delay=1):
-        some = generator.sample(min(batch, n_samples - start), seed=seed + start, space="s")
-        predicted = predictor.predict(generator.render(some))
+    for start in tqdm(range(0, n_samples, batch_size), desc=attribute, delay=1):
+        some = generator.sample(min(batch_size, n_samples - start), seed=seed + start, space="s")
+        predicted = reader.predict(generator.render(some))
         scores.append(predicted[:, names.index(attribute)].cpu())
         codes.append(some)
     best = torch.cat(scores).topk(keep).indices.tolist()
