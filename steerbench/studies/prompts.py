@@ -114,7 +114,7 @@ class Judges:
 def optimised(generator: BaseGenerator, guide: Clip, asked: Asked, codes: Latent) -> Edited:
     """One walk a picture, together."""
     began = time.perf_counter()
-    done = LatentOptimiser(guide, asked.prompt).edit(generator, codes)
+    done = LatentOptimiser(guide, asked.prompt).fit(generator).optimise(codes)
     return Edited(done.images, (time.perf_counter() - began) / len(codes))
 
 
@@ -122,7 +122,7 @@ def mapped(generator: BaseGenerator, guide: Clip, asked: Asked, codes: Latent) -
     """One mapper, applied to all."""
     mapper = LatentMapper(guide, asked.prompt).fit(generator)
     began = time.perf_counter()
-    images = generator.render(mapper.edit(generator, codes))
+    images = generator.render(mapper.edit(codes))
     return Edited(images, (time.perf_counter() - began) / len(codes), mapper.seconds_)
 
 
@@ -230,9 +230,9 @@ def relevance(out: Path, only: str = "") -> None:
     The exact seconds are those of the channels that were measured, times how many more there are.
     """
     generator, guide = load("rooms"), clip("rooms-clip")
-    fast = GlobalDirections(guide, "fast", refine=0, references=REFERENCES, state="")
+    fast = GlobalDirections(guide, "fast", refine=0, references=REFERENCES)
     estimate = exact = 0.0
-    for now in fast.steps(generator):
+    for now in fast.steps(generator, state=""):
         estimate, exact = (estimate, now.seconds) if fast.exact_.any() else (now.seconds, exact)
     channels = len(fast.channels_)
     rows = []

@@ -227,8 +227,8 @@ class GANSpace:
         if self.n_samples <= self.n_directions or self.batch_size < 1 or self.seed < 0:
             raise ArgumentError(
                 f"n_samples={self.n_samples}, batch_size={self.batch_size} and seed={self.seed} "
-                f"were given for {self.n_directions} directions. Draw more samples than directions, in "
-                "batches of at least one, from a seed of at least 0."
+                f"were given for {self.n_directions} directions. Draw more samples than "
+                "directions, in batches of at least one, from a seed of at least 0."
             )
         whole = width if name is None else width + latent
         if whole <= WIDEST:

@@ -123,7 +123,7 @@ class PromptModes:
 
     def _optimise(self, request: PromptRequest) -> Iterator[Frame]:
         walk = LatentOptimiser(self.clip, request.prompt, request.neutral, n_steps=request.n_steps)
-        for now in walk.steps(self.generator, self.start(request.seed)):
+        for now in walk.fit(self.generator).steps(self.start(request.seed)):
             fits = [1 - now.losses[0]["clip"], 1 - min(loss["clip"] for loss in now.losses)]
             words = (
                 f"step {now.step} of {now.total}: fits {fits[0]:.2f} at first, {fits[1]:.2f} now"
@@ -157,7 +157,7 @@ class PromptModes:
     def _frame_of(
         self, mapper: LatentMapper, start: Latent, request: PromptRequest, share: float, words: str
     ) -> Frame:
-        edited = mapper.edit(self.generator, start)
+        edited = mapper.edit(start)
         way = (edited.data - start.data)[0].double()
         if not float(way.norm()) > 0:
             raise ArgumentError("The mapper takes no step. Train it longer.")
@@ -167,6 +167,6 @@ class PromptModes:
             way,
             scale=float(way.norm()),
             generator=self.generator.fingerprint,
-            provenance=mapper.provenance(self.generator),
+            provenance=mapper.provenance(),
         )
         return Frame(share, words, self.generator.render(edited), found, 1.0)

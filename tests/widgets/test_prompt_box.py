@@ -22,8 +22,8 @@ def clip():
 
 @pytest.fixture(scope="module")
 def directions(toy_generator, clip):
-    found = GlobalDirections(clip, "exact", n_samples=2, alpha=2.0, state="")
-    return found.fit(toy_generator)
+    found = GlobalDirections(clip, "exact", n_samples=2, alpha=2.0)
+    return found.fit(toy_generator, state="")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -81,9 +81,6 @@ class GlobalDirections:
         layers: Names of the layers whose channels may move; None for all that do not only turn
             activations into colours (the paper leaves ToRGB layers out too).
         seed: The seed of the first picture.
-        state: The file that keeps the measurements; None for one in the cache folder, which is
-            named by the fingerprints, ``""`` for none.
-        save_every: Seconds between two writings of the file.
 
     Attributes:
         fitted: Whether the measuring is complete.
@@ -108,13 +105,10 @@ class GlobalDirections:
         references: int = 32,
         layers: Sequence[str] | None = None,
         seed: int = 0,
-        state: str | os.PathLike[str] | None = None,
-        save_every: float = 20.0,
     ) -> None:
-        self.save_every = save_every
         self.clip, self.method, self.n_samples = clip, method, n_samples
         self.n_derivatives, self.alpha, self.refine = n_derivatives, alpha, refine
-        self.layers, self.seed, self.state = layers, seed, state
+        self.layers, self.seed = layers, seed
         self.references = references
         if method not in ("exact", "fast"):
             raise ArgumentError(unknown("method", method, ("exact", "fast")))
@@ -132,31 +126,48 @@ class GlobalDirections:
     agreement_: float | None
     seconds_: float
 
-    @staticmethod
-    def refuses(generator: BaseGenerator) -> str | None:
-        """Why a generator cannot be treated, or none."""
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
         if "s" in generator.spaces:
             return None
         return f"{generator.name!r} has no StyleSpace s, whose channels are measured."
 
-    def fit(self, generator: BaseGenerator) -> GlobalDirections:
+    def fit(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 20.0,
+    ) -> GlobalDirections:
         """Measure, with a progress bar; what was measured before is not measured again.
+
+        Args:
+            generator: Any with a space s.
+            state: The file that keeps the measurements; None for one in the cache folder, which is
+                named by the fingerprints, ``""`` for none.
+            save_every: Seconds between two writings of the file.
 
         Raises:
             CapabilityError: The generator has no space s.
             LayerError: A layer does not exist.
         """
         with tqdm(desc="channels of s", unit="", delay=1) as bar:
-            for now in self.steps(generator):
+            for now in self.steps(generator, state, save_every):
                 bar.total = now.total
                 bar.update(now.step - bar.n)
         return self
 
-    def steps(self, generator: BaseGenerator) -> Iterator[ChannelStep]:
-        """The same step by step; whoever leaves the loop goes on later from there."""
+    def steps(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 20.0,
+    ) -> Iterator[ChannelStep]:
+        """Measure step by step; whoever leaves the loop goes on later from there."""
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
-        self._begin(generator)
+        self._state = state
+        self._begin(generator, save_every)
         if not len(self._missing(self.channels_)):
             self.fitted = True
             return
@@ -235,6 +246,18 @@ class GlobalDirections:
             ),
         )
 
+    def edit(self, latent: Latent, prompt: str, alpha: float = 1.0, **options: Any) -> Latent:
+        """Return codes in s after ``alpha`` steps along the direction of a text.
+
+        Args:
+            latent: Codes in any space that leads to s.
+            prompt: What is asked for.
+            alpha: How many steps of `direction`.
+            options: Of `direction`.
+        """
+        direction = self.direction(prompt, **options)
+        return self._generator.to(latent, "s") + alpha * direction
+
     def agreement(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
         """How alike the estimate and the exact procedure rank channels for one prompt.
 
@@ -258,7 +281,7 @@ class GlobalDirections:
 
     # Measuring.
 
-    def _begin(self, generator: BaseGenerator) -> None:
+    def _begin(self, generator: BaseGenerator, save_every: float) -> None:
         self.fitted = False
         self._generator, self._renderer = generator, Renderer(generator, "exact")
         slices = generator.spaces["s"].slices or {}
@@ -275,7 +298,7 @@ class GlobalDirections:
         self.exact_ = torch.zeros(size, dtype=torch.bool)
         self.agreement_, self.seconds_, self._estimated = None, 0.0, False
         self._guess = torch.zeros_like(self.features_)
-        self._file = RunFile(self._path, KIND, self._settings, self.save_every)
+        self._file = RunFile(self._path, KIND, self._settings, save_every)
         self._read()
 
     def _features(self, codes: Latent) -> Tensor:
@@ -352,16 +375,16 @@ class GlobalDirections:
 
     @property
     def _path(self) -> Path | None:
-        if self.state == "":
+        if self._state == "":
             return None
-        if self.state is not None:
-            return Path(self.state)
+        if self._state is not None:
+            return Path(self._state)
         name = f"{self._generator.fingerprint}-{self.clip.fingerprint}-{self.n_samples}"
         return store.cache_folder("styleclip", f"{name}-{self.alpha:g}-{self.seed}.safetensors")
 
     def _read(self) -> None:
         """Take what was measured before, from the file or, of the default pair, the asset."""
-        if self.state is not None:
+        if self._state is not None:
             self._take(self._file.read())
             return
         asset = Path(str(resources.files("steerbench") / "assets" / EMBEDDED))
@@ -394,5 +417,5 @@ class GlobalDirections:
                 self._file.path.parent.mkdir(parents=True, exist_ok=True)
             self._file.write(self._tensors, now)
         except (OSError, FileError):
-            if self.state is not None:  # a cache that cannot be written costs only time
+            if self._state is not None:  # a cache that cannot be written costs only time
                 raise

@@ -101,7 +101,7 @@ class LatentMapper:
     >>> import steerbench as sb
     >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
     >>> mapper = LatentMapper(clip, "a room at night", n_steps=2, batch=2).fit(G)
-    >>> mapper.edit(G, G.sample(3, seed=0)).space
+    >>> mapper.edit(G.sample(3, seed=0)).space
     'w+'
     """
 
@@ -128,13 +128,14 @@ class LatentMapper:
             )
         self._aim = Aim(clip, prompt, neutral)
 
+    generator_: BaseGenerator
     mapper_: Mapper
     losses_: list[dict[str, float]]
     seconds_: float
 
-    @staticmethod
-    def refuses(generator: BaseGenerator) -> str | None:
-        """Why a generator cannot be treated, or none."""
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
         if "w+" in generator.spaces:
             return None
         return f"{generator.name!r} has no layer-wise codes w+, whose rows the mapper changes."
@@ -155,6 +156,7 @@ class LatentMapper:
         """The same step by step; whoever leaves the loop keeps what was learned so far."""
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
+        self.generator_ = generator
         began, losses = time.perf_counter(), list[dict[str, float]]()
         embedding = (self.embedding or layout_of()) if self.identity else None
         with torch.random.fork_rng(devices=[]):
@@ -203,28 +205,28 @@ class LatentMapper:
         centre = 0.0 if mean is None else mean.to(codes.data)
         return self.mapper_((codes.data - centre) / spread), spread
 
-    def edit(self, generator: BaseGenerator, latent: Latent, alpha: float = 1.0) -> Latent:
-        """Codes in w+ after the step, ``alpha`` times.
+    def edit(self, latent: Latent, alpha: float = 1.0) -> Latent:
+        """Return codes in w+ after the step, ``alpha`` times.
 
         Raises:
-            ArgumentError: Nothing was learned yet.
+            NotFittedError: Nothing was learned yet.
         """
         if not hasattr(self, "mapper_"):
             raise NotFittedError("Nothing was learned yet; call fit(generator) first.")
-        codes = generator.to(latent, "w+")
+        codes = self.generator_.to(latent, "w+")
         with torch.no_grad():
-            step, spread = self._step(generator, codes)
+            step, spread = self._step(self.generator_, codes)
         return codes.with_data(codes.data + alpha * spread * step)
 
-    def provenance(self, generator: BaseGenerator) -> Provenance:
-        """Where an edit by this mapper came from."""
+    def provenance(self) -> Provenance:
+        """Return where an edit by this mapper came from."""
         chosen = ("prompt", "neutral", "n_steps", "batch", "rate", "l2", "identity")
         return Provenance(
             method="StyleCLIP latent mapper",
             hyperparameters={name: getattr(self, name) for name in chosen}
             | {"clip": self.clip.name},
-            generator=generator.name,
-            fingerprint=generator.fingerprint,
+            generator=self.generator_.name,
+            fingerprint=self.generator_.fingerprint,
             seed=self.seed,
             n_samples=len(self.losses_) * self.batch,
             scores=self.losses_[-1],
@@ -244,8 +246,12 @@ class LatentMapper:
         header |= {"groups": self.mapper_.groups, "losses": self.losses_}
         store.save(path, self.mapper_.state_dict(), header | {"seconds": self.seconds_})
 
-    def restore(self, path: str | os.PathLike[str]) -> LatentMapper:
+    def restore(self, path: str | os.PathLike[str], generator: BaseGenerator) -> LatentMapper:
         """Take the networks of a file written by `save`; returns self.
+
+        Args:
+            path: Of the file.
+            generator: The one that they were trained on.
 
         Raises:
             CheckpointError: It is no such file, or of another prompt.
@@ -261,6 +267,7 @@ class LatentMapper:
             mapper.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise CheckpointError(f"{os.fspath(path)} is an incomplete mapper: {error}") from error
+        self.generator_ = generator
         self.mapper_, self.losses_, self.seconds_ = mapper, header["losses"], header["seconds"]
         return self
 

@@ -126,25 +126,19 @@ def scorecard(
         trials: list[Trial] = []
         for direction in named:
             codes = generator.sample(n_samples, seed=seed, space=direction.space)
-            trials.append(
-                try_out(
-                    direction,
-                    look,
-                    codes,
-                    before,
-                    keeps,
-                    step=alpha,
-                    alphas=steps,
-                    few=n_null_samples,
-                )  # fmt: skip
-            )
+            trial = try_out(
+                direction, look, codes, before, keeps,
+                step=alpha, alphas=steps, few=n_null_samples,
+            )  # fmt: skip
+            trials.append(trial)
             bar.update()
         spread = _spread(before.scores, look.reader.units)
         nulls: list[Chance | None] = [None] * len(named)
         for members in groups if null else []:
             found = _null(
                 [named[i] for i in members], [trials[i] for i in members], look,
-                before[:n_null_samples], spread, null=null, seed=seed, step=alpha, kind=kind, bar=bar,
+                before[:n_null_samples], spread,
+                null=null, seed=seed, step=alpha, kind=kind, bar=bar,
             )  # fmt: skip
             for i in members:
                 nulls[i] = found
