@@ -8,13 +8,7 @@ from __future__ import annotations
 import torch
 
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised.shared import (
-    check_count,
-    make_direction,
-    natural_space,
-    signed,
-    size_of,
-)
+from steerbench.unsupervised.shared import check_count, make_direction, signed, size_of
 
 
 class ToyFinder:
@@ -37,7 +31,7 @@ class ToyFinder:
 
     def fit(self, generator: Generator) -> ToyFinder:
         """Find the directions of a generator."""
-        space = natural_space(generator)
+        space = generator.natural_space
         size, shape = size_of(generator, space), generator.spaces[space].shape
         check_count(self.n_directions, size, space, generator)
         code = generator.sample(1, seed=0, space=space)

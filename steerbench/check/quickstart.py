@@ -24,7 +24,7 @@ def brighter(direction: Direction, generator: Generator, n_samples: int = 32) ->
 
 @spoken
 def warmer(direction: Direction, generator: Generator, n_samples: int = 32) -> Verdict:
-    """Whether a direction makes rooms warmer (more red, less blue), as :func:`brighter`."""
+    """Whether a direction makes rooms warmer (more red, less blue), as `brighter`."""
     return _rises("warmer", warmth, direction, generator, n_samples)
 
 

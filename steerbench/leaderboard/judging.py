@@ -76,7 +76,7 @@ def dosed(
     """Directions whose step of one changes pictures by `DOSE`, and their alphas.
 
     The change is the root mean square over pixels in [-1, 1], averaged over ``n_samples`` pictures
-    and over a step up and a step down; alpha is limited to :data:`MOST` standard deviations.
+    and over a step up and a step down; alpha is limited to `MOST` standard deviations.
     """
     spaces = {direction.space for direction in directions}
     samples = {

@@ -64,7 +64,7 @@ from steerbench.errors import (
 from steerbench.generators.base import BaseGenerator
 from steerbench.runs import RunFile
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
-from steerbench.supervised.dissection.partial_forward import Walk, layer_of
+from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of, refuse_units
 from steerbench.supervised.dissection.statistics import Survey
 from steerbench.types import Latent, Predictor, Provenance
 
@@ -76,7 +76,7 @@ class Dissection:
 
     Args:
         segmenter: Gives label maps ``[N, H, W]``, indices into its ``names``: the concepts.
-        layer: The layer whose units are compared.
+        layer: The layer whose units are compared; None for a middle one.
         n_samples: How many pictures.
         quantile: Which share of a unit's activations lies below its threshold.
         seed: Picture i is the generator's sample of seed ``seed + i``.
@@ -99,6 +99,7 @@ class Dissection:
         thresholds_: ``[units]`` float64.
         rank_error_: The most by which the quantile of a threshold may be off; 0 while exact.
         overlap_: The counts, a `UnitOverlap`.
+        layer_: The name of the layer.
         provenance_: What was done, to which generator.
     """
 
@@ -108,12 +109,13 @@ class Dissection:
     thresholds_: Tensor
     rank_error_: float
     overlap_: UnitOverlap
+    layer_: str
     provenance_: Provenance
 
     def __init__(
         self,
         segmenter: Predictor,
-        layer: str = "b16.conv1",
+        layer: str | None = None,
         n_samples: int = 1000,
         quantile: float = 0.99,
         seed: int = 0,
@@ -138,6 +140,11 @@ class Dissection:
         self.categories = categories
         self.ignore = ignore
 
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
+        return refuse_units(generator)
+
     def fit(
         self,
         generator: BaseGenerator,
@@ -153,11 +160,12 @@ class Dissection:
             save_every: Seconds between two writings of the file.
 
         Raises:
+            CapabilityError: No layer of the generator has units with places.
             LayerError: There is no such layer, or its units have one place only.
             PredictorError: The segmenter gave something else than label maps.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        layer_of(generator, self.layer)
+        layer = layer_of(generator, self.layer).name
         self._category()
         whole = self.split(1)[0]
         survey, counts = self._new_survey(whole.start), self._new_counts()
@@ -169,12 +177,12 @@ class Dissection:
         def tensors() -> dict[str, Tensor]:
             return survey.state_dict() | {f"counts.{k}": v for k, v in counts.state_dict().items()}
 
-        for batch in self._batches(generator, whole[survey.count :], "thresholds"):
-            survey.add(generator.capture(batch, [self.layer])[self.layer], batch)
+        for batch in self._batches(generator, whole[survey.count :], f"thresholds of {layer}"):
+            survey.add(generator.capture(batch, [layer])[layer], batch)
             file.write(tensors)
         thresholds = survey.quantile.quantile(self.quantile)
-        for batch in self._batches(generator, whole[counts.count :], "overlap"):
-            self._add(counts, generator, batch, thresholds)
+        for batch in self._batches(generator, whole[counts.count :], f"overlap of {layer}"):
+            self._add(counts, PartialForward(generator, batch, layer), thresholds)
             file.write(tensors)
         file.write(tensors, now=True)
         return self._finish(generator, survey, counts)
@@ -191,10 +199,10 @@ class Dissection:
 
     def survey(self, generator: BaseGenerator, seeds: range) -> Survey:
         """What the first pass learns from some seeds: quantiles and top pictures."""
-        layer_of(generator, self.layer)
+        layer = layer_of(generator, self.layer).name
         survey = self._new_survey(seeds.start)
-        for batch in self._batches(generator, seeds, "thresholds"):
-            survey.add(generator.capture(batch, [self.layer])[self.layer], batch)
+        for batch in self._batches(generator, seeds, f"thresholds of {layer}"):
+            survey.add(generator.capture(batch, [layer])[layer], batch)
         return survey
 
     def thresholds(self, surveys: Sequence[Survey]) -> Tensor:
@@ -203,10 +211,10 @@ class Dissection:
 
     def count(self, generator: BaseGenerator, thresholds: Tensor, seeds: range) -> UnitOverlap:
         """What the second pass counts in the pictures of some seeds."""
-        layer_of(generator, self.layer)
+        layer = layer_of(generator, self.layer).name
         counts = self._new_counts()
-        for batch in self._batches(generator, seeds, "overlap"):
-            self._add(counts, generator, batch, thresholds)
+        for batch in self._batches(generator, seeds, f"overlap of {layer}"):
+            self._add(counts, PartialForward(generator, batch, layer), thresholds)
         return counts
 
     def join(
@@ -239,7 +247,7 @@ class Dissection:
             return rows.sort_values("iou", ascending=False, kind="stable").head(n_units)
         pixels = int(self.overlap_.areas[list(concepts).index(concept)])
         raise NotFoundError(
-            f"No unit of {self.layer!r} matches {concept!r}: it covers {pixels} pixels of "
+            f"No unit of {self.layer_!r} matches {concept!r}: it covers {pixels} pixels of "
             f"{self.n_samples} pictures. Take more samples, another layer, or another concept."
         )
 
@@ -257,21 +265,17 @@ class Dissection:
 
     # The work.
 
-    def _batches(self, generator: BaseGenerator, seeds: range, what: str) -> Iterator[Latent]:
-        title = f"{what} of {self.layer}"
+    def _batches(self, generator: BaseGenerator, seeds: range, title: str) -> Iterator[Latent]:
         with tqdm(total=len(seeds), desc=title, unit="picture", delay=1) as progress:
             for first in range(0, len(seeds), self.batch_size):
                 some = seeds[first : first + self.batch_size]
                 yield generator.sample(len(some), seed=some.start)
                 progress.update(len(some))
 
-    def _add(
-        self, counts: UnitOverlap, generator: BaseGenerator, batch: Latent, thresholds: Tensor
-    ) -> None:
-        walk = Walk(generator, batch, self.layer)
-        labels = labels_of(self.segmenter, walk.image)
+    def _add(self, counts: UnitOverlap, forward: PartialForward, thresholds: Tensor) -> None:
+        labels = labels_of(self.segmenter, forward.image)
         layout = Layout(self.interpolation, self.align_corners)
-        counts.add(walk.activation, thresholds, labels, layout, self._category())
+        counts.add(forward.activation, thresholds, labels, layout, self._category())
 
     def _new_survey(self, first: int) -> Survey:
         return Survey(first, self.capacity, self.top)
@@ -297,6 +301,7 @@ class Dissection:
         chosen = {k: v for k, v in vars(self).items() if not k.endswith("_") and k != "batch_size"}
         categories = None if self.categories is None else dict(sorted(self.categories.items()))
         return chosen | {
+            "layer": layer_of(generator, self.layer).name,
             "segmenter": getattr(self.segmenter, "name", type(self.segmenter).__name__),
             "concepts": list(self.segmenter.names),
             "categories": categories,
@@ -310,6 +315,7 @@ class Dissection:
             "thresholds_": thresholds,
             "rank_error_": survey.quantile.error_bound,
             "overlap_": counts,
+            "layer_": settings["layer"],
             "units_": _table(counts, thresholds, self.segmenter.names),
             "top_": survey.table(),
             "provenance_": Provenance(

@@ -28,7 +28,7 @@ from steerbench.errors import ShapeError
 from steerbench.generators.base import BaseGenerator
 from steerbench.metrics import frechet_distance, precision_recall
 from steerbench.supervised.dissection.effects import random_sets
-from steerbench.supervised.dissection.partial_forward import Walk, layer_of
+from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of, refuse_units
 from steerbench.types import UnitEdit
 
 Features = Callable[[Tensor], Tensor]
@@ -127,8 +127,8 @@ class ArtefactUnits:
         firsts = range(0, count, self.batch_size)
         for first in tqdm(firsts, desc=f"without units of {self.layer}", unit="batch", delay=1):
             n = min(self.batch_size, count - first)
-            walk = Walk(generator, generator.sample(n, seed=seed + first), self.layer)
+            forward = PartialForward(generator, generator.sample(n, seed=seed + first), self.layer)
             for group, features in zip(groups, found):
                 edits = [UnitEdit(self.layer, tuple(group))] if group else []
-                features.append(self.features(walk.edited(edits)))
+                features.append(self.features(forward.edited(edits)))
         return [torch.cat(features) for features in found]

@@ -33,7 +33,7 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.stats import bootstrap
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.insertion_sites import Places
-from steerbench.supervised.dissection.partial_forward import Walk
+from steerbench.supervised.dissection.partial_forward import PartialForward
 from steerbench.types import Latent, Predictor, UnitEdit
 
 SHOWN, ABSENT = 0.005, 0.0005
@@ -106,7 +106,7 @@ class UnitEffects:
         codes, labels = self._fresh(generator)
         rows: list[dict[str, Any]] = []
         hosts: dict[str, list[str]] = {}
-        for name in tqdm(names, desc=f"effects in {self.dissection.layer}", unit="concept"):
+        for name in tqdm(names, desc=f"effects in {self.dissection.layer_}", unit="concept"):
             share = (labels == list(self.judge.names).index(name)).float().mean((1, 2))
             shown = self._some(share >= SHOWN)
             rows += self._measure(generator, codes, name, sets[name], "removal", shown, None)
@@ -196,20 +196,20 @@ class UnitEffects:
         """The rows of one concept and edit, on the codes chosen."""
         if not chosen:
             return []
-        count = generator.find_layer(self.dissection.layer).channels
+        count = generator.find_layer(self.dissection.layer_).channels
         rivals = random_sets(count, units, self.n_random, self.seed)
         column = list(self.judge.names).index(concept)
         changes, reach = [], []
         for some in _chunks(chosen, self.batch_size):
-            walk = Walk(generator, codes[some], self.dissection.layer)
+            forward = PartialForward(generator, codes[some], self.dissection.layer_)
             places = None if masks is None else masks[some]
-            before = self._share(walk.image, column)
+            before = self._share(forward.image, column)
             reach.append(before if places is None else places.mean((1, 2)))
             edits = (
                 unit_edit(self.dissection, group, places is not None, places, self.strength)
                 for group in (units, *rivals)
             )
-            after = [self._share(walk.edited([edit]), column) for edit in edits]
+            after = [self._share(forward.edited([edit]), column) for edit in edits]
             changes.append(torch.stack(after) - before)
         change, within = torch.cat(changes, dim=1), float(torch.cat(reach).mean())
         p = float((change.mean(1).abs() >= change[0].mean().abs()).float().mean())
@@ -267,9 +267,9 @@ def unit_edit(
     if mask is not None:
         _check_mask(mask)
     if not insert:
-        return UnitEdit(dissection.layer, tuple(units), "set", 0.0, mask)
+        return UnitEdit(dissection.layer_, tuple(units), "set", 0.0, mask)
     values = strength * dissection.thresholds_[list(units)]
-    return UnitEdit(dissection.layer, tuple(units), "set", tuple(values.tolist()), mask)
+    return UnitEdit(dissection.layer_, tuple(units), "set", tuple(values.tolist()), mask)
 
 
 def _check_mask(mask: Tensor) -> None:

@@ -32,7 +32,7 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.effects import ABSENT, SHOWN
 from steerbench.supervised.dissection.insertion_sites import Places
-from steerbench.supervised.dissection.partial_forward import Walk
+from steerbench.supervised.dissection.partial_forward import PartialForward
 from steerbench.types import UnitEdit
 
 
@@ -99,7 +99,7 @@ class UnitSearch:
             )
         iou = self.dissection.best(self.concept, 10**6).set_index("unit")["iou"]
         shown, lacking = self._material(generator)
-        units = generator.find_layer(self.dissection.layer).channels
+        units = generator.find_layer(self.dissection.layer_).channels
         alpha = torch.zeros(units)
         alpha[iou.index.tolist()] = torch.tensor(iou.tolist())
         alpha = (alpha / alpha.max() / 2).requires_grad_()
@@ -157,17 +157,17 @@ class UnitSearch:
         self, generator: BaseGenerator, codes: Any, masks: Tensor, alpha: Tensor, insert: bool
     ) -> Tensor:
         """The concept's mean probability at the places, after the soft edit."""
-        walk = Walk(generator, codes, self.dissection.layer)
-        size = walk.activation.shape[2:]
+        forward = PartialForward(generator, codes, self.dissection.layer_)
+        size = forward.activation.shape[2:]
         everywhere = alpha[:, None, None].expand(-1, *size)
-        layer, units = self.dissection.layer, tuple(range(len(alpha)))
+        layer, units = self.dissection.layer_, tuple(range(len(alpha)))
         edits = [UnitEdit(layer, units, "scale", 1 - everywhere, masks)]
         if insert:
             high = self.strength * self.dissection.thresholds_.float()[:, None, None]
             edits.append(UnitEdit(layer, units, "add", everywhere * high, masks))
         segmenter: Any = self.dissection.segmenter
         index = list(segmenter.names).index(self.concept)
-        seen = segmenter.probabilities(walk.edited(edits))[:, index]
+        seen = segmenter.probabilities(forward.edited(edits))[:, index]
         return (seen * masks).sum() / masks.sum()
 
     def _found(self, alpha: Tensor, iou: pd.Series, losses: list[float]) -> dict[str, Any]:
