@@ -28,7 +28,7 @@ from steerbench.errors import ShapeError
 from steerbench.generators.base import BaseGenerator
 from steerbench.metrics import frechet_distance, precision_recall
 from steerbench.supervised.dissection.effects import random_sets
-from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of, refuse_units
+from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of
 from steerbench.types import UnitEdit
 
 Features = Callable[[Tensor], Tensor]
