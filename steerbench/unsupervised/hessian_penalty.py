@@ -256,6 +256,11 @@ class HessianPenalty:
         self.n_samples = n_samples
         self.seed = seed
 
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: it differentiates any generator."""
+        return None
+
     def fit(
         self,
         generator: Generator,

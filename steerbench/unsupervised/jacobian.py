@@ -117,6 +117,11 @@ class Jacobian:
         self.batch_size = batch_size
         self.seed = seed
 
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: it differentiates any generator."""
+        return None
+
     def fit(
         self,
         generator: Generator,

@@ -73,7 +73,7 @@ class LatentBoundaries:
     Args:
         reader: Reads the pictures; a segmenter's scores are the shares of its classes.
         space: Where the boundaries lie: ``"z"``, ``"w"``, ``"s"``, or a layer-wise space such as
-            ``"w+"``, in which rows are verified one by one.
+            ``"w+"``, in which rows are verified one by one; None for the generator's natural one.
         n_samples: How many pictures are read. Memory does not grow with it.
         seed: Sample i is the generator's of seed ``seed + i``; fresh ones for the verification
             follow. It also draws the split and the random directions.
@@ -113,7 +113,7 @@ class LatentBoundaries:
     def __init__(
         self,
         reader: Predictor,
-        space: str = "w",
+        space: str | None = None,
         n_samples: int = 2000,
         seed: int = 0,
         attributes: Sequence[str] | None = None,
@@ -143,6 +143,11 @@ class LatentBoundaries:
         self.invalid_value = invalid_value
         self.batch_size = batch_size
         self.precision = precision
+
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: boundaries lie between codes of any generator."""
+        return None
 
     def fit(
         self,
@@ -186,14 +191,14 @@ class LatentBoundaries:
     # The steps.
 
     def _base(self, generator: Generator) -> str:
-        """The space in which codes are told apart: w for w+."""
-        if self.space not in generator.spaces:
+        """Return the space in which codes are told apart: w for w+."""
+        space = self.space or generator.natural_space
+        if space not in generator.spaces:
             raise SpaceError(
-                f"{generator.name!r} has no space {self.space!r}. "
-                f"{closest(self.space, generator.spaces)}"
+                f"{generator.name!r} has no space {space!r}. {closest(space, generator.spaces)}"
             )
-        parent = self.space.removesuffix("+")
-        return parent if parent in generator.spaces else self.space
+        parent = space.removesuffix("+")
+        return parent if parent in generator.spaces else space
 
     def _ranges(self, generator: Generator, base: str) -> list[tuple[int, ...] | None]:
         layered = generator.spaces.get(base + "+")
@@ -205,7 +210,7 @@ class LatentBoundaries:
                 )
             return [None]
         rows = layered.shape[0]
-        if self.space == base:
+        if self.space in (None, base):
             return [parse_layers(self.layers, rows)]
         if self.layers in (None, "all"):
             return [(row,) for row in range(rows)]
@@ -298,8 +303,9 @@ class LatentBoundaries:
             method="LatentBoundaries",
             hyperparameters={
                 key: getattr(self, key)
-                for key in ("space", "n_samples", "chosen", "split_ratio", "c", "alpha")
-            },
+                for key in ("n_samples", "chosen", "split_ratio", "c", "alpha")
+            }
+            | {"space": self.space or base, "n_fresh_samples": self.n_fresh_samples},
             generator=generator.name,
             fingerprint=generator.fingerprint,
             seed=self.seed,

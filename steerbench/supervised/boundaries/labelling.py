@@ -111,9 +111,9 @@ class LabelledDirection:
         self.labels, self.space, self.name, self.seed = labels, space, name, seed
         _check(labels)
 
-    @staticmethod
-    def refuses(generator: Generator) -> str | None:
-        """Why a generator cannot be treated; every generator with codes can."""
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: a boundary can be drawn between codes of any generator."""
         return None
 
     def fit(self, generator: Generator) -> LabelledDirection:
@@ -130,9 +130,7 @@ class LabelledDirection:
                 f"{yes} pictures were labelled yes and {no} no. A boundary needs two of each at "
                 "least, and thirty labels to be worth much."
             )
-        self._space = self.space or (
-            "w" if "w" in generator.spaces else next(iter(generator.spaces))
-        )
+        self._space = self.space or generator.natural_space
         codes = self._codes(generator, self.labels)
         self._centre, self._unit = codes.mean(axis=0), float(codes.std()) or 1.0
         scaled = (codes - self._centre) / self._unit

@@ -1,7 +1,7 @@
 """What units do when they are switched: causes, where an overlap only shows company.
 
 Units U are removed by setting them to 0 everywhere, and inserted by setting them to a high value k
-where the concept c would fit (`places`). The average causal effect is the change of the
+where the concept c would fit (`insertion_sites`). The average causal effect is the change of the
 share s_c of pixels on which a segmenter sees the concept:
 
     removal:    E[s_c(x with U = 0)] - E[s_c(x)]             in pictures that show the concept
@@ -19,6 +19,7 @@ Reference: Bau et al., "GAN Dissection" (2019, arXiv 1811.10597), section 3.2.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,14 +29,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from steerbench import store
 from steerbench.errors import ArgumentError, NotFoundError, ShapeError, unknown
 from steerbench.generators.base import BaseGenerator
+from steerbench.runs import RunFile
 from steerbench.stats import bootstrap
 from steerbench.supervised.dissection import Dissection, labels_of
-from steerbench.supervised.dissection.insertion_sites import Places
-from steerbench.supervised.dissection.partial_forward import PartialForward
+from steerbench.supervised.dissection.insertion_sites import InsertionSites
+from steerbench.supervised.dissection.partial_forward import PartialForward, refuse_units
 from steerbench.types import Latent, Predictor, UnitEdit
 
+EDITS = ("removal", "insertion")
 SHOWN, ABSENT = 0.005, 0.0005
 """The share of pixels from which on a picture shows a concept, and up to which it does not."""
 
@@ -94,34 +98,66 @@ class UnitEffects:
     sets_: dict[str, tuple[int, ...]]
     hosts_: dict[str, list[str]]
 
-    def fit(self, generator: BaseGenerator) -> UnitEffects:
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
+        return refuse_units(generator)
+
+    def fit(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> UnitEffects:
         """Measure; interrupted, it leaves this object as it was.
+
+        Args:
+            generator: The one that was dissected.
+            state: A file from which to go on and into which to write what was measured; it is
+                replaced whole or not at all.
+            save_every: Seconds between two writings of the file.
 
         Raises:
             NotFoundError: A concept is unknown to the judge, or no unit matches it.
-            ArgumentError: The dissection is not fitted, or is of another generator.
+            ArgumentError: The dissection is not fitted, or is of another generator; or the file
+                belongs to another run.
         """
         names = self._concepts(generator)
         sets = {name: self._set(name) for name in names}
-        codes, labels = self._fresh(generator)
-        rows: list[dict[str, Any]] = []
-        hosts: dict[str, list[str]] = {}
+        file = RunFile(
+            state, "steerbench unit effects", self._settings(generator, sets), save_every
+        )
+        measured = file.read()
+        if any(f"{name}.hosts" not in measured for name in names):
+            codes, labels = self._fresh(generator)
         for name in tqdm(names, desc=f"effects in {self.dissection.layer_}", unit="concept"):
-            share = (labels == list(self.judge.names).index(name)).float().mean((1, 2))
-            shown = self._some(share >= SHOWN)
-            rows += self._measure(generator, codes, name, sets[name], "removal", shown, None)
-            places = self._places(generator, name)
-            hosts[name] = [self.dissection.segmenter.names[host] for host in places.hosts]
-            masks, fits = places.choose(self._as_chosen(labels), seed=self.seed)
-            lacking = self._some((share <= ABSENT) & fits)
-            rows += self._measure(generator, codes, name, sets[name], "insertion", lacking, masks)
-        found = {"effects_": pd.DataFrame(rows), "sets_": sets, "hosts_": hosts}
-        self.__dict__.update(found)
+            if f"{name}.hosts" not in measured:
+                measured |= self._measure_concept(generator, codes, labels, name, sets[name])
+                file.write(measured)
+        file.write(measured, now=True)
+        rows = [row for name in names for edit in EDITS for row in _rows(measured, name, edit)]
+        known = self.dissection.segmenter.names
+        hosts = {name: [known[int(i)] for i in measured[f"{name}.hosts"]] for name in names}
+        self.__dict__.update(effects_=pd.DataFrame(rows), sets_=sets, hosts_=hosts)
         return self
 
     def edit(self, concept: str, mask: Tensor | None = None, insert: bool = False) -> UnitEdit:
         """The edit that removes a concept, or inserts it under a mask."""
         return unit_edit(self.dissection, self._set(concept), insert, mask, self.strength)
+
+    def _settings(
+        self, generator: BaseGenerator, sets: Mapping[str, tuple[int, ...]]
+    ) -> dict[str, Any]:
+        """Return all that decides the result: what a file must agree with to be gone on from."""
+        numbers = ("n_samples", "n_fresh_samples", "n_random", "strength", "seed")
+        return {name: getattr(self, name) for name in numbers} | {
+            "generator": generator.fingerprint,
+            "layer": self.dissection.layer_,
+            "judge": getattr(self.judge, "name", type(self.judge).__name__),
+            "shown": SHOWN,
+            "sets": {name: list(units) for name, units in sets.items()},
+            "thresholds": store.fingerprint({"thresholds": self.dissection.thresholds_}),
+        }
 
     # Choosing.
 
@@ -169,7 +205,7 @@ class UnitEffects:
     def _some(self, chosen: Tensor) -> list[int]:
         return chosen.nonzero()[: self.n_samples, 0].tolist()
 
-    def _places(self, generator: BaseGenerator, concept: str) -> Places:
+    def _sites(self, generator: BaseGenerator, concept: str) -> InsertionSites:
         """Where the pictures that excite the concept's units show it."""
         top = self.dissection.top_
         seeds = top[top["unit"].isin(self._set(concept))]["seed"].drop_duplicates().tolist()
@@ -179,9 +215,42 @@ class UnitEffects:
             generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch_size)
         ]
         labels = torch.cat([labels_of(segmenter, images) for images in drawn])
-        return Places.of(labels, list(segmenter.names).index(concept))
+        return InsertionSites.of(labels, list(segmenter.names).index(concept))
 
     # Measuring.
+
+    def _measure_concept(
+        self,
+        generator: BaseGenerator,
+        codes: Latent,
+        labels: Tensor,
+        name: str,
+        units: tuple[int, ...],
+    ) -> dict[str, Tensor]:
+        """Measure removal and insertion of one concept.
+
+        Args:
+            generator: Draws the pictures.
+            codes: Fresh ones.
+            labels: What the judge sees in their pictures, ``[N, H, W]``.
+            name: Of the concept.
+            units: That match it.
+
+        Returns:
+            By concept and edit ``changes`` ``[1 + n_random, N]``, of the matched units first, and
+            what could be ``reached``; the numbers of the ``hosts``.
+        """
+        share = (labels == list(self.judge.names).index(name)).float().mean((1, 2))
+        shown = self._some(share >= SHOWN)
+        sites = self._sites(generator, name)
+        masks, fits = sites.choose(self._as_chosen(labels), seed=self.seed)
+        lacking = self._some((share <= ABSENT) & fits)
+        found = {f"{name}.hosts": torch.tensor(sites.hosts, dtype=torch.int64)}
+        for edit, chosen, where in (("removal", shown, None), ("insertion", lacking, masks)):
+            if chosen:
+                measured = self._measure(generator, codes, name, units, chosen, where)
+                found |= {f"{name}.{edit}.{key}": value for key, value in measured.items()}
+        return found
 
     def _measure(
         self,
@@ -189,13 +258,10 @@ class UnitEffects:
         codes: Latent,
         concept: str,
         units: tuple[int, ...],
-        edit: str,
         chosen: list[int],
         masks: Tensor | None,
-    ) -> list[dict[str, Any]]:
-        """The rows of one concept and edit, on the codes chosen."""
-        if not chosen:
-            return []
+    ) -> dict[str, Tensor]:
+        """Switch the units of a concept and random ones in the pictures chosen."""
         count = generator.find_layer(self.dissection.layer_).channels
         rivals = random_sets(count, units, self.n_random, self.seed)
         column = list(self.judge.names).index(concept)
@@ -209,40 +275,45 @@ class UnitEffects:
                 unit_edit(self.dissection, group, places is not None, places, self.strength)
                 for group in (units, *rivals)
             )
-            after = [self._share(forward.edited([edit]), column) for edit in edits]
+            after = [self._share(forward.render([edit]), column) for edit in edits]
             changes.append(torch.stack(after) - before)
-        change, within = torch.cat(changes, dim=1), float(torch.cat(reach).mean())
-        p = float((change.mean(1).abs() >= change[0].mean().abs()).float().mean())
-        kinds = {
-            "matched": change[0],
-            "random": change[1:].mean(0),
-            "matched - random": change[0] - change[1:].mean(0),
-        }
-        return [
-            self._row(concept, edit, kind, values, within, p if kind == "matched" else np.nan)
-            for kind, values in kinds.items()
-        ]
+        return {"changes": torch.cat(changes, dim=1), "reached": torch.cat(reach).mean()}
 
     def _share(self, images: Tensor, column: int) -> Tensor:
         """The share of the pixels of each picture on which the judge sees a concept, float64."""
         return (labels_of(self.judge, images) == column).double().mean((1, 2))
 
-    def _row(
-        self, concept: str, edit: str, kind: str, values: Tensor, within: float, p: float
-    ) -> dict[str, Any]:
-        low, high = map(float, bootstrap(values))
-        mean = float(values.mean())
-        return {
-            "concept": concept,
-            "edit": edit,
-            "units": kind,
-            "change": 100 * mean,
-            "low": 100 * low,
-            "high": 100 * high,
-            "share": mean / within if within else np.nan,
-            "pictures": len(values),
-            "p": p,
-        }
+
+def _rows(measured: Mapping[str, Tensor], concept: str, edit: str) -> list[dict[str, Any]]:
+    """Return the rows of one concept and edit; none where no picture could be edited."""
+    change = measured.get(f"{concept}.{edit}.changes")
+    if change is None:
+        return []
+    reached = float(measured[f"{concept}.{edit}.reached"])
+    p = float((change.mean(1).abs() >= change[0].mean().abs()).float().mean())
+    kinds = {
+        "matched": change[0],
+        "random": change[1:].mean(0),
+        "matched - random": change[0] - change[1:].mean(0),
+    }
+    labels = {"concept": concept, "edit": edit}
+    return [
+        labels | _row(kind, values, reached) | {"p": p if kind == "matched" else np.nan}
+        for kind, values in kinds.items()
+    ]
+
+
+def _row(kind: str, values: Tensor, reached: float) -> dict[str, Any]:
+    low, high = map(float, bootstrap(values))
+    mean = float(values.mean())
+    return {
+        "units": kind,
+        "change": 100 * mean,
+        "low": 100 * low,
+        "high": 100 * high,
+        "share": mean / reached if reached else np.nan,
+        "pictures": len(values),
+    }
 
 
 def unit_edit(

@@ -86,8 +86,8 @@ class PartialForward:
         # A module of one's own cannot be entered in the middle: its walk starts anew.
         self._state = run.states.get(index, start)
 
-    def edited(self, edits: Sequence[UnitEdit]) -> Tensor:
-        """The pictures ``[N, C, H, W]`` with units of this layer edited; gradients may flow."""
+    def render(self, edits: Sequence[UnitEdit]) -> Tensor:
+        """Render ``[N, C, H, W]`` with units of this layer edited; gradients may flow."""
         run = self.generator.run(self._state, edits={self.layer.index: list(edits)})
         return _picture(run.image, self.generator)
 

@@ -20,6 +20,7 @@ Reference: Bau et al., "GAN Dissection" (2019, arXiv 1811.10597), equations 5 to
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pandas as pd
@@ -27,12 +28,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from steerbench import store
 from steerbench.errors import ArgumentError, NotFittedError, PredictorError
 from steerbench.generators.base import BaseGenerator
+from steerbench.runs import RunFile
 from steerbench.supervised.dissection import Dissection, labels_of
 from steerbench.supervised.dissection.effects import ABSENT, SHOWN
-from steerbench.supervised.dissection.insertion_sites import Places
-from steerbench.supervised.dissection.partial_forward import PartialForward
+from steerbench.supervised.dissection.insertion_sites import InsertionSites
+from steerbench.supervised.dissection.partial_forward import PartialForward, refuse_units
 from steerbench.types import UnitEdit
 
 
@@ -84,13 +87,29 @@ class UnitSearch:
     units_: pd.DataFrame
     losses_: list[float]
 
-    def fit(self, generator: BaseGenerator) -> UnitSearch:
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
+        return refuse_units(generator)
+
+    def fit(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> UnitSearch:
         """Search; interrupted, it leaves this object as it was.
+
+        Args:
+            generator: The one that was dissected.
+            state: A file from which to go on and into which to write how far the search is.
+            save_every: Seconds between two writings of the file.
 
         Raises:
             NotFoundError: The concept is unknown, or no unit touches it.
             PredictorError: The segmenter gives no probabilities.
-            ArgumentError: Too few pictures show the concept, or lack it where it would fit.
+            ArgumentError: Too few pictures show the concept, or lack it where it would fit; or the
+                file belongs to another run.
         """
         if not hasattr(self.dissection.segmenter, "probabilities"):
             raise PredictorError(
@@ -104,30 +123,69 @@ class UnitSearch:
         alpha[iou.index.tolist()] = torch.tensor(iou.tolist())
         alpha = (alpha / alpha.max() / 2).requires_grad_()
         optimiser = torch.optim.SGD([alpha], lr=self.learning_rate, momentum=0.9)
-        random, losses = torch.Generator().manual_seed(self.seed), []
-        for _ in tqdm(range(self.n_steps), desc=f"units of {self.concept}", unit="step", delay=1):
-            optimiser.zero_grad()
-            removed = self._seen(generator, *self._draw(shown, random), alpha, insert=False)
-            inserted = self._seen(generator, *self._draw(lacking, random), alpha, insert=True)
-            loss = removed - inserted
-            (loss + self.penalty * alpha.norm()).backward()
-            # One picture with a vanishing denominator must not throw the search away.
-            torch.nn.utils.clip_grad_norm_([alpha], 1.0)
-            optimiser.step()
-            with torch.no_grad():
-                alpha.clamp_(0, 1)
-            losses.append(loss.item())
-        self.__dict__.update(self._found(alpha.detach().double(), iou, losses))
+        random, losses = torch.Generator().manual_seed(self.seed), list[float]()
+        file = RunFile(state, "steerbench unit search", self._settings(generator), save_every)
+        if known := file.read():
+            losses = known["losses"].tolist()
+            random.set_state(known["random"])
+            alpha.data.copy_(known["alpha"])
+            store.restore_optimiser(optimiser, store.under(known, "optimiser."))
+
+        def tensors() -> dict[str, Tensor]:
+            memory = store.optimiser_tensors(optimiser)
+            return {f"optimiser.{name}": value for name, value in memory.items()} | {
+                "alpha": alpha.detach(),
+                "random": random.get_state(),
+                "losses": torch.tensor(losses, dtype=torch.float64),
+            }
+
+        left = range(len(losses), self.n_steps)
+        for _ in tqdm(left, desc=f"units of {self.concept}", unit="step", delay=1):
+            losses.append(self._step(generator, alpha, optimiser, shown, lacking, random))
+            file.write(tensors)
+        file.write(tensors, now=True)
+        self.__dict__.update(self._tabulate(alpha.detach().double(), iou, losses))
         return self
 
+    def _step(
+        self,
+        generator: BaseGenerator,
+        alpha: Tensor,
+        optimiser: torch.optim.Optimizer,
+        shown: tuple[Any, Tensor],
+        lacking: tuple[Any, Tensor],
+        random: torch.Generator,
+    ) -> float:
+        """Take one step, and return the objective before it, without the penalty."""
+        optimiser.zero_grad()
+        removal = self._probability(generator, *self._draw(shown, random), alpha, insert=False)
+        insertion = self._probability(generator, *self._draw(lacking, random), alpha, insert=True)
+        loss = removal - insertion
+        (loss + self.penalty * alpha.norm()).backward()
+        # One picture with a vanishing denominator must not throw the search away.
+        torch.nn.utils.clip_grad_norm_([alpha], 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            alpha.clamp_(0, 1)
+        return loss.item()
+
+    def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
+        """Return all that decides the result: what a file must agree with to be gone on from."""
+        own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        return own | {
+            "dissection": store.fingerprint({"thresholds": self.dissection.thresholds_}),
+            "layer": self.dissection.layer_,
+            "generator": generator.fingerprint,
+        }
+
     def best(self, n_units: int = 8) -> tuple[int, ...]:
-        """The ``n_units`` units with the largest shares."""
+        """Return the ``n_units`` units with the largest shares."""
         if not hasattr(self, "units_"):
             raise NotFittedError("Nothing has been searched yet; call fit(generator) first.")
         return tuple(self.units_["unit"].head(n_units).tolist())
 
     def _material(self, generator: BaseGenerator) -> tuple[tuple[Any, Tensor], tuple[Any, Tensor]]:
-        """Codes with masks: pictures that show the concept, and that lack it where it would fit."""
+        """Draw codes with masks: of pictures that show the concept, and that lack it."""
         segmenter = self.dissection.segmenter
         codes = generator.sample(self.n_samples, seed=self.seed)
         parts = torch.arange(self.n_samples).split(self.batch_size)
@@ -136,7 +194,7 @@ class UnitSearch:
         )
         index = list(segmenter.names).index(self.concept)
         share = (labels == index).float().mean((1, 2))
-        masks, fits = Places.of(labels, index).choose(labels, self.seed)
+        masks, fits = InsertionSites.of(labels, index).choose(labels, self.seed)
         shown = (share >= SHOWN).nonzero()[:, 0].tolist()
         lacking = ((share <= ABSENT) & fits).nonzero()[:, 0].tolist()
         if not shown or not lacking:
@@ -153,10 +211,10 @@ class UnitSearch:
         some = torch.randint(len(codes), (self.batch_size,), generator=random).tolist()
         return codes[some], masks[some]
 
-    def _seen(
+    def _probability(
         self, generator: BaseGenerator, codes: Any, masks: Tensor, alpha: Tensor, insert: bool
     ) -> Tensor:
-        """The concept's mean probability at the places, after the soft edit."""
+        """Return the concept's mean probability at the places, after the soft edit."""
         forward = PartialForward(generator, codes, self.dissection.layer_)
         size = forward.activation.shape[2:]
         everywhere = alpha[:, None, None].expand(-1, *size)
@@ -167,10 +225,10 @@ class UnitSearch:
             edits.append(UnitEdit(layer, units, "add", everywhere * high, masks))
         segmenter: Any = self.dissection.segmenter
         index = list(segmenter.names).index(self.concept)
-        seen = segmenter.probabilities(forward.edited(edits))[:, index]
+        seen = segmenter.probabilities(forward.render(edits))[:, index]
         return (seen * masks).sum() / masks.sum()
 
-    def _found(self, alpha: Tensor, iou: pd.Series, losses: list[float]) -> dict[str, Any]:
+    def _tabulate(self, alpha: Tensor, iou: pd.Series, losses: list[float]) -> dict[str, Any]:
         table = pd.DataFrame({"unit": range(len(alpha)), "alpha": alpha.numpy()})
         table["iou"] = table["unit"].map(iou).fillna(0.0)
         table["iou_rank"] = table["iou"].rank(ascending=False, method="first").astype(int)

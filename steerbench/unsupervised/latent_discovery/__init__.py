@@ -125,6 +125,11 @@ class LatentDiscovery:
         self.precision = precision
         self.seed = seed
 
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: it differentiates any generator."""
+        return None
+
     def fit(
         self,
         generator: Generator,
