@@ -162,7 +162,7 @@ register("ganspace",           "finder",      "09", "arXiv 2004.02546", "steerbe
 register("hessian_penalty",    "finder",      "11", "arXiv 2008.10599", "steerbench.unsupervised.hessian_penalty:HessianPenalty")
 register("jacobian",           "finder",      "11", "arXiv 1812.01161", "steerbench.unsupervised.jacobian:Jacobian")
 register("latent_discovery",   "finder",      "11", "arXiv 2002.03754", "steerbench.unsupervised.latent_discovery:LatentDiscovery")
-register("random_directions",  "finder",      "10", "Muller 1959",      "steerbench.unsupervised.random_directions:RandomDirections")
+register("random_directions",  "finder",      "09", "Muller 1959",      "steerbench.unsupervised.random_directions:RandomDirections")
 register("sefa",               "finder",      "08", "arXiv 2007.06600", "steerbench.unsupervised.sefa:SeFa")
 register("stylespace",         "finder",      "10", "arXiv 2011.12799", "steerbench.unsupervised.stylespace:StyleSpace")
 register("eigen_basis",        "basis",       "12", "arXiv 2104.12476", "steerbench.unsupervised.eigengan_basis:EigenBasis")

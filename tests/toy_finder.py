@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised.shared import check_count, make_direction, signed, size_of
+from steerbench.unsupervised.shared import check_count, fix_signs, make_direction, size_of
 
 
 class ToyFinder:
@@ -41,7 +41,7 @@ class ToyFinder:
             for axis in torch.eye(size).to(code.data)
         ]
         changes = (torch.cat(moved) - before).flatten(1).double().cpu()
-        vectors = signed(torch.linalg.svd(changes.T, full_matrices=False)[2])
+        vectors = fix_signs(torch.linalg.svd(changes.T, full_matrices=False)[2])
         self.directions_ = [
             make_direction(self, "toy", generator, space, vector, name=f"toy {index + 1}")
             for index, vector in enumerate(vectors[: self.n_directions])

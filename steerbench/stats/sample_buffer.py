@@ -11,13 +11,13 @@ from torch import Tensor
 from steerbench.errors import CheckpointError, ShapeError
 
 
-class Rows:
+class SampleBuffer:
     """Samples ``[N, D]`` in float32, with the manners of a running statistic.
 
     Args:
         capacity: For how many rows memory is taken at once; more may follow.
 
-    >>> Rows().add(torch.zeros(2, 3)).add(torch.ones(1, 3)).rows.shape
+    >>> SampleBuffer().add(torch.zeros(2, 3)).add(torch.ones(1, 3)).rows.shape
     torch.Size([3, 3])
     """
 

@@ -63,19 +63,14 @@ from steerbench.errors import (
 from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance, Walk
 from steerbench.unsupervised.shared import (
     check_count,
+    fix_signs,
     make_direction,
     rows_of,
     say_rows,
-    signed,
 )
-from steerbench.unsupervised.step_function import Shifts
-
-REFERENCE = (
-    "Spingarn, Banner, Michaeli, \"GAN 'Steerability' without optimization\", arXiv 2012.05328"
-)
+from steerbench.unsupervised.step_function import StepFunction
 
 PLACES = ("zoom", "shift x", "shift y")
-PRESCRIBED = (*PLACES, "brightness")
 AMOUNTS = {"zoom": 1.25, "shift x": 1.0, "shift y": 1.0, "brightness": 0.1}
 
 
@@ -94,7 +89,9 @@ class ClosedForm:
             (`steerbench.unsupervised.closed_form.small_circle`).
     """
 
-    reference = REFERENCE
+    reference = (
+        "Spingarn, Banner, Michaeli, \"GAN 'Steerability' without optimization\", arXiv 2012.05328"
+    )
     directions_: list[Direction]
     singular_values_: Tensor
     weakest_: Direction
@@ -125,7 +122,7 @@ class ClosedForm:
         space, weights, rows = _first_weights(generator, self.layers)
         check_count(self.n_directions, generator.spaces[space].size, space, generator)
         _, values, vectors = torch.linalg.svd(weights.double().cpu(), full_matrices=True)
-        vectors = signed(vectors)
+        vectors = fix_signs(vectors)
         values = F.pad(values, (0, len(vectors) - len(values)))
         found = [
             make_direction(
@@ -203,8 +200,8 @@ def prescribe(
         CapabilityError: The generator's first features do not depend on the code, or are not known.
         ArgumentError: There is no such change, or it cannot be of that amount.
     """
-    if what not in PRESCRIBED:
-        raise ArgumentError(unknown("change", what, PRESCRIBED))
+    if what not in AMOUNTS:
+        raise ArgumentError(unknown("change", what, AMOUNTS))
     amount = AMOUNTS[what] if amount is None else float(amount)
     if amount == 0 or (what == "zoom" and amount < 0):
         raise ArgumentError(
@@ -275,7 +272,7 @@ def _least_squares(
 
 def _brightness(generator: Generator, amount: float, n_samples: int) -> Prescription:
     """The step that raises the mean of pictures the quickest, and as far as it should."""
-    shifts = Shifts(generator)
+    shifts = StepFunction(generator)
     codes = shifts.sample(n_samples, seed=0)
     steps = torch.zeros(n_samples, shifts.size).to(codes.data).requires_grad_()
     means = shifts(codes, steps).flatten(1).mean(1)
@@ -311,7 +308,7 @@ def _prescription(
         fingerprint=generator.fingerprint,
         n_samples=options.get("n_samples"),
         scores={"length": length} | ({"explained": explained} if explained == explained else {}),
-        reference=REFERENCE,
+        reference=ClosedForm.reference,
         version=__version__,
     )
     scale = generator.prior_std(space, vector)

@@ -24,10 +24,6 @@ from steerbench.errors import ArgumentError, CapabilityError
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.shared import make_direction
 
-REFERENCE = 'He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021), arXiv 2104.12476'
-MOST = 1024
-"""Coordinates beyond which parts of a code are features of a layer rather than a basis."""
-
 
 class EigenBasis:
     """The coordinates of a generator's later layers, as directions of z.
@@ -44,7 +40,11 @@ class EigenBasis:
         layers_: The layers, in that order, each with its directions.
     """
 
-    reference = REFERENCE
+    reference = (
+        'He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021), arXiv 2104.12476'
+    )
+    most = 1024
+    """Coordinates beyond which parts of a code are features of a layer rather than a basis."""
     directions_: list[Direction]
     layers_: dict[str, list[Direction]]
 
@@ -64,11 +64,11 @@ class EigenBasis:
                 "(spaces['z'].slices). A finder such as SeFa looks for directions instead."
             )
         count = sum(part.stop - part.start for part in parts.values())
-        if count > MOST:
+        if count > cls.most:
             return (
                 f"The later layers of {generator.name!r} read {count:,} numbers of z, more than "
-                f"{MOST:,}: these are whole features, no basis. A finder such as SeFa looks for "
-                "directions among them instead."
+                f"{cls.most:,}: these are whole features, no basis. A finder such as SeFa looks "
+                "for directions among them instead."
             )
         return None
 

@@ -50,7 +50,7 @@ from steerbench.errors import ArgumentError, CapabilityError
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Covariance
 from steerbench.stats.principal import Principal, of_covariance, principal_components
-from steerbench.stats.sample_buffer import Rows
+from steerbench.stats.sample_buffer import SampleBuffer
 from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.unsupervised.shared import (
     check_count,
@@ -60,9 +60,6 @@ from steerbench.unsupervised.shared import (
     say_rows,
 )
 
-REFERENCE = (
-    'Haerkoenen et al., "GANSpace: Discovering Interpretable GAN Controls", arXiv 2004.02546'
-)
 WIDEST = 4096
 """The longest activation, with its code, whose covariance is summed up: 128 MiB of it."""
 KEPT = 2**27
@@ -88,11 +85,13 @@ class GANSpace:
         moments_: What was summed up of them, from which runs are merged.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Haerkoenen et al., "GANSpace: Discovering Interpretable GAN Controls", arXiv 2004.02546'
+    )
     directions_: list[Direction]
     principal_: Principal
     samples_: list[tuple[int, int]]
-    moments_: Covariance | Rows
+    moments_: Covariance | SampleBuffer
 
     def __init__(
         self,
@@ -155,7 +154,7 @@ class GANSpace:
                 file.write(moments.state_dict)
         if moments.count > done:
             file.write(moments.state_dict, now=True)
-        self.__dict__.update(self._found(generator, moments, [(self.seed, self.n_samples)]))
+        self.__dict__.update(self._results(generator, moments, [(self.seed, self.n_samples)]))
         return self
 
     def merge(self, generator: BaseGenerator, *others: GANSpace) -> GANSpace:
@@ -165,8 +164,8 @@ class GANSpace:
             ArgumentError: Some code was drawn by two of them, or they looked at other things.
         """
         parts = [self, *others]
-        looked = {(part.layer, str(part.label), *_seen(part)) for part in parts}
-        if len(looked) != 1 or _seen(self)[0] != generator.fingerprint:
+        looked = {(part.layer, str(part.label), *_source(part)) for part in parts}
+        if len(looked) != 1 or _source(self)[0] != generator.fingerprint:
             raise ArgumentError(
                 "The finders looked at different layers, classes or generators. Merge those that "
                 "differ in seed and n_samples only."
@@ -183,7 +182,7 @@ class GANSpace:
             moments.merge(part.moments_)
         given = {key: value for key, value in vars(self).items() if not key.endswith("_")}
         merged = GANSpace(**given | {"seed": samples[0][0], "n_samples": moments.count})
-        merged.__dict__.update(merged._found(generator, moments, samples))
+        merged.__dict__.update(merged._results(generator, moments, samples))
         return merged
 
     def edit(self, index: int, alpha: float = 1.0) -> UnitEdit:
@@ -214,7 +213,7 @@ class GANSpace:
             return generator.find_layer(self.layer).name
         return None if "w" in generator.spaces else generator.layers[0].name
 
-    def _begin(self, generator: BaseGenerator) -> Covariance | Rows:
+    def _begin(self, generator: BaseGenerator) -> Covariance | SampleBuffer:
         """Check all that can be checked before the first sample."""
         if reason := self.refuses(generator):
             raise CapabilityError(reason)
@@ -239,7 +238,7 @@ class GANSpace:
                 f"{width} numbers each, fill more than half a gigabyte. Draw at most "
                 f"{KEPT // whole} samples, or look at a layer of fewer units and places."
             )
-        return Rows(self.n_samples)
+        return SampleBuffer(self.n_samples)
 
     def _look(self, generator: BaseGenerator, seed: int, count: int) -> Tensor:
         """What a run sums up of some codes: w, or activations with the codes beside them."""
@@ -252,8 +251,11 @@ class GANSpace:
             seen = generator.capture(latent, [name])[name].flatten(1)
         return torch.cat([seen, codes.to(seen)], dim=1)
 
-    def _found(
-        self, generator: BaseGenerator, moments: Covariance | Rows, samples: list[tuple[int, int]]
+    def _results(
+        self,
+        generator: BaseGenerator,
+        moments: Covariance | SampleBuffer,
+        samples: list[tuple[int, int]],
     ) -> dict[str, Any]:
         space, name = generator.natural_space, self._layer(generator)
         rows = rows_of(generator, space, self.layers)
@@ -299,7 +301,7 @@ def regress(coordinates: Tensor, latents: Tensor) -> Tensor:
     return torch.linalg.lstsq(coordinates.double(), latents.double()).solution
 
 
-def _axes(moments: Covariance | Rows, width: int, n: int) -> tuple[Principal, Tensor]:
+def _axes(moments: Covariance | SampleBuffer, width: int, n: int) -> tuple[Principal, Tensor]:
     """Principal components of the first ``width`` columns, and their covariance with the rest."""
     if isinstance(moments, Covariance):
         covariance = moments.covariance(ddof=0)
@@ -316,6 +318,6 @@ def _width(generator: BaseGenerator, name: str) -> int:
     return layer.channels * layer.height * layer.width
 
 
-def _seen(finder: GANSpace) -> tuple[str, str]:
+def _source(finder: GANSpace) -> tuple[str, str]:
     """The generator whose codes were looked at, and how they were kept."""
     return finder.directions_[0].generator, type(finder.moments_).__name__

@@ -37,21 +37,17 @@ from torch import Tensor, nn
 
 from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.types import Direction, Generator, Latent
+from steerbench.unsupervised import training_loop
 from steerbench.unsupervised.jacobian import Jacobian, products
 from steerbench.unsupervised.shared import (
     check_count,
+    fix_signs,
     make_direction,
     run_file,
     say_rows,
-    signed,
 )
-from steerbench.unsupervised.step_function import Shifts
-from steerbench.unsupervised.training_loop import SEEDS_APART, draw_source, take_steps
-
-REFERENCE = (
-    'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '
-    "arXiv 2008.10599"
-)
+from steerbench.unsupervised.step_function import StepFunction
+from steerbench.unsupervised.training_loop import SEEDS_APART, draw_source
 
 Outputs = Tensor | Sequence[Tensor]
 Reduction = str | Callable[[Tensor], Tensor]
@@ -138,7 +134,7 @@ def hessian_penalty(
     if not epsilon > 0:
         raise ArgumentError(f"The step was given as {epsilon}. Give a positive one, such as 0.1.")
     signs = random_signs(z, k, generator) if vectors is None else _fitting(vectors, z)
-    middle = _listed(function(z) if value is None else value)
+    middle = _as_list(function(z) if value is None else value)
     seconds = [_second_derivatives(function, z, middle, v, epsilon) for v in signs]
     penalties = [reduce(torch.stack(of_output).var(dim=0)) for of_output in zip(*seconds)]
     return penalties if separately else torch.stack(penalties).sum()
@@ -166,11 +162,11 @@ def _second_derivatives(
 ) -> list[Tensor]:
     """``v^T H v`` of every output, by a central difference."""
     step = epsilon * vector
-    ahead, behind = _listed(function(z + step)), _listed(function(z - step))
+    ahead, behind = _as_list(function(z + step)), _as_list(function(z - step))
     return [(a - 2 * m + b) / epsilon**2 for a, m, b in zip(ahead, middle, behind)]
 
 
-def _listed(outputs: Outputs) -> list[Tensor]:
+def _as_list(outputs: Outputs) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
@@ -219,7 +215,10 @@ class HessianPenalty:
         history_: A table, one row a step: ``step`` and ``penalty``.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '
+        "arXiv 2008.10599"
+    )
     directions_: list[Direction]
     effects_: Tensor
     penalty_before_: float
@@ -278,7 +277,7 @@ class HessianPenalty:
             SpaceError, LayerError: There is no such space, row or layer.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        shifts = Shifts(generator, self.space, self.layers, self.output)
+        shifts = StepFunction(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
         if self.n_steps < 1 or self.batch_size < 1 or self.n_samples < 1:
             raise ArgumentError(
@@ -287,7 +286,7 @@ class HessianPenalty:
             )
         file = run_file(state, self, generator, save_every)
         start = file.read().get("module.start")
-        turned = _Turned(self._start(shifts) if start is None else start)
+        turned = _Rotation(self._start(shifts) if start is None else start)
         optimiser = torch.optim.Adam(turned.parameters(), lr=self.learning_rate)
 
         def step(index: int) -> list[float]:
@@ -299,10 +298,12 @@ class HessianPenalty:
             return [float(penalty.detach())]
 
         names, title = ["penalty"], "Hessian Penalty"
-        history = take_steps(turned, optimiser, step, self.n_steps, file, names=names, title=title)
+        history = training_loop.run(
+            turned, optimiser, step, self.n_steps, file, names=names, title=title
+        )
         return self._keep(shifts, turned, history)
 
-    def _start(self, shifts: Shifts) -> Tensor:
+    def _start(self, shifts: StepFunction) -> Tensor:
         """The strongest singular vectors in rows, ``[n_learned, size]``."""
         count = min(max(self.n_learned, self.n_directions), shifts.size)
         basis = Jacobian(
@@ -310,15 +311,15 @@ class HessianPenalty:
         ).fit(shifts.generator)
         return torch.stack([direction.vector.flatten() for direction in basis.directions_])
 
-    def _penalty(self, shifts: Shifts, codes: Latent, basis: Tensor, index: int) -> Tensor:
+    def _penalty(self, shifts: StepFunction, codes: Latent, basis: Tensor, index: int) -> Tensor:
         std = shifts.generator.spaces[shifts.space].std
         scale = 1.0 if std is None else float(std.square().mean().sqrt())
 
-        def moved(weights: Tensor) -> Tensor:
+        def displace(weights: Tensor) -> Tensor:
             return shifts(codes, scale * weights @ basis)
 
         return hessian_penalty(
-            moved,
+            displace,
             codes.data.new_zeros(len(codes), len(basis), dtype=basis.dtype),
             k=self.k,
             epsilon=self.epsilon,
@@ -327,14 +328,16 @@ class HessianPenalty:
         )
 
     @torch.no_grad()
-    def _keep(self, shifts: Shifts, turned: _Turned, history: pd.DataFrame) -> HessianPenalty:
+    def _keep(
+        self, shifts: StepFunction, turned: _Rotation, history: pd.DataFrame
+    ) -> HessianPenalty:
         codes = shifts.sample(self.n_samples, self.seed + SEEDS_APART)
         basis = turned()
         before, after = (
             float(self._penalty(shifts, codes, rows, SEEDS_APART))
             for rows in (turned.get_buffer("start"), basis)
         )
-        effects = _effects(shifts, codes, basis)
+        effects = _measure_effects(shifts, codes, basis)
         strongest = effects.argsort(descending=True, stable=True)[: self.n_directions].cpu()
         directions = [
             make_direction(
@@ -347,7 +350,7 @@ class HessianPenalty:
                 layers=shifts.rows,
                 scores={"effect": float(effects[strongest[rank]]), "rank": rank},
             )
-            for rank, vector in enumerate(signed(basis.cpu()[strongest]))
+            for rank, vector in enumerate(fix_signs(basis.cpu()[strongest]))
         ]
         self.__dict__.update(
             directions_=directions,
@@ -359,7 +362,7 @@ class HessianPenalty:
         return self
 
 
-class _Turned(nn.Module):
+class _Rotation(nn.Module):
     """An orthonormal basis that can turn within its span: exp(S) times the start, S skew."""
 
     def __init__(self, start: Tensor) -> None:
@@ -373,15 +376,15 @@ class _Turned(nn.Module):
         return torch.linalg.matrix_exp(skew - skew.T) @ self.get_buffer("start")
 
 
-def _effects(shifts: Shifts, codes: Latent, basis: Tensor) -> Tensor:
+def _measure_effects(shifts: StepFunction, codes: Latent, basis: Tensor) -> Tensor:
     """How far the picture moves for a step of length one along each vector, ``[n]`` float64."""
     total = torch.zeros(len(basis), dtype=torch.float64)
     for index in range(len(codes)):
         code = codes[index]
 
-        def moved(steps: Tensor, code: Latent = code) -> Tensor:
+        def displace(steps: Tensor, code: Latent = code) -> Tensor:
             return shifts(Latent.cat([code] * len(steps)), steps)
 
-        pictures = products(moved, basis.to(codes.data)).flatten(1).double()
+        pictures = products(displace, basis.to(codes.data)).flatten(1).double()
         total += pictures.square().sum(1).cpu() / len(codes)
     return total.sqrt()

@@ -43,23 +43,14 @@ from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.random_directions import sphere
 from steerbench.unsupervised.shared import (
     check_count,
+    fix_signs,
     make_direction,
     run_file,
     say_rows,
-    signed,
 )
-from steerbench.unsupervised.step_function import Shifts
-
-REFERENCE = (
-    'Ramesh, Choi, LeCun, "A Spectral Regularizer for Unsupervised Disentanglement", '
-    "arXiv 1812.01161"
-)
+from steerbench.unsupervised.step_function import StepFunction
 
 METHODS = ("auto", "iterate", "full")
-ITERATIONS_EXPECTED = 3
-"""How many blocks usually suffice; what ``"auto"`` reckons with."""
-BACKWARD = 1.5
-"""What a product with J^T costs, in products with J."""
 
 
 class Jacobian:
@@ -86,7 +77,10 @@ class Jacobian:
         error_: The largest ``|A v - lambda v|``, as for ``tolerance``; 0 where J was made.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Ramesh, Choi, LeCun, "A Spectral Regularizer for Unsupervised Disentanglement", '
+        "arXiv 1812.01161"
+    )
     directions_: list[Direction]
     singular_values_: Tensor
     error_: float
@@ -141,7 +135,7 @@ class Jacobian:
             SpaceError, LayerError: There is no such space, row or layer.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        shifts = Shifts(generator, self.space, self.layers, self.output)
+        shifts = StepFunction(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
         if self.method not in METHODS:
             raise ArgumentError(unknown("method", self.method, METHODS))
@@ -160,12 +154,15 @@ class Jacobian:
         values, vectors, error = search.full() if self._makes_it(shifts) else search.iterate()
         return self._keep(shifts, values, vectors, error)
 
-    def _makes_it(self, shifts: Shifts) -> bool:
+    def _makes_it(self, shifts: StepFunction, n_blocks: int = 3, backward: float = 1.5) -> bool:
+        """Say whether J itself is cheaper: some blocks usually suffice, J^T costs more than J."""
         block = self.n_directions + self.oversampling
-        expected = ITERATIONS_EXPECTED * block * (1 + BACKWARD)
+        expected = n_blocks * block * (1 + backward)
         return self.method == "full" or (self.method == "auto" and shifts.size <= expected)
 
-    def _keep(self, shifts: Shifts, values: Tensor, vectors: Tensor, error: float) -> Jacobian:
+    def _keep(
+        self, shifts: StepFunction, values: Tensor, vectors: Tensor, error: float
+    ) -> Jacobian:
         sigma = values.clamp_min(0).sqrt()
         directions = [
             make_direction(
@@ -178,7 +175,7 @@ class Jacobian:
                 layers=shifts.rows,
                 scores={"singular value": float(sigma[index]), "rank": index},
             )
-            for index, vector in enumerate(signed(vectors))
+            for index, vector in enumerate(fix_signs(vectors))
         ]
         self.directions_, self.singular_values_, self.error_ = directions, sigma, error
         return self
@@ -187,7 +184,9 @@ class Jacobian:
 class _Search:
     """Eigenvectors of A, the mean of J^T J over codes, from products with J and J^T."""
 
-    def __init__(self, finder: Jacobian, shifts: Shifts, codes: Latent, file: RunFile) -> None:
+    def __init__(
+        self, finder: Jacobian, shifts: StepFunction, codes: Latent, file: RunFile
+    ) -> None:
         self.finder, self.shifts, self.codes, self.file = finder, shifts, codes, file
         self.state = file.read()
 
@@ -258,10 +257,10 @@ class _Search:
     def _function(self, index: int) -> Callable[[Tensor], Tensor]:
         code = self.codes[index]
 
-        def moved(steps: Tensor) -> Tensor:
+        def displace(steps: Tensor) -> Tensor:
             return self.shifts(Latent.cat([code] * len(steps)), steps)
 
-        return moved
+        return displace
 
 
 def products(function: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:

@@ -37,8 +37,6 @@ from steerbench.unsupervised.shared import (
     say_rows,
 )
 
-REFERENCE = 'Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres"'
-
 
 class RandomDirections:
     """Directions drawn evenly from the unit sphere of a space.
@@ -55,7 +53,9 @@ class RandomDirections:
         directions_: The directions drawn.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Muller, "A Note on a Method for Generating Points Uniformly on N-dimensional Spheres"'
+    )
     directions_: list[Direction]
 
     def __init__(

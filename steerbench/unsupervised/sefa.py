@@ -22,10 +22,8 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CapabilityError
-from steerbench.types import Generator, parse_layers
+from steerbench.types import Direction, Generator, parse_layers
 from steerbench.unsupervised.shared import check_count, make_direction, say_rows
-
-REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
 
 
 class SeFa:
@@ -41,7 +39,12 @@ class SeFa:
         eigenvalues_: ``[n_directions]`` float64, falling.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
+    )
+
+    directions_: list[Direction]
+    eigenvalues_: Tensor
 
     def __init__(self, n_directions: int = 8, layers: str | int | Iterable[int] = "all") -> None:
         self.n_directions = n_directions

@@ -65,10 +65,10 @@ def check_count(n_directions: int, size: int, space: str, generator: Generator) 
         )
 
 
-def signed(vectors: Tensor) -> Tensor:
+def fix_signs(vectors: Tensor) -> Tensor:
     """Vectors in rows whose sign is arbitrary, each with its largest number positive.
 
-    >>> signed(torch.tensor([[0.6, -0.8], [0.0, 1.0]]))
+    >>> fix_signs(torch.tensor([[0.6, -0.8], [0.0, 1.0]]))
     tensor([[-0.6000,  0.8000],
             [ 0.0000,  1.0000]])
     """

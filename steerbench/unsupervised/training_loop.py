@@ -25,14 +25,14 @@ def draw_source(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def built(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+def build_module(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
     """A module that draws its first weights from a seed, and leaves everybody's draws alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
 
 
-def take_steps(
+def run(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     step: Callable[[int], Sequence[float]],

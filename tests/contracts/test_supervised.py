@@ -115,7 +115,7 @@ def test_a_direction_survives_its_file(finder, tmp_path) -> None:
 
 def test_it_recovers_planted_factors(finder) -> None:
     generator, normals = planted()
-    found = finder(reading(), space="z", n_samples=1500, n_verify=50).fit(generator)
+    found = finder(reading(), space="z", n_samples=1500, n_fresh_samples=50).fit(generator)
     for name, normal in zip("abcd", normals):
         cosine = float(found.direction(name).vector.flatten() @ normal.double())
         assert cosine > 0.97, name

@@ -124,5 +124,5 @@ def test_unknown_names_are_helped():
             found.effect(direction, attribute)
     with pytest.raises(sb.errors.NotFoundError, match="'x'"):
         rescore(directions, generator, reading(), ["x"])
-    with pytest.raises(sb.errors.SteerbenchError, match="n=1"):
+    with pytest.raises(sb.errors.SteerbenchError, match="n_samples=1"):
         rescore(directions, generator, reading(), n_samples=1)

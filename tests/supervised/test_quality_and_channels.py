@@ -9,7 +9,7 @@ from torch import nn
 import steerbench as sb
 from steerbench.supervised.boundaries.channel_selection import select_channels, sensitivity
 from steerbench.supervised.boundaries.higan import LatentBoundaries
-from steerbench.supervised.boundaries.quality import Closeness, realness
+from steerbench.supervised.boundaries.quality import NeighbourRealism, realness
 from tests.conftest import make_toy
 from tests.contracts.test_supervised import SMALL, planted, quarters, reading
 
@@ -24,18 +24,18 @@ def test_the_discriminator_is_a_predictor(rooms):
 
 def test_closeness_falls_with_the_distance_to_the_reference():
     reference = torch.linspace(-0.1, 0.1, 20)[:, None, None, None].expand(-1, 1, 4, 4)
-    close = Closeness(lambda x: x.flatten(1), reference, k=3)
+    close = NeighbourRealism(lambda x: x.flatten(1), reference, k=3)
     near, far = (torch.full((1, 1, 4, 4), value) for value in (0.0, 0.9))
     assert close.predict(near) > close.predict(far)
     with pytest.raises(sb.errors.SteerbenchError, match="k=20"):
-        Closeness(lambda x: x.flatten(1), reference, k=20)
+        NeighbourRealism(lambda x: x.flatten(1), reference, k=20)
 
 
 def test_the_quality_boundary_points_towards_good():
     """Good pictures are those whose first quarter is bright."""
     generator, normals = planted()
     bright = generator.render(generator.latent(2 * normals[:1].repeat(30, 1) + 0.1))
-    close = Closeness(lambda x: quarters(x)[:, :1], bright, k=5)
+    close = NeighbourRealism(lambda x: quarters(x)[:, :1], bright, k=5)
     found = LatentBoundaries(close, space="z", **SMALL | {"n_samples": 600}).fit(generator)
     assert float(found.directions_[0].vector.flatten() @ normals[0].double()) > 0.9
 

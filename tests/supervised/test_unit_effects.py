@@ -11,7 +11,7 @@ from steerbench.errors import NotFoundError, PredictorError, ShapeError, Steerbe
 from steerbench.supervised.dissection import Dissection
 from steerbench.supervised.dissection.artefacts import ArtefactUnits
 from steerbench.supervised.dissection.effects import UnitEffects, random_sets, unit_edit
-from steerbench.supervised.dissection.insertion_sites import Places
+from steerbench.supervised.dissection.insertion_sites import InsertionSites
 from steerbench.supervised.dissection.search import UnitSearch
 
 LAMP = 3
@@ -151,7 +151,7 @@ def test_a_mask_outside_the_picture_is_refused(room, dissected):
 def test_places_are_masks_that_lie_on_the_host():
     labels = torch.zeros(3, 16, 16, dtype=torch.int64)
     labels[:2, 4:8, 4:8] = 1
-    places = Places.of(labels, 1)
+    places = InsertionSites.of(labels, 1)
     assert len(places.masks) == 2
     assert places.hosts == (0,)
     elsewhere = torch.full((2, 16, 16), 2)
@@ -160,7 +160,7 @@ def test_places_are_masks_that_lie_on_the_host():
     assert fits.tolist() == [False, True]
     assert torch.equal(masks[1] > 0, labels[0] == 1)
     with pytest.raises(SteerbenchError, match="None of 3"):
-        Places.of(labels, 5)
+        InsertionSites.of(labels, 5)
 
 
 def test_the_search_finds_the_unit_whatever_the_overlap_says(room, dissected):

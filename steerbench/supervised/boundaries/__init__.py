@@ -5,8 +5,11 @@
 - `higan`: the boundary of every attribute at once, verified by counterfactuals
 - `labelling`: a boundary from a person's yes and no
 - `entanglement`: how much one attribute comes along when another is edited, and `free`
+- `channel_selection`: the same in s, by leaving channels out
+- `quality`: what to tell good pictures from spoiled ones by, where nobody labelled them
 """
 
+from steerbench.supervised.boundaries.channel_selection import select_channels, sensitivity
 from steerbench.supervised.boundaries.entanglement import (
     correlations,
     cosines,
@@ -16,15 +19,20 @@ from steerbench.supervised.boundaries.entanglement import (
 )
 from steerbench.supervised.boundaries.hyperplane import Boundary, linear_boundary
 from steerbench.supervised.boundaries.interfacegan import interpolate, train_boundary
+from steerbench.supervised.boundaries.quality import NeighbourRealism, realness
 
 __all__ = [
     "Boundary",
+    "NeighbourRealism",
     "correlations",
     "cosines",
     "free",
     "interpolate",
     "layer_effects",
     "linear_boundary",
+    "realness",
     "scores",
+    "select_channels",
+    "sensitivity",
     "train_boundary",
 ]

@@ -23,18 +23,18 @@ from torch import Tensor
 
 from steerbench.metrics.reading import Reader
 from steerbench.stats import bootstrap, wilson
-from steerbench.supervised.boundaries.interfacegan import Trained
+from steerbench.supervised.boundaries.interfacegan import TrainedBoundary
 from steerbench.types import Direction, Generator, Latent
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class BoundaryCandidate:
     """A boundary before it is verified."""
 
     attribute: str
     column: int
     rows: tuple[int, ...] | None
-    trained: Trained
+    trained: TrainedBoundary
     borders: tuple[float, float]
     direction: Direction
 
@@ -100,7 +100,9 @@ class Verification:
             found[rows] = torch.stack(effects).amax(0)
         return found
 
-    def row(self, candidate: Candidate, change: Tensor, chance: Tensor | None) -> dict[str, Any]:
+    def row(
+        self, candidate: BoundaryCandidate, change: Tensor, chance: Tensor | None
+    ) -> dict[str, Any]:
         """A line of the table, and the strength that ranks it."""
         column, trained = candidate.column, candidate.trained
         gains = change[:, column].clamp(min=0)
@@ -132,7 +134,7 @@ class Verification:
             "strength": effect if self.one_unit else effect / max(spread, 1e-12),
         }
 
-    def _correlation(self, candidate: Candidate) -> float:
+    def _correlation(self, candidate: BoundaryCandidate) -> float:
         distance = candidate.trained.boundary.distance(self.codes.data).cpu()
         pair = torch.stack([distance, self.before[:, candidate.column].double()])
         return float(torch.corrcoef(pair)[0, 1]) if bool((pair.std(1) > 0).all()) else float("nan")

@@ -123,13 +123,13 @@ def layer_effects(
     """
     table = {}
     for label, layers in ranges.items():
-        limited = [_limited(direction, generator, layers) for direction in directions]
+        limited = [_limit(direction, generator, layers) for direction in directions]
         found = rescore(limited, generator, judge, **options).in_spreads
         table[label] = [found.loc[d.name, d.name] for d in directions]
     return pd.DataFrame(table, index=[direction.name for direction in directions])
 
 
-def _limited(direction: Direction, generator: Generator, layers: Any) -> Direction:
+def _limit(direction: Direction, generator: Generator, layers: Any) -> Direction:
     layered = generator.spaces.get(direction.space.removesuffix("+") + "+")
     if layered is None:
         raise ArgumentError(

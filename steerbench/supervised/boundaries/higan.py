@@ -56,13 +56,21 @@ from steerbench.errors import (
 )
 from steerbench.metrics.reading import Reader
 from steerbench.runs import RunFile
-from steerbench.supervised.boundaries.counterfactual import Candidate, Verification, say_rows
+from steerbench.supervised.boundaries.counterfactual import (
+    BoundaryCandidate,
+    Verification,
+    say_rows,
+)
 from steerbench.supervised.boundaries.hyperplane import Boundary
-from steerbench.supervised.boundaries.interfacegan import Trained, chosen_of, fit_ends, split_ends
-from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds
+from steerbench.supervised.boundaries.interfacegan import (
+    TrainedBoundary,
+    count_ends,
+    fit_ends,
+    split_ends,
+)
+from steerbench.supervised.boundaries.score_extremes import ScoreExtremes, SeededCodes
 from steerbench.types import Direction, Generator, Predictor, Provenance, parse_layers
 
-REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'
 BLOCK = 1024
 """Scores are sorted in, and the run is saved, after so many samples."""
 
@@ -104,7 +112,7 @@ class LatentBoundaries:
         boundaries_: Attribute to `Boundary`, with its bias.
     """
 
-    reference = REFERENCE
+    reference = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'
     directions_: list[Direction]
     table_: pd.DataFrame
     rescored_: pd.DataFrame
@@ -181,7 +189,7 @@ class LatentBoundaries:
         ranges = self._ranges(generator, base)
         settings = self._settings(generator, reader)
         file = RunFile(state, "steerbench boundary run", settings, save_every)
-        ends = self._sampled(generator, base, reader, file)
+        ends = self._sample_ends(generator, base, reader, file)
         found, notes = self._candidates(generator, base, reader, ends, ranges)
         verification = Verification(generator, base, reader, self)
         changes = [verification.changes(candidate.direction) for candidate in found]
@@ -217,10 +225,10 @@ class LatentBoundaries:
         several = [self.layers] if isinstance(self.layers, (str, int)) else list(self.layers)
         return [parse_layers(part, rows) for part in several]
 
-    def _kept(self, generator: Generator, base: str) -> int:
+    def _ends_size(self, generator: Generator, base: str) -> int:
         """How many samples of each end are kept."""
         if self.chosen is not None:
-            return chosen_of(self.chosen, self.n_samples)
+            return count_ends(self.chosen, self.n_samples)
         size = int(np.prod(generator.spaces[base].shape))
         return max(1, min(max(self.n_samples // 50, 5 * size), self.n_samples // 5))
 
@@ -232,15 +240,15 @@ class LatentBoundaries:
             "attributes": list(reader.names),
             "n_samples": self.n_samples,
             "seed": self.seed,
-            "kept": self._kept(generator, self._base(generator)),
+            "kept": self._ends_size(generator, self._base(generator)),
             "invalid_value": self.invalid_value,
             "precision": self.precision,
         }
 
-    def _sampled(
+    def _sample_ends(
         self, generator: Generator, base: str, reader: Reader, file: RunFile
-    ) -> ConfidentEnds:
-        ends = ConfidentEnds(self._kept(generator, base), self.seed, self.invalid_value)
+    ) -> ScoreExtremes:
+        ends = ScoreExtremes(self._ends_size(generator, base), self.seed, self.invalid_value)
         if known := file.read():
             ends.load_state_dict(known)
         bar = tqdm(total=self.n_samples, initial=ends.count, desc="pictures", delay=1, leave=False)
@@ -266,16 +274,16 @@ class LatentBoundaries:
         generator: Generator,
         base: str,
         reader: Reader,
-        ends: ConfidentEnds,
+        ends: ScoreExtremes,
         ranges: Sequence[tuple[int, ...] | None],
-    ) -> tuple[list[Candidate], dict[str, str]]:
+    ) -> tuple[list[BoundaryCandidate], dict[str, str]]:
         """Boundaries of every attribute that has two sides, and why the others have none."""
-        codes = Codes(generator, base, range(self.seed, self.seed + self.n_samples))
-        found: list[Candidate] = []
+        codes = SeededCodes(generator, base, range(self.seed, self.seed + self.n_samples))
+        found: list[BoundaryCandidate] = []
         notes: dict[str, str] = {}
         for column, name in enumerate(tqdm(reader.names, "boundaries", delay=1, leave=False)):
             valid = int(ends.valid[column])
-            count = min(self._kept(generator, base), valid // 2)
+            count = min(self._ends_size(generator, base), valid // 2)
             high, high_scores, low, low_scores = ends.of(column, count)
             if not count or high_scores[0] == low_scores[0]:
                 notes[name] = f"{valid} samples, all with the same score" if valid else "no score"
@@ -286,7 +294,7 @@ class LatentBoundaries:
             borders = float(low_scores[-1]), float(high_scores[-1])
             direction = self._direction(generator, base, name, trained)
             found += [
-                Candidate(name, column, rows, trained, borders, _limited(direction, rows))
+                BoundaryCandidate(name, column, rows, trained, borders, _limit(direction, rows))
                 for rows in ranges
             ]
         if not found:
@@ -296,7 +304,9 @@ class LatentBoundaries:
             )
         return found, notes
 
-    def _direction(self, generator: Generator, base: str, name: str, trained: Trained) -> Direction:
+    def _direction(
+        self, generator: Generator, base: str, name: str, trained: TrainedBoundary
+    ) -> Direction:
         shape = generator.spaces[base].shape
         vector = trained.boundary.normal.reshape(shape)
         provenance = Provenance(
@@ -311,7 +321,7 @@ class LatentBoundaries:
             seed=self.seed,
             n_samples=self.n_samples,
             scores={"bias": trained.boundary.bias},
-            reference=REFERENCE,
+            reference=self.reference,
             version=__version__,
         )
         return Direction(
@@ -325,7 +335,7 @@ class LatentBoundaries:
 
     def _finish(
         self,
-        found: Sequence[Candidate],
+        found: Sequence[BoundaryCandidate],
         notes: dict[str, str],
         verification: Verification,
         changes: Sequence[Tensor],
@@ -342,7 +352,7 @@ class LatentBoundaries:
         table = pd.DataFrame([rows[i] for i in order] + empty)
         names = [found[i].direction.name for i in order]
         means = [changes[i].mean(0).numpy() for i in order]
-        directions = [_scored(found[i].direction, rows[i]) for i in order]
+        directions = [_attach_scores(found[i].direction, rows[i]) for i in order]
         self.rescored_ = pd.DataFrame(means, index=names, columns=verification.reader.names)
         self.boundaries_ = {candidate.attribute: candidate.trained.boundary for candidate in found}
         self.directions_, self.table_ = directions, table
@@ -366,13 +376,13 @@ class LatentBoundaries:
         raise NotFoundError(unknown("direction", name, names))
 
 
-def _limited(direction: Direction, rows: tuple[int, ...] | None) -> Direction:
+def _limit(direction: Direction, rows: tuple[int, ...] | None) -> Direction:
     if rows is None:
         return direction
     return direction.limited(rows).named(f"{direction.name} (layers {say_rows(rows)})")
 
 
-def _scored(direction: Direction, row: dict[str, Any]) -> Direction:
+def _attach_scores(direction: Direction, row: dict[str, Any]) -> Direction:
     """The direction, which knows what was measured of it."""
     keys = ("rank", "effect", "effect_low", "effect_high", "chance", "verified", "accuracy")
     measured = {key: row[key] for key in keys if row[key] == row[key]}

@@ -10,7 +10,7 @@ thousands of codes, so the problem is solved in w itself. The corner of the hing
 width delta, which makes the problem smooth, and piecewise quadratic: Newton's method with an exact
 line search ends after a few steps. Then delta shrinks and the solution is followed: codes in the
 rounded corner keep their pull while the corner closes in on them, so a few steps are enough. Where
-it stops, at `SHARPEST`, the codes on the margin are off by that share of it at most. Each
+it stops, at a ten-thousandth, the codes on the margin are off by that share of it at most. Each
 step solves one system of the size of a code (or of the number of codes, where these are fewer) over
 the few codes that lie near the margin. Half a million codes begin from the solution of some.
 
@@ -35,14 +35,10 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError, LatentError, ShapeError
 
-SHARPEST = 1e-4
-"""The width of the rounded corner at the end."""
 SUBSET = 20_000
 """More codes than this begin from the boundary of so many of them."""
 BLOCK = 2**22
 """How many numbers are multiplied at a time."""
-STEPS = 60
-"""The most Newton steps for one width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +122,9 @@ def _positive(labels: Any, count: int) -> np.ndarray:
     return given == kinds[1]
 
 
-def _solve(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, float]:
+def _solve(
+    x: np.ndarray, y: np.ndarray, c: float, sharpest: float = 1e-4
+) -> tuple[np.ndarray, float]:
     """w and b in float64."""
     if x.shape[0] < x.shape[1]:
         # The solution lies in the span of the codes: turn them so that they have fewer numbers.
@@ -142,9 +140,9 @@ def _solve(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, float]:
     near = None
     while True:
         theta, near = _newton(x, y, c, delta, theta, near)
-        if delta <= SHARPEST:
+        if delta <= sharpest:
             return theta[:-1], float(theta[-1])
-        delta = max(delta / 4, SHARPEST)
+        delta = max(delta / 4, sharpest)
 
 
 def _newton(
@@ -154,6 +152,7 @@ def _newton(
     delta: float,
     theta: np.ndarray,
     near: np.ndarray | None,
+    n_steps: int = 60,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The minimum for one width of the corner, and which codes lie in the corner there.
 
@@ -162,7 +161,7 @@ def _newton(
             until they have been followed: the first step takes them for inside.
     """
     margins = y * (_product(x, theta[:-1]) + theta[-1])
-    for _ in range(STEPS):
+    for _ in range(n_steps):
         slope, follow = _slope(margins, delta), near is not None
         if near is None:
             near = np.abs(1 - margins) < delta

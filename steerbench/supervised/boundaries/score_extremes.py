@@ -19,11 +19,8 @@ from steerbench.stats import TopK
 from steerbench.store import under
 from steerbench.types import Generator, Latent
 
-SMALL = 2**24
-"""All codes are kept where they have no more numbers than this together."""
 
-
-class ConfidentEnds:
+class ScoreExtremes:
     """The seeds with the highest and the lowest scores, for each attribute.
 
     Args:
@@ -85,31 +82,32 @@ class ConfidentEnds:
         self.high, self.low, self.valid = high, low, tensors["valid"]
 
 
-class Codes:
+class SeededCodes:
     """Codes by their seeds, drawn again on demand; all of them at once where they are few.
 
     Args:
         generator: Draws them.
         space: Whose codes.
         seeds: All that may be asked for.
+        limit: How many numbers are drawn at a time, and kept where there are no more.
     """
 
-    def __init__(self, generator: Generator, space: str, seeds: range) -> None:
+    def __init__(self, generator: Generator, space: str, seeds: range, limit: int = 2**24) -> None:
         self.generator, self.space, self.seeds = generator, space, seeds
         size = int(np.prod(generator.spaces[space].shape))
-        self._batch = max(1, min(1024, SMALL // size))
+        self._batch = max(1, min(1024, limit // size))
         self._all: Tensor | None = None
-        self._small = len(seeds) * size <= SMALL
+        self._small = len(seeds) * size <= limit
 
     def __call__(self, seeds: np.ndarray) -> Tensor:
         """Codes ``[N, size]`` float32."""
         if self._small:
             if self._all is None:
-                self._all = self._drawn(self.seeds)
+                self._all = self._draw(self.seeds)
             return self._all[torch.from_numpy(seeds - self.seeds.start)]
-        return self._drawn(seeds.tolist())
+        return self._draw(seeds.tolist())
 
-    def _drawn(self, seeds: Sequence[int]) -> Tensor:
+    def _draw(self, seeds: Sequence[int]) -> Tensor:
         parts = []
         for start in range(0, len(seeds), self._batch):
             part = seeds[start : start + self._batch]

@@ -65,10 +65,8 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.runs import RunFile
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
 from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of, refuse_units
-from steerbench.supervised.dissection.statistics import Survey
+from steerbench.supervised.dissection.statistics import ActivationStatistics
 from steerbench.types import Latent, Predictor, Provenance
-
-REFERENCE = 'Bau et al., "GAN Dissection", arXiv 1811.10597'
 
 
 class Dissection:
@@ -103,7 +101,7 @@ class Dissection:
         provenance_: What was done, to which generator.
     """
 
-    reference = REFERENCE
+    reference = 'Bau et al., "GAN Dissection", arXiv 1811.10597'
     units_: pd.DataFrame
     top_: pd.DataFrame
     thresholds_: Tensor
@@ -197,7 +195,7 @@ class Dissection:
         ends = [self.seed + self.n_samples * i // parts for i in range(parts + 1)]
         return [range(a, b) for a, b in pairwise(ends)]
 
-    def survey(self, generator: BaseGenerator, seeds: range) -> Survey:
+    def survey(self, generator: BaseGenerator, seeds: range) -> ActivationStatistics:
         """What the first pass learns from some seeds: quantiles and top pictures."""
         layer = layer_of(generator, self.layer).name
         survey = self._new_survey(seeds.start)
@@ -205,9 +203,9 @@ class Dissection:
             survey.add(generator.capture(batch, [layer])[layer], batch)
         return survey
 
-    def thresholds(self, surveys: Sequence[Survey]) -> Tensor:
+    def thresholds(self, surveys: Sequence[ActivationStatistics]) -> Tensor:
         """The thresholds ``[units]`` from the surveys of all parts, in any order."""
-        return Survey.joined(surveys).quantile.quantile(self.quantile)
+        return ActivationStatistics.join_parts(surveys).quantile.quantile(self.quantile)
 
     def count(self, generator: BaseGenerator, thresholds: Tensor, seeds: range) -> UnitOverlap:
         """What the second pass counts in the pictures of some seeds."""
@@ -218,10 +216,13 @@ class Dissection:
         return counts
 
     def join(
-        self, generator: BaseGenerator, surveys: Sequence[Survey], counts: Sequence[UnitOverlap]
+        self,
+        generator: BaseGenerator,
+        surveys: Sequence[ActivationStatistics],
+        counts: Sequence[UnitOverlap],
     ) -> Dissection:
         """Take over what several workers found, as `fit` would have found it."""
-        survey, total = Survey.joined(surveys), self._new_counts()
+        survey, total = ActivationStatistics.join_parts(surveys), self._new_counts()
         for part in counts:
             total.merge(part)
         if survey.count != self.n_samples or total.count != self.n_samples:
@@ -242,7 +243,7 @@ class Dissection:
         concepts = self.segmenter.names
         if concept not in concepts:
             raise NotFoundError(unknown("concept", concept, concepts))
-        rows = self._fitted.query("concept == @concept and iou > 0")
+        rows = self._table_of_units.query("concept == @concept and iou > 0")
         if len(rows):
             return rows.sort_values("iou", ascending=False, kind="stable").head(n_units)
         pixels = int(self.overlap_.areas[list(concepts).index(concept)])
@@ -254,11 +255,11 @@ class Dissection:
     @property
     def labels_(self) -> pd.DataFrame:
         """One row for each unit: the concept that it matches best, and how well."""
-        best = self._fitted.groupby("unit")["iou"].idxmax()
+        best = self._table_of_units.groupby("unit")["iou"].idxmax()
         return self.units_.loc[best].reset_index(drop=True)
 
     @property
-    def _fitted(self) -> pd.DataFrame:
+    def _table_of_units(self) -> pd.DataFrame:
         if not hasattr(self, "units_"):
             raise NotFittedError("Nothing has been dissected yet; call fit(generator) first.")
         return self.units_
@@ -277,8 +278,8 @@ class Dissection:
         layout = Layout(self.interpolation, self.align_corners)
         counts.add(forward.activation, thresholds, labels, layout, self._category())
 
-    def _new_survey(self, first: int) -> Survey:
-        return Survey(first, self.capacity, self.top)
+    def _new_survey(self, first: int) -> ActivationStatistics:
+        return ActivationStatistics(first, self.capacity, self.top)
 
     def _new_counts(self) -> UnitOverlap:
         names = list(self.segmenter.names)
@@ -308,7 +309,9 @@ class Dissection:
             "generator": generator.fingerprint,
         }
 
-    def _finish(self, generator: BaseGenerator, survey: Survey, counts: UnitOverlap) -> Dissection:
+    def _finish(
+        self, generator: BaseGenerator, survey: ActivationStatistics, counts: UnitOverlap
+    ) -> Dissection:
         thresholds = survey.quantile.quantile(self.quantile).cpu()
         settings = self._settings(generator)
         found = {
@@ -323,7 +326,7 @@ class Dissection:
                 hyperparameters={k: v for k, v in settings.items() if k != "generator"},
                 generator=generator.name,
                 fingerprint=generator.fingerprint,
-                reference=REFERENCE,
+                reference=self.reference,
                 version=__version__,
             ),
         }

@@ -50,8 +50,6 @@ from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.stats.running import Running
 
 INTERPOLATIONS = ("bilinear", "nearest")
-DENSE = 2.0
-"""Below this enlargement most cells hold one pixel or two, and enlarging outright is quicker."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +129,7 @@ def _axis(small: int, large: int, interpolation: str, align_corners: bool) -> Ax
 class UnitOverlap(Running):
     """Counts of pixels that units and concepts have in common, over any number of pictures.
 
-    ``intersection [units, concepts]``, ``activated [units, categories]`` (the units' regions in
+    ``intersection [units, concepts]``, ``regions [units, categories]`` (the units' regions in
     pictures with the category), ``areas [concepts]`` and ``totals [categories]`` (all pixels of
     such pictures) are whole numbers in float64; ``sums [units, concepts]`` adds up the activations
     over each concept's pixels.
@@ -141,7 +139,7 @@ class UnitOverlap(Running):
         ignored: A label that is no concept (netdissect's 0); -1 for none.
     """
 
-    _fields = ("intersection", "activated", "areas", "totals", "sums", "category")
+    _fields = ("intersection", "regions", "areas", "totals", "sums", "category")
     _settings = ("concepts", "ignored")
 
     def __init__(self, concepts: int, ignored: int = -1) -> None:
@@ -201,7 +199,7 @@ class UnitOverlap(Running):
             intersection[:, self.ignored] = 0
         return {
             "intersection": intersection,
-            "activated": counts[0].sum(1, keepdim=True) * seen,
+            "regions": counts[0].sum(1, keepdim=True) * seen,
             "areas": areas,
             "totals": seen * maps[0].numel(),
             "sums": sums,
@@ -213,9 +211,9 @@ class UnitOverlap(Running):
         return self._get("intersection")
 
     @property
-    def activated(self) -> Tensor:
+    def regions(self) -> Tensor:
         """``[units, categories]``: pixels in a unit's region, in pictures with the category."""
-        return self._get("activated")
+        return self._get("regions")
 
     @property
     def areas(self) -> Tensor:
@@ -229,14 +227,14 @@ class UnitOverlap(Running):
 
     def iou(self) -> Tensor:
         """``[units, concepts]`` in [0, 1]; 0 where both regions are empty."""
-        union = self.activated[:, self._get("category")] + self.areas - self.intersection
+        union = self.regions[:, self._get("category")] + self.areas - self.intersection
         return self.intersection / union.clamp(min=1)
 
     def quality(self) -> Tensor:
         """``[units, concepts]`` in [0, 1]: the information quality ratio; 0 where it is 0 / 0."""
         category = self._get("category")
         total = self.totals[category].clamp(min=1)
-        both, unit = self.intersection, self.activated[:, category]
+        both, unit = self.intersection, self.regions[:, category]
         cells = torch.stack(
             [both, unit - both, self.areas - both, total - unit - self.areas + both]
         )
@@ -271,13 +269,16 @@ def _check(activations: Tensor, thresholds: Tensor, maps: Tensor) -> None:
         )
 
 
-def _count(x: Tensor, thresholds: Tensor, labels: Tensor, k: int, layout: Layout) -> Tensor:
+def _count(
+    x: Tensor, thresholds: Tensor, labels: Tensor, k: int, layout: Layout, dense: float = 2.0
+) -> Tensor:
     """Pixels ``[U, K]`` of each label in each unit's region, float64."""
     size = (labels.shape[0], labels.shape[1])
     if layout.interpolation == "nearest":
         above = (x > thresholds[:, None, None]).flatten(1)
         return (above.to(x.dtype) @ _patches(x, labels, k, layout)).double()
-    if min(size[0] / x.shape[1], size[1] / x.shape[2]) < DENSE:
+    # Enlarged by less, most cells hold a pixel or two, and enlarging outright is quicker.
+    if min(size[0] / x.shape[1], size[1] / x.shape[2]) < dense:
         above = layout.enlarge(x[None], size)[0] > thresholds[:, None, None]
         chosen = torch.zeros(labels.numel(), k, dtype=x.dtype, device=x.device)
         chosen.scatter_(1, labels.reshape(-1, 1), 1)

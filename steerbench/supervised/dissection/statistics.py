@@ -14,7 +14,7 @@ from steerbench.store import under
 from steerbench.types import Latent
 
 
-class Survey:
+class ActivationStatistics:
     """Quantiles of each unit's activations, and the pictures that excite it the most.
 
     Args:
@@ -70,7 +70,7 @@ class Survey:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Survey]) -> Survey:
+    def join_parts(cls, parts: Sequence[ActivationStatistics]) -> ActivationStatistics:
         """One survey out of those of consecutive seeds, given in any order.
 
         Raises:

@@ -37,6 +37,7 @@ from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, unknown
 from steerbench.types import Direction, Generator
+from steerbench.unsupervised import training_loop
 from steerbench.unsupervised.latent_discovery.networks import (
     DEFORMATORS,
     RECONSTRUCTORS,
@@ -44,16 +45,10 @@ from steerbench.unsupervised.latent_discovery.networks import (
     Discovery,
 )
 from steerbench.unsupervised.shared import check_count, make_direction, run_file, say_rows
-from steerbench.unsupervised.step_function import Shifts
-from steerbench.unsupervised.training_loop import SEEDS_APART, built, draw_source, take_steps
-
-REFERENCE = (
-    'Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent '
-    'Space", arXiv 2002.03754'
-)
+from steerbench.unsupervised.step_function import StepFunction
+from steerbench.unsupervised.training_loop import SEEDS_APART, build_module, draw_source
 
 LEAST_ALPHA = 0.5
-WATCHED = ("loss", "accuracy", "error")
 
 
 class LatentDiscovery:
@@ -85,7 +80,10 @@ class LatentDiscovery:
         networks_: Deformator and reconstructor.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent '
+        'Space", arXiv 2002.03754'
+    )
     directions_: list[Direction]
     accuracy_: float
     accuracies_: Tensor
@@ -147,21 +145,21 @@ class LatentDiscovery:
             SpaceError, LayerError: There is no such space or row.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        shifts = Shifts(generator, self.space, self.layers, precision=self.precision)
+        shifts = StepFunction(generator, self.space, self.layers, precision=self.precision)
         self._check(shifts)
         game = _Game(self, shifts)
-        history = take_steps(
+        history = training_loop.run(
             game.networks,
             game.optimiser,
             game.step,
             self.n_steps,
             run_file(state, self, generator, save_every),
-            names=WATCHED,
+            names=("loss", "accuracy", "error"),
             title="latent discovery",
         )
         return self._keep(shifts, game, history)
 
-    def _check(self, shifts: Shifts) -> None:
+    def _check(self, shifts: StepFunction) -> None:
         check_count(self.n_directions, shifts.size, shifts.space, shifts.generator)
         if self.deformator not in DEFORMATORS:
             raise ArgumentError(unknown("deformator", self.deformator, DEFORMATORS))
@@ -175,7 +173,7 @@ class LatentDiscovery:
                 f"a longest step of at least {LEAST_ALPHA}."
             )
 
-    def _keep(self, shifts: Shifts, game: _Game, history: pd.DataFrame) -> LatentDiscovery:
+    def _keep(self, shifts: StepFunction, game: _Game, history: pd.DataFrame) -> LatentDiscovery:
         accuracies, counts, error = game.measure()
         accuracy = float((accuracies * counts).sum() / counts.sum())
         order = accuracies.argsort(descending=True, stable=True)
@@ -212,7 +210,7 @@ class LatentDiscovery:
 class _Game:
     """Both networks on one generator."""
 
-    def __init__(self, finder: LatentDiscovery, shifts: Shifts) -> None:
+    def __init__(self, finder: LatentDiscovery, shifts: StepFunction) -> None:
         self.finder, self.shifts = finder, shifts
         self.spread = _covariance(shifts)
         with torch.no_grad():
@@ -228,7 +226,7 @@ class _Game:
             network = RECONSTRUCTORS[finder.reconstructor](channels, finder.n_directions)
             return Discovery(deformator, network)
 
-        networks = built(finder.seed, make)
+        networks = build_module(finder.seed, make)
         self.networks: Discovery = networks.to(images.device)  # type: ignore[assignment]
         self.optimiser = torch.optim.Adam(
             [
@@ -298,7 +296,7 @@ class _Game:
         return scores, lengths
 
 
-def _covariance(shifts: Shifts) -> Tensor:
+def _covariance(shifts: StepFunction) -> Tensor:
     """The covariance of the prior ``[size, size]``; of a layer-wise code, of each number alone."""
     space = shifts.generator.spaces[shifts.space]
     if len(space.shape) == 1 and shifts.size <= 4096:

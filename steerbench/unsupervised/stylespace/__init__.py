@@ -55,10 +55,6 @@ from steerbench.unsupervised.shared import check_count, make_direction, run_file
 from steerbench.unsupervised.stylespace.channels import locate, overlap, signal_to_noise, top_rate
 from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
 
-REFERENCE = 'Wu, Lischinski, Shechtman, "StyleSpace Analysis", arXiv 2011.12799'
-POSITIVES = 2
-"""The fewest examples that an attribute is read from."""
-
 
 class StyleSpace:
     """The channels of s that change the most where they act.
@@ -80,7 +76,7 @@ class StyleSpace:
         maps_: ``[channels of s, size, size]`` float64, the mean squared gradient of each patch.
     """
 
-    reference = REFERENCE
+    reference = 'Wu, Lischinski, Shechtman, "StyleSpace Analysis", arXiv 2011.12799'
     directions_: list[Direction]
     channels_: pd.DataFrame
     maps_: Tensor
@@ -133,7 +129,7 @@ class StyleSpace:
         """
         if reason := self.refuses(generator):
             raise CapabilityError(reason)
-        chosen = self._chosen(generator)
+        chosen = self._select_channels(generator)
         check_count(self.n_directions, len(chosen), "s", generator)
         if min(self.n_samples, self.size, self.batch_size) < 1 or self.seed < 0:
             raise ArgumentError(
@@ -153,10 +149,10 @@ class StyleSpace:
                 file.write(maps.state_dict)
         if maps.count > done:
             file.write(maps.state_dict, now=True)
-        self.__dict__.update(self._found(generator, maps.mean, chosen))
+        self.__dict__.update(self._results(generator, maps.mean, chosen))
         return self
 
-    def _chosen(self, generator: BaseGenerator) -> list[int]:
+    def _select_channels(self, generator: BaseGenerator) -> list[int]:
         """The channels that are looked at."""
         slices = dict(generator.spaces["s"].slices or {})
         if self.layers == "all":
@@ -170,7 +166,7 @@ class StyleSpace:
                     raise LayerError(unknown("layer with a style", name, slices))
         return [channel for name in names for channel in range(*slices[name].indices(2**31))]
 
-    def _found(
+    def _results(
         self, generator: BaseGenerator, maps: Tensor, chosen: Sequence[int]
     ) -> dict[str, Any]:
         std = _std(generator)
@@ -332,10 +328,9 @@ def positive_examples(
     names = list(reader.names)
     if attribute not in names:
         raise NotFoundError(unknown("attribute", attribute, names))
-    if not POSITIVES <= keep <= n_samples:
+    if not 2 <= keep <= n_samples:
         raise ArgumentError(
-            f"{keep} of {n_samples} codes were to be kept. Keep at least {POSITIVES} and at most "
-            "all of them."
+            f"{keep} of {n_samples} codes were to be kept. Keep at least 2 and at most all of them."
         )
     scores, codes = [], []
     for start in tqdm(range(0, n_samples, batch_size), desc=attribute, delay=1):

@@ -27,9 +27,6 @@ from torch import Tensor
 
 from steerbench.errors import LayerError, ShapeError
 
-DISCOUNT = 2
-"""The power of a region's size that an overlap is divided by."""
-
 
 def overlap(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
     """How far the strongest pixels of each map coincide with each region of one picture.
@@ -65,17 +62,18 @@ def overlap(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
     return counts
 
 
-def top_rate(counts: np.ndarray) -> np.ndarray:
+def top_rate(counts: np.ndarray, discount: int = 2) -> np.ndarray:
     """In which share of the pictures with a concept each channel meets this one the most.
 
     Args:
         counts: ``[N, C, K, 3]``, an `overlap` for each picture.
+        discount: The power of a region's size that an overlap is divided by.
 
     Returns:
         ``[C, K]`` in [0, 1]; 0 for concepts that no picture has.
     """
     channels, concepts = counts.shape[1:3]
-    rate = counts[..., 0] / counts[..., 2] ** DISCOUNT
+    rate = counts[..., 0] / counts[..., 2] ** discount
     there = ~np.isnan(rate[:, 0])
     seen = there.any(1)
     best = np.where(np.isnan(rate), -1.0, rate).argmax(2)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.unsupervised.direction_variation import direction_variation
+from steerbench.metrics import direction_variation
 
 
 class Scene(nn.Module):
