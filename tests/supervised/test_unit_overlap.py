@@ -85,7 +85,7 @@ def test_any_split_counts_the_same_and_survives_its_state():
     first = UnitOverlap(CONCEPTS).add(a[:1], t, labels[:1])
     rest = UnitOverlap(CONCEPTS).add(a[1:], t, labels[1:])
     joined = UnitOverlap.from_state(first.state_dict()).merge(rest)
-    for name in ("intersection", "activated", "areas", "totals"):
+    for name in ("intersection", "regions", "areas", "totals"):
         assert torch.equal(getattr(joined, name), getattr(whole, name))
     assert torch.allclose(joined.inside(), whole.inside())
     assert joined.count == 6
