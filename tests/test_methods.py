@@ -17,7 +17,7 @@ from tests.test_leaderboard import SMALL, Rows, axes
 from tests.toy_finder import ToyFinder
 
 ROOT = Path(__file__).parents[1]
-LINE = 'register("toy", "finder", "10", "None: a toy", "tests.toy_finder:ToyFinder")'
+LINE = 'register("toy", "finder", "10", "a toy", "tests.toy_finder:ToyFinder")'
 
 
 @pytest.fixture

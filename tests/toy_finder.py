@@ -1,4 +1,4 @@
-"""A finder that lives in the tests only: what a new method looks like, and all that it takes.
+"""A toy: a finder that lives in the tests only: what a new method looks like, and all that it takes.
 
 It moves one number of a code after the other, and gives the singular vectors of what that changed.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised.shared import check_count, fix_signs, make_direction, size_of
+from steerbench.unsupervised.shared import check_count, fix_signs, make_direction
 
 
 class ToyFinder:
@@ -32,7 +32,7 @@ class ToyFinder:
     def fit(self, generator: Generator) -> ToyFinder:
         """Find the directions of a generator."""
         space = generator.natural_space
-        size, shape = size_of(generator, space), generator.spaces[space].shape
+        size, shape = generator.spaces[space].size, generator.spaces[space].shape
         check_count(self.n_directions, size, space, generator)
         code = generator.sample(1, seed=0, space=space)
         before = generator.render(code)
