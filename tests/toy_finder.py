@@ -1,4 +1,4 @@
-"""A toy: a finder that lives in the tests only: what a new method looks like, and all that it takes.
+"""A toy finder, which lives in the tests only: what a new method looks like, and all that it takes.
 
 It moves one number of a code after the other, and gives the singular vectors of what that changed.
 """

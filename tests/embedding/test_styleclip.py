@@ -183,6 +183,21 @@ def test_a_mapper_is_deterministic_and_can_be_stopped(toy_generator, clip, codes
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_mapper_goes_on_where_it_was_broken_off(toy_generator, clip, codes, tmp_path) -> None:
+    path, options = tmp_path / "run.safetensors", {"n_steps": 6, "batch": 2, **FREE}
+    whole = LatentMapper(clip, "red", **options).fit(toy_generator)
+    for now in LatentMapper(clip, "red", **options).steps(toy_generator, path, save_every=0.0):
+        if now.step == 4:
+            break
+    rest = LatentMapper(clip, "red", **options)
+    assert [now.step for now in rest.steps(toy_generator, path)] == [5, 6]
+    assert torch.equal(rest.edit(codes).data, whole.edit(codes).data)
+    assert rest.losses_ == whole.losses_
+    assert LatentMapper(clip, "red", **options).fit(toy_generator, path).losses_ == whole.losses_
+    with pytest.raises(SteerbenchError, match=r"another run.*prompt"):
+        LatentMapper(clip, "blue", **options).fit(toy_generator, state=path)
+
+
 def test_rows_are_parted_by_the_resolution_that_reads_them(toy_generator, rooms) -> None:
     assert groups_of(rooms) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert groups_of(toy_generator) == [[0, 1, 2, 3], [4, 5], []]

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from steerbench.errors import (
 )
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
+from steerbench.runs import RunFile
 from steerbench.types import Latent, Provenance
 
 KIND = "steerbench latent mapper"
@@ -140,19 +142,35 @@ class LatentMapper:
             return None
         return f"{generator.name!r} has no layer-wise codes w+, whose rows the mapper changes."
 
-    def fit(self, generator: BaseGenerator) -> LatentMapper:
+    def fit(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> LatentMapper:
         """Train, with a progress bar.
+
+        Args:
+            generator: Any with w+.
+            state: A file from which to go on and into which to write how far the training is.
+            save_every: Seconds between two writings of the file.
 
         Raises:
             CapabilityError: The generator has no w+.
+            ArgumentError: The file belongs to another run.
         """
         bar = tqdm(total=self.n_steps, desc=f"mapper “{self.prompt[:24]}”", unit="step", delay=1)
         with bar:
-            for now in self.steps(generator):
+            for now in self.steps(generator, state, save_every):
                 bar.update(now.step - bar.n)
         return self
 
-    def steps(self, generator: BaseGenerator) -> Iterator[MapperStep]:
+    def steps(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> Iterator[MapperStep]:
         """The same step by step; whoever leaves the loop keeps what was learned so far."""
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
@@ -164,7 +182,11 @@ class LatentMapper:
             self.mapper_ = Mapper(generator.spaces["w+"].shape[-1], groups_of(generator))
         optimiser = torch.optim.Adam(self.mapper_.parameters(), lr=self.rate)
         random = torch.Generator().manual_seed(self.seed)
-        for step in range(self.n_steps):
+        file = RunFile(state, "steerbench latent mapper run", self._settings(generator), save_every)
+        if known := file.read():
+            losses = self._resume(known, optimiser, random)
+            began -= float(known["seconds"])
+        for step in range(len(losses), self.n_steps):
             seed = TRAIN_SEED + self.seed * 100_000 + step * self.batch
             codes = generator.sample(self.batch, seed=seed, space="w+")
             with torch.enable_grad():
@@ -176,7 +198,45 @@ class LatentMapper:
             optimiser.step()
             losses.append({name: float(part.detach()) for name, part in parts.items()})
             self.losses_, self.seconds_ = list(losses), time.perf_counter() - began
+            last = step + 1 == self.n_steps
+            file.write(lambda: self._run_tensors(optimiser, random), now=last)
             yield MapperStep(step + 1, self.n_steps, self.losses_, self.seconds_)
+
+    def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
+        """Return all that decides the training: what a file must agree with to be gone on from."""
+        own = {name: getattr(self, name) for name in signature(type(self)).parameters}
+        return own | {
+            "clip": self.clip.fingerprint,
+            "embedding": getattr(self.embedding, "__qualname__", str(type(self.embedding))),
+            "generator": generator.fingerprint,
+        }
+
+    def _run_tensors(
+        self, optimiser: torch.optim.Optimizer, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return all that is needed to go on from here."""
+        tensors = {f"mapper.{k}": v for k, v in self.mapper_.state_dict().items()}
+        tensors |= {f"optimiser.{k}": v for k, v in store.optimiser_tensors(optimiser).items()}
+        for name in self.losses_[0]:
+            losses = [step[name] for step in self.losses_]
+            tensors[f"losses.{name}"] = torch.tensor(losses, dtype=torch.float64)
+        seconds = torch.tensor(self.seconds_, dtype=torch.float64)
+        return tensors | {"random": random.get_state(), "seconds": seconds}
+
+    def _resume(
+        self,
+        known: Mapping[str, Tensor],
+        optimiser: torch.optim.Optimizer,
+        random: torch.Generator,
+    ) -> list[dict[str, float]]:
+        """Take up a training from what a file holds; returns what each step cost."""
+        self.mapper_.load_state_dict(store.under(known, "mapper."))
+        store.restore_optimiser(optimiser, store.under(known, "optimiser."))
+        random.set_state(known["random"])
+        losses = {name: values.tolist() for name, values in store.under(known, "losses.").items()}
+        self.losses_ = [dict(zip(losses, step)) for step in zip(*losses.values())]
+        self.seconds_ = float(known["seconds"])
+        return list(self.losses_)
 
     def _losses(
         self,
