@@ -76,7 +76,7 @@ class Inspection:
     methods: pd.DataFrame
 
     def facts(self) -> dict[str, str]:
-        """The short facts, as people read them."""
+        """Return the short facts, as people read them."""
         height, width = self.resolution
         timed = ", ".join(
             f"{name}: not possible" if value is None else f"{name}: {value:.3g} ms"
@@ -96,7 +96,7 @@ class Inspection:
         }
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The long facts."""
+        """Return the long facts."""
         return {
             "layers": self.layers,
             "capabilities": self.capabilities,
@@ -119,7 +119,7 @@ class Inspection:
         )
         tables = "".join(
             f"<details><summary>{html.escape(title)}: {len(table)}</summary>"
-            f"{_said(table).to_html(index=False, justify='left', border=0)}</details>"
+            f"{_with_words(table).to_html(index=False, justify='left', border=0)}</details>"
             for title, table in self.tables().items()
         )
         return f"<b>{html.escape(self.name)}</b><table>{rows}</table>{tables}"
@@ -165,9 +165,14 @@ def _layers(generator: BaseGenerator) -> pd.DataFrame:
 
 
 def milliseconds(generator: BaseGenerator, latent: Latent, precision: str) -> float | None:
-    """The time of one picture: the best of a few tries, because others only ever slow one down.
+    """Time one picture: the best of a few tries, because others only ever slow one down.
 
     The first try also prepares kernels; it counts where one picture takes longer than all tries.
+
+    Args:
+        generator: Draws it.
+        latent: Its code.
+        precision: ``"exact"`` or ``"fast"``.
     """
     tries: list[float] = []
     while len(tries) < TRIES and sum(tries) < SECONDS:
@@ -206,7 +211,7 @@ def _noise(generator: BaseGenerator, latent: Latent, image: Tensor) -> object:
 
 
 def _call(name: str, missing: str) -> Probe:
-    """Calls a method on a picture; ``missing`` is the reason where there is no such method."""
+    """Call a method on a picture; ``missing`` is the reason where there is no such method."""
 
     def probe(generator: BaseGenerator, latent: Latent, image: Tensor) -> object:
         method = getattr(generator, name, None)
@@ -230,7 +235,13 @@ CAPABILITIES: dict[str, Probe] = {
 
 
 def capabilities(generator: BaseGenerator, latent: Latent, image: Tensor) -> pd.DataFrame:
-    """Each optional capability, whether it is there, and the reason where it is not."""
+    """Return each optional capability, whether it is there, and the reason where it is not.
+
+    Args:
+        generator: Which is asked.
+        latent: A code of it.
+        image: Its picture.
+    """
     rows = []
     for name, probe in CAPABILITIES.items():
         try:
@@ -255,15 +266,15 @@ def methods(generator: BaseGenerator) -> pd.DataFrame:
 # -- as text --------------------------------------------------------------------------------------
 
 
-def _said(table: pd.DataFrame) -> pd.DataFrame:
+def _with_words(table: pd.DataFrame) -> pd.DataFrame:
     flags = table.select_dtypes("bool").columns
     return table.assign(**{name: table[name].map({True: "yes", False: "no"}) for name in flags})
 
 
 def rows(table: pd.DataFrame) -> list[str]:
-    """The lines of a table, its head first: words to the left, numbers to the right."""
+    """Return the lines of a table, its head first: words to the left, numbers to the right."""
     cells = [list(table.columns)]
-    cells += [[str(value) for value in row] for row in _said(table).itertuples(index=False)]
+    cells += [[str(value) for value in row] for row in _with_words(table).itertuples(index=False)]
     wide = [max(len(row[i]) for row in cells) for i in range(table.shape[1])]
     numbers = [pd.api.types.is_integer_dtype(kind) for kind in table.dtypes]
     return [

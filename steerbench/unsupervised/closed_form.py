@@ -104,7 +104,7 @@ class ClosedForm:
 
     @classmethod
     def refuses(cls, generator: Generator) -> str | None:
-        """Why it cannot work on a generator, or none: no weights are known that a code meets."""
+        """Return why it cannot work on a generator, or None: no weights are known."""
         try:
             _first_weights(generator, "all")
         except CapabilityError as error:
@@ -170,7 +170,7 @@ class Prescription:
     offset: Tensor
 
     def walk(self, latent: Latent, n_steps: int) -> list[Latent]:
-        """Codes after 0, 1, ... ``n_steps`` times the amount asked for, by ``z = M z + q``.
+        """Return codes after 0, 1, ... ``n_steps`` times the amount asked for, by ``z = M z + q``.
 
         Args:
             latent: Codes in the direction's space.
@@ -187,7 +187,7 @@ class Prescription:
 def prescribe(
     generator: Generator, what: str, amount: float | None = None, n_samples: int = 16
 ) -> Prescription:
-    """The step that zooms, shifts or brightens, in closed form.
+    """Return the step that zooms, shifts or brightens, in closed form.
 
     Args:
         generator: One that begins with an affine layer; any for brightness.
@@ -217,7 +217,13 @@ def prescribe(
 
 
 def spatial(what: str, amount: float, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A change in space as a matrix over places, and the places whose content it knows.
+    """Return a change in space as a matrix over places, and the places whose content it knows.
+
+    Args:
+        what: ``"zoom"``, ``"shift x"`` or ``"shift y"``.
+        amount: The factor of a zoom, or places of a shift.
+        height: Of the features.
+        width: Of the features.
 
     Returns:
         P ``[places, places]`` float64 and D ``[places]``, 1 or 0; places row by row.
@@ -246,7 +252,7 @@ def spatial(what: str, amount: float, height: int, width: int) -> tuple[Tensor, 
 def _least_squares(
     features: FirstFeatures, what: str, amount: float
 ) -> tuple[Tensor, Tensor, float]:
-    """M, q, and the share of the wanted mean change that q makes."""
+    """Return M, q, and the share of the wanted mean change that q makes."""
     weight, bias = features.weight.double().cpu(), features.bias.double().cpu()
     _, height, width, size = weight.shape
     change, known = spatial(what, amount, height, width)
@@ -271,7 +277,7 @@ def _least_squares(
 
 
 def _brightness(generator: Generator, amount: float, n_samples: int) -> Prescription:
-    """The step that raises the mean of pictures the quickest, and as far as it should."""
+    """Return the step that raises the mean of pictures the quickest, and as far as it should."""
     shifts = StepFunction(generator)
     codes = shifts.sample(n_samples, seed=0)
     steps = torch.zeros(n_samples, shifts.size).to(codes.data).requires_grad_()
@@ -321,7 +327,7 @@ def _prescription(
 def _first_weights(
     generator: Generator, layers: str | int | Iterable[int] | None
 ) -> tuple[str, Tensor, tuple[int, ...] | None]:
-    """The space, the weights ``[outputs, size]`` that its codes meet first, and the rows read."""
+    """Return the space, the weights ``[outputs, size]`` that its codes meet, and the rows."""
     try:
         features = generator.first_features()
     except CapabilityError:

@@ -55,7 +55,7 @@ class EigenBasis:
 
     @classmethod
     def refuses(cls, generator: Generator) -> str | None:
-        """Why it cannot work on a generator, or none: its layers read no numbers of their own."""
+        """Return why it cannot work on a generator, or None: layers read no numbers of z."""
         parts = later_parts(generator)
         if not parts:
             return (
@@ -128,7 +128,7 @@ class EigenBasis:
 
 
 def later_parts(generator: Generator) -> dict[str, slice]:
-    """The parts of z that layers after the first read; empty where z is read as a whole."""
+    """Return the parts of z that layers after the first read; empty where z is read as a whole."""
     space = generator.spaces.get("z")
     if space is None or len(space.shape) != 1 or not space.slices:
         return {}

@@ -113,7 +113,7 @@ class GANSpace:
 
     @classmethod
     def refuses(cls, generator: BaseGenerator) -> str | None:
-        """Why it cannot work on a generator, or none."""
+        """Return why it cannot work on a generator, or None."""
         if "w" in generator.spaces or generator.layers:
             return None
         return (
@@ -158,7 +158,7 @@ class GANSpace:
         return self
 
     def merge(self, generator: BaseGenerator, *others: GANSpace) -> GANSpace:
-        """The axes of all samples that several finders drew, as a new finder.
+        """Return the axes of all samples that several finders drew, as a new finder.
 
         Raises:
             ArgumentError: Some code was drawn by two of them, or they looked at other things.
@@ -186,7 +186,7 @@ class GANSpace:
         return merged
 
     def edit(self, index: int, alpha: float = 1.0) -> UnitEdit:
-        """An edit of the activations themselves along an axis, by so many standard deviations.
+        """Edit the activations themselves along an axis, by so many standard deviations.
 
         Raises:
             ArgumentError: The axes are those of w, or there is no such axis.
@@ -208,7 +208,7 @@ class GANSpace:
     # The work.
 
     def _layer(self, generator: BaseGenerator) -> str | None:
-        """The layer whose activations are looked at, by our name for it; none for w."""
+        """Return the layer whose activations are looked at, by our name for it; none for w."""
         if self.layer is not None:
             return generator.find_layer(self.layer).name
         return None if "w" in generator.spaces else generator.layers[0].name
@@ -241,7 +241,7 @@ class GANSpace:
         return SampleBuffer(self.n_samples)
 
     def _look(self, generator: BaseGenerator, seed: int, count: int) -> Tensor:
-        """What a run sums up of some codes: w, or activations with the codes beside them."""
+        """Return what a run sums up of some codes: w, or activations with the codes beside them."""
         space, name = generator.natural_space, self._layer(generator)
         with torch.no_grad():
             latent: Latent = generator.sample(count, seed=seed, space=space, label=self.label)
@@ -289,7 +289,7 @@ class GANSpace:
 
 
 def regress(coordinates: Tensor, latents: Tensor) -> Tensor:
-    """The latent step that goes with each coordinate, by least squares.
+    """Return the latent step that goes with each coordinate, by least squares.
 
     Args:
         coordinates: ``[N, n]``, in standard deviations: ``principal.project(x) / principal.std``.
@@ -302,7 +302,7 @@ def regress(coordinates: Tensor, latents: Tensor) -> Tensor:
 
 
 def _axes(moments: Covariance | SampleBuffer, width: int, n: int) -> tuple[Principal, Tensor]:
-    """Principal components of the first ``width`` columns, and their covariance with the rest."""
+    """Return principal components of the first columns, and their covariance with the rest."""
     if isinstance(moments, Covariance):
         covariance = moments.covariance(ddof=0)
         principal = of_covariance(moments.mean[:width], covariance[:width, :width], n)
@@ -319,5 +319,5 @@ def _width(generator: BaseGenerator, name: str) -> int:
 
 
 def _source(finder: GANSpace) -> tuple[str, str]:
-    """The generator whose codes were looked at, and how they were kept."""
+    """Return the generator whose codes were looked at, and how they were kept."""
     return finder.directions_[0].generator, type(finder.moments_).__name__

@@ -93,7 +93,7 @@ def hessian_penalty(
     generator: torch.Generator | None = None,
     separately: bool = False,
 ) -> Tensor | list[Tensor]:
-    """An unbiased estimate of the Hessian Penalty of a function at some codes.
+    """Return an unbiased estimate of the Hessian Penalty of a function at some codes.
 
     It is differentiable, through all 2k + 1 evaluations.
 
@@ -141,7 +141,12 @@ def hessian_penalty(
 
 
 def random_signs(z: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
-    """``[k, *z.shape]`` of 1 and -1 with equal chance (a Rademacher distribution).
+    """Return ``[k, *z.shape]`` of 1 and -1 with equal chance (a Rademacher distribution).
+
+    Args:
+        z: The codes whose shape they have.
+        k: How many vectors.
+        generator: The source of the signs; torch's own by default.
 
     Raises:
         ArgumentError: Fewer than two vectors were asked for; one has no variance.
@@ -160,7 +165,7 @@ def _second_derivatives(
     vector: Tensor,
     epsilon: float,
 ) -> list[Tensor]:
-    """``v^T H v`` of every output, by a central difference."""
+    """Return ``v^T H v`` of every output, by a central difference."""
     step = epsilon * vector
     ahead, behind = _as_list(function(z + step)), _as_list(function(z - step))
     return [(a - 2 * m + b) / epsilon**2 for a, m, b in zip(ahead, middle, behind)]
@@ -304,7 +309,7 @@ class HessianPenalty:
         return self._keep(shifts, turned, history)
 
     def _start(self, shifts: StepFunction) -> Tensor:
-        """The strongest singular vectors in rows, ``[n_learned, size]``."""
+        """Return the strongest singular vectors in rows, ``[n_learned, size]``."""
         count = min(max(self.n_learned, self.n_directions), shifts.size)
         basis = Jacobian(
             count, self.space, self.layers, self.output, self.n_samples, seed=self.seed
@@ -377,7 +382,7 @@ class _Rotation(nn.Module):
 
 
 def _measure_effects(shifts: StepFunction, codes: Latent, basis: Tensor) -> Tensor:
-    """How far the picture moves for a step of length one along each vector, ``[n]`` float64."""
+    """Measure how far pictures move for a step of one along each vector, ``[n]`` float64."""
     total = torch.zeros(len(basis), dtype=torch.float64)
     for index in range(len(codes)):
         code = codes[index]

@@ -191,7 +191,7 @@ class _Search:
         self.state = file.read()
 
     def full(self) -> tuple[Tensor, Tensor, float]:
-        """Eigenvalues and eigenvectors (rows) of A, from all columns of every J."""
+        """Return eigenvalues and eigenvectors (rows) of A, from all columns of every J."""
         size = self.shifts.size
         total = self.state.get("total", torch.zeros(size, size, dtype=torch.float64))
         done = int(self.state.get("done", torch.zeros(())))
@@ -205,7 +205,7 @@ class _Search:
         return values.flip(0)[:kept], vectors.flip(1).T[:kept], 0.0
 
     def iterate(self) -> tuple[Tensor, Tensor, float]:
-        """The same by block Krylov iteration."""
+        """Compute the same by block Krylov iteration."""
         finder, size = self.finder, self.shifts.size
         width = min(finder.n_directions + finder.oversampling, size)
         block = sphere(width, size, seed=finder.seed, orthonormal=True)
@@ -228,7 +228,7 @@ class _Search:
                 progress.update()
 
     def _times(self, block: Tensor, basis: Tensor, images: Tensor) -> Tensor:
-        """A times the vectors in rows, one code after the other."""
+        """Return A times the vectors in rows, one code after the other."""
         total = self.state.get("total", torch.zeros_like(block))
         for index in range(int(self.state.get("done", torch.zeros(()))), len(self.codes)):
             for rows in torch.arange(len(block)).split(self.finder.batch_size):
@@ -239,7 +239,7 @@ class _Search:
         return total
 
     def _ahead(self, index: int, vectors: Tensor) -> Tensor:
-        """J times vectors in rows, ``[k, numbers of the picture]``."""
+        """Return J times vectors in rows, ``[k, numbers of the picture]``."""
         parts = [
             products(self._function(index), part.to(self.codes.data)).flatten(1)
             for part in vectors.split(self.finder.batch_size)
@@ -247,7 +247,7 @@ class _Search:
         return torch.cat(parts)
 
     def _back(self, index: int, images: Tensor) -> Tensor:
-        """J^T times pictures in rows, ``[k, size]``."""
+        """Return J^T times pictures in rows, ``[k, size]``."""
         steps = self.codes.data.new_zeros(len(images), self.shifts.size, requires_grad=True)
         with torch.enable_grad():
             pictures = self._function(index)(steps).flatten(1)
@@ -264,7 +264,7 @@ class _Search:
 
 
 def products(function: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
-    """J v for every row v, with J the Jacobian of ``function`` at zero.
+    """Return J v for every row v, with J the Jacobian of ``function`` at zero.
 
     By forward-mode differentiation; a function that has none is differentiated twice backwards:
     J^T u is linear in u, and its own transposed Jacobian is J.
@@ -300,7 +300,7 @@ def _twice_backwards(
 
 
 def _best(basis: Tensor, images: Tensor, kept: int) -> tuple[Tensor, Tensor, float]:
-    """The best eigenvectors of A in the span of an orthonormal basis, whose images are known."""
+    """Return the best eigenvectors of A in the span of an orthonormal basis with its images."""
     inner = images @ basis.T
     values, mixing = torch.linalg.eigh((inner + inner.T) / 2)
     values, mixing = values.flip(0)[:kept], mixing.flip(1)[:, :kept]
@@ -310,7 +310,7 @@ def _best(basis: Tensor, images: Tensor, kept: int) -> tuple[Tensor, Tensor, flo
 
 
 def _rest(vectors: Tensor, basis: Tensor) -> Tensor:
-    """An orthonormal basis of what vectors add to another basis."""
+    """Return an orthonormal basis of what vectors add to another basis."""
     for _ in range(2):  # once more for what rounding left
         vectors = vectors - (vectors @ basis.T) @ basis
         _, sizes, right = torch.linalg.svd(vectors, full_matrices=False)

@@ -117,7 +117,13 @@ class RandomDirections:
 
 
 def sphere(n: int, size: int, *, seed: int = 0, orthonormal: bool = False) -> torch.Tensor:
-    """Unit vectors in rows, ``[n, size]`` float64, evenly distributed on the sphere.
+    """Return unit vectors in rows, ``[n, size]`` float64, evenly distributed on the sphere.
+
+    Args:
+        n: How many.
+        size: Numbers of each.
+        seed: Of the draw.
+        orthonormal: Whether they are at right angles.
 
     >>> basis = sphere(2, 5, orthonormal=True)
     >>> torch.allclose(basis @ basis.T, torch.eye(2, dtype=torch.float64))

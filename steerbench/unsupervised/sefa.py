@@ -52,7 +52,7 @@ class SeFa:
 
     @classmethod
     def refuses(cls, generator: Generator) -> str | None:
-        """Why it cannot work on a generator, or none: the weights that it reads are not known."""
+        """Return why it cannot work on a generator, or None: no weights are known."""
         try:
             generator.affine(generator.natural_space)
         except CapabilityError as error:
@@ -94,7 +94,7 @@ class SeFa:
 
 
 def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (falling) and eigenvectors (columns) of ``A^T A``, rows of A at unit norm.
+    """Return eigenvalues (falling) and eigenvectors (columns) of ``A^T A``, rows of A at unit norm.
 
     The sign of an eigenvector is arbitrary; here its largest number is positive.
 

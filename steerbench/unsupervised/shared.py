@@ -23,7 +23,12 @@ from steerbench.types import Direction, Generator, Provenance, parse_layers
 def rows_of(
     generator: Generator, space: str, layers: str | int | Iterable[int] | None
 ) -> tuple[int, ...] | None:
-    """The rows of the layer-wise latent that a direction may change; none for all.
+    """Return the rows of the layer-wise latent that a direction may change; none for all.
+
+    Args:
+        generator: Whose.
+        space: Of the direction.
+        layers: As they were asked for: ``"all"``, ``"0-3"``, numbers.
 
     Raises:
         LayerError: A row does not exist, or rows were asked for and the space has none.
@@ -40,7 +45,7 @@ def rows_of(
 
 
 def say_rows(rows: tuple[int, ...] | None) -> str:
-    """Rows as the end of a direction's name.
+    """Return rows as the end of a direction's name.
 
     >>> say_rows((0, 1, 2)), say_rows((5,)), say_rows(None)
     (' (layers 0-2)', ' (layer 5)', '')
@@ -55,6 +60,12 @@ def say_rows(rows: tuple[int, ...] | None) -> str:
 def check_count(n_directions: int, size: int, space: str, generator: Generator) -> None:
     """Refuse to find more directions than there are.
 
+    Args:
+        n_directions: How many were asked for.
+        size: How many there are.
+        space: For the message.
+        generator: Likewise.
+
     Raises:
         ArgumentError: Fewer than one, or more than ``size``.
     """
@@ -66,7 +77,7 @@ def check_count(n_directions: int, size: int, space: str, generator: Generator) 
 
 
 def fix_signs(vectors: Tensor) -> Tensor:
-    """Vectors in rows whose sign is arbitrary, each with its largest number positive.
+    """Return vectors in rows whose sign is arbitrary, each with its largest number positive.
 
     >>> fix_signs(torch.tensor([[0.6, -0.8], [0.0, 1.0]]))
     tensor([[-0.6000,  0.8000],
@@ -77,7 +88,7 @@ def fix_signs(vectors: Tensor) -> Tensor:
 
 
 def hyperparameters(finder: Any) -> dict[str, Any]:
-    """What a finder was given, by name."""
+    """Return what a finder was given, by name."""
     return {name: getattr(finder, name) for name in inspect.signature(type(finder)).parameters}
 
 
@@ -93,7 +104,7 @@ def make_direction(
     layers: tuple[int, ...] | None = None,
     scores: Mapping[str, Any] | None = None,
 ) -> Direction:
-    """A direction with all that its finder knows of where it came from.
+    """Return a direction with all that its finder knows of where it came from.
 
     Args:
         finder: Its hyperparameters are kept, with ``seed`` and ``n_samples`` where it has them.

@@ -60,12 +60,12 @@ class StepFunction:
         self.size = generator.spaces[self.space].size
 
     def sample(self, n: int, seed: int) -> Latent:
-        """Codes of the prior in the space, with memory of their own."""
+        """Return codes of the prior in the space, with memory of their own."""
         codes = self.generator.sample(n, seed=seed, space=self.space)
         return codes.with_data(codes.data.detach().clone())
 
     def __call__(self, codes: Latent, steps: Tensor) -> Tensor:
-        """Pictures or activations ``[N, C, H, W]`` of codes moved by steps ``[N, size]``."""
+        """Return pictures or activations ``[N, C, H, W]`` of codes moved by steps ``[N, size]``."""
         steps = steps.to(codes.data).reshape(-1, *self.generator.spaces[self.space].shape)
         if self.rows is None or self.space.endswith("+"):
             moved = codes.with_data(codes.data + self._limit(steps))

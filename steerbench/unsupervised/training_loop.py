@@ -21,12 +21,12 @@ SEEDS_APART = 2**30
 
 
 def draw_source(seed: int, step: int) -> torch.Generator:
-    """The random numbers of one step."""
+    """Return the random numbers of one step."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
 def build_module(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
-    """A module that draws its first weights from a seed, and leaves everybody's draws alone."""
+    """Make a module that draws its first weights from a seed, and disturb nobody's draws."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()

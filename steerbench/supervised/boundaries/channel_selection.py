@@ -38,7 +38,7 @@ def sensitivity(
     batch_size: int = 8,
     read: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """How much each number of a code moves each attribute.
+    """Return how much each number of a code moves each attribute.
 
     Args:
         generator: Differentiable, as all that ship are.
@@ -93,7 +93,7 @@ def sensitivity(
 def select_channels(
     direction: Direction, wanted: Tensor, unwanted: Tensor, ratio: float = 1.0
 ) -> Direction:
-    """The direction without the channels that move a condition more than what is wanted.
+    """Return the direction without the channels that move a condition more than what is wanted.
 
     Args:
         direction: In s, or any other space of single channels.

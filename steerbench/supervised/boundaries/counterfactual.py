@@ -78,13 +78,13 @@ class Verification:
         return torch.cat(parts)
 
     def changes(self, direction: Direction) -> Tensor:
-        """How every score of every fresh code changes, ``[n_fresh_samples, attributes]``."""
+        """Return how every score of every fresh code changes, ``[n_fresh_samples, attributes]``."""
         return self._scores(self.codes + self.options.alpha * direction) - self.before
 
     def chance(
         self, ranges: Iterable[tuple[int, ...] | None]
     ) -> dict[tuple[int, ...] | None, Tensor]:
-        """The effect that the strongest of some random directions has, for each range of rows."""
+        """Return the effect of the strongest of some random directions, for each range of rows."""
         if not self.options.n_random:
             return {}
         shape = self.generator.spaces[self.base].shape
@@ -103,7 +103,13 @@ class Verification:
     def row(
         self, candidate: BoundaryCandidate, change: Tensor, chance: Tensor | None
     ) -> dict[str, Any]:
-        """A line of the table, and the strength that ranks it."""
+        """Return a line of the table, and the strength that ranks it.
+
+        Args:
+            candidate: Whose line.
+            change: Of every score of every fresh code, ``[n_fresh_samples, attributes]``.
+            chance: Of every score, ``[attributes]``; None where nothing was drawn.
+        """
         column, trained = candidate.column, candidate.trained
         gains = change[:, column].clamp(min=0)
         effect = float(gains.mean())
@@ -141,7 +147,7 @@ class Verification:
 
 
 def say_rows(rows: tuple[int, ...]) -> str:
-    """Rows as a person writes them: 0-3, or 1,4."""
+    """Return rows as a person writes them: 0-3, or 1,4."""
     if len(rows) > 1 and rows == tuple(range(rows[0], rows[-1] + 1)):
         return f"{rows[0]}-{rows[-1]}"
     return ",".join(map(str, rows))

@@ -59,7 +59,7 @@ def free(
     found: Rescoring,
     generator: Generator,
 ) -> Direction:
-    """The direction minus as much of others as undoes what it was measured to do to them.
+    """Return the direction minus as much of others as undoes what it was measured to do to them.
 
     Projection (`Direction.condition`) makes normals orthogonal, which is all that can be done
     without looking, and takes out too much or too little where the picture answers otherwise. With
@@ -109,7 +109,7 @@ def layer_effects(
     ranges: Mapping[str, Any],
     **options: Any,
 ) -> pd.DataFrame:
-    """How much of its attribute each direction brings when only some layers change.
+    """Return how much of its attribute each direction brings when only some layers change.
 
     Args:
         directions: Named after the attributes that they stand for, in a space with layers.
@@ -140,7 +140,7 @@ def _limit(direction: Direction, generator: Generator, layers: Any) -> Direction
 
 
 def cosines(directions: Sequence[Direction]) -> pd.DataFrame:
-    """The cosine of every two directions of one space."""
+    """Return the cosine of every two directions of one space."""
     names = [direction.name for direction in directions]
     return pd.DataFrame(
         [[one.cosine(other) for other in directions] for one in directions], names, names
@@ -148,7 +148,7 @@ def cosines(directions: Sequence[Direction]) -> pd.DataFrame:
 
 
 def correlations(values: Mapping[str, Tensor] | pd.DataFrame) -> pd.DataFrame:
-    """The correlation of every two columns, of factors or of scores; 0 where one is constant."""
+    """Correlate every two columns, of factors or of scores; 0 where one is constant."""
     frame = (
         values
         if isinstance(values, pd.DataFrame)
@@ -167,7 +167,17 @@ def scores(
     batch_size: int = 32,
     precision: str = "exact",
 ) -> pd.DataFrame:
-    """The scores of sampled pictures, one row a picture."""
+    """Return the scores of sampled pictures, one row a picture.
+
+    Args:
+        generator: Draws the pictures.
+        judge: Reads them.
+        attributes: Which of its names; None for all.
+        n_samples: How many pictures.
+        seed: Of the first.
+        batch_size: Pictures at a time.
+        precision: Of rendering.
+    """
     reader = Reader(judge, attributes)
     parts = []
     with torch.no_grad():

@@ -226,14 +226,14 @@ class LatentBoundaries:
         return [parse_layers(part, rows) for part in several]
 
     def _ends_size(self, generator: Generator, base: str) -> int:
-        """How many samples of each end are kept."""
+        """Return how many samples of each end are kept."""
         if self.chosen is not None:
             return count_ends(self.chosen, self.n_samples)
         size = int(np.prod(generator.spaces[base].shape))
         return max(1, min(max(self.n_samples // 50, 5 * size), self.n_samples // 5))
 
     def _settings(self, generator: Generator, reader: Reader) -> dict[str, Any]:
-        """What the seeds at the ends depend on."""
+        """Return what the seeds at the ends depend on."""
         return {
             "generator": generator.fingerprint,
             "predictor": str(getattr(self.reader, "name", type(self.reader).__name__)),
@@ -277,7 +277,7 @@ class LatentBoundaries:
         ends: ScoreExtremes,
         ranges: Sequence[tuple[int, ...] | None],
     ) -> tuple[list[BoundaryCandidate], dict[str, str]]:
-        """Boundaries of every attribute that has two sides, and why the others have none."""
+        """Return boundaries of every attribute that has two sides, and why the others have none."""
         codes = SeededCodes(generator, base, range(self.seed, self.seed + self.n_samples))
         found: list[BoundaryCandidate] = []
         notes: dict[str, str] = {}
@@ -361,7 +361,7 @@ class LatentBoundaries:
     # What was found.
 
     def direction(self, name: str) -> Direction:
-        """A direction by its name.
+        """Return a direction by its name.
 
         Raises:
             NotFoundError: There is none; the closest names are offered.
@@ -383,7 +383,7 @@ def _limit(direction: Direction, rows: tuple[int, ...] | None) -> Direction:
 
 
 def _attach_scores(direction: Direction, row: dict[str, Any]) -> Direction:
-    """The direction, which knows what was measured of it."""
+    """Return the direction with what was measured of it."""
     keys = ("rank", "effect", "effect_low", "effect_high", "chance", "verified", "accuracy")
     measured = {key: row[key] for key in keys if row[key] == row[key]}
     scores = {**direction.provenance.scores, **measured}

@@ -86,6 +86,12 @@ class TrainedBoundary:
 def split_ends(high: np.ndarray, low: np.ndarray, split_ratio: float, seed: int) -> EndSplit:
     """Cut both ends, the confident samples first, into training and validation.
 
+    Args:
+        high: Rows of the highest scores.
+        low: Rows of the lowest.
+        split_ratio: The share that trains.
+        seed: Of the shuffle.
+
     Raises:
         ArgumentError: The ratio leaves nothing to train on.
     """
@@ -112,7 +118,7 @@ def train_boundary(
     seed: int = 0,
     c: float = 1.0,
 ) -> TrainedBoundary:
-    """The boundary of an attribute, from codes and the scores of their pictures.
+    """Return the boundary of an attribute, from codes and the scores of their pictures.
 
     Args:
         codes: ``[N, dim]``: a tensor, an array, or an array mapped from a file.
@@ -146,7 +152,16 @@ def train_boundary(
 
 
 def choose_ends(rows: np.ndarray, scores: np.ndarray, chosen: float) -> tuple[np.ndarray, ...]:
-    """The rows of the highest scores and those of the lowest, the most extreme first."""
+    """Return the rows of the highest scores and those of the lowest, the most extreme first.
+
+    Args:
+        rows: Of the samples that have a score.
+        scores: One for each.
+        chosen: How many of each end, a number or a share.
+
+    Raises:
+        ArgumentError: All scores are the same, or too few samples are left.
+    """
     count = count_ends(chosen, len(rows))
     order = rows[np.argsort(-scores, kind="stable")]
     if not count or scores.max() == scores.min():
@@ -159,14 +174,20 @@ def choose_ends(rows: np.ndarray, scores: np.ndarray, chosen: float) -> tuple[np
 
 
 def count_ends(chosen: float, count: int) -> int:
-    """How many samples of each end: a number, or up to 1 a share of them; at most half."""
+    """Return how many samples of each end: a number, or up to 1 a share of them; at most half."""
     if not np.isfinite(chosen) or chosen <= 0:
         raise ArgumentError(f"chosen={chosen}; give a share of up to 1, or a number of samples.")
     return min(int(chosen * count) if chosen <= 1 else int(chosen), count // 2)
 
 
 def fit_ends(read: Any, ends: EndSplit, c: float) -> TrainedBoundary:
-    """Train on the one part of the ends and validate on the other; ``read`` gives codes of rows."""
+    """Train on the one part of the ends and validate on the other.
+
+    Args:
+        read: Gives the codes of rows.
+        ends: Rows of both ends, in both parts.
+        c: Of the support vector machine.
+    """
     (rows, labels), (held, truth) = ends.train, ends.held_out
     codes = read(rows)
     boundary = linear_boundary(codes, labels, c)
@@ -187,7 +208,7 @@ def _tensor(codes: Any) -> Tensor:
 def interpolate(
     code: Any, direction: Direction | Any, start: float = -3.0, end: float = 3.0, n_steps: int = 10
 ) -> Tensor:
-    """A row of codes across a boundary, in the authors' two conventions.
+    """Return a row of codes across a boundary, in the authors' two conventions.
 
     Args:
         code: One code, ``[dim]`` or ``[1, dim]``: the results lie **at** the distances from the

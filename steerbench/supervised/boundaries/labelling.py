@@ -165,13 +165,13 @@ class LabelledDirection:
         return replace(direction, scale=scale, provenance=provenance)
 
     def margins(self, seeds: Iterable[int]) -> np.ndarray:
-        """How far each picture lies on the side of yes (above 0) or no, ``[n]``."""
+        """Return how far each picture lies on the side of yes (above 0) or no, ``[n]``."""
         codes = self._codes(self._generator, list(seeds))
         margins: np.ndarray = self._model.decision_function((codes - self._centre) / self._unit)
         return margins
 
     def suggest(self, n_seeds: int, candidates: Iterable[int] = range(1024)) -> list[int]:
-        """The seeds of the pool that say most: unlabelled, and nearest to the boundary."""
+        """Return the candidate seeds that say most: unlabelled, and nearest to the boundary."""
         seeds = [each for each in candidates if each not in self.labels]
         order = np.argsort(np.abs(self.margins(seeds)), kind="stable")
         return [seeds[i] for i in order[:n_seeds]]

@@ -30,7 +30,7 @@ from steerbench.predictors.base import BasePredictor
 
 
 def realness(generator: BaseGenerator) -> BasePredictor:
-    """The discriminator's logit of a picture, as a predictor with the one name ``realness``.
+    """Return the discriminator's logit of a picture, as a predictor with the one name ``realness``.
 
     Raises:
         CapabilityError: The generator was loaded without its discriminator.

@@ -50,7 +50,7 @@ class ScoreExtremes:
         self.low.add(scores.masked_fill(absent, torch.inf))
 
     def of(self, column: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Of an attribute, seeds and scores of the high end, then of the low end.
+        """Return seeds and scores of an attribute's high end, then of its low end.
 
         The most extreme come first; samples without a score are left out.
         """
@@ -100,7 +100,7 @@ class SeededCodes:
         self._small = len(seeds) * size <= limit
 
     def __call__(self, seeds: np.ndarray) -> Tensor:
-        """Codes ``[N, size]`` float32."""
+        """Return codes ``[N, size]`` float32."""
         if self._small:
             if self._all is None:
                 self._all = self._draw(self.seeds)

@@ -186,7 +186,7 @@ class Dissection:
         return self._finish(generator, survey, counts)
 
     def split(self, parts: int) -> list[range]:
-        """The seeds of the run in consecutive parts, of equal size but for one."""
+        """Return the seeds of the run in consecutive parts, of equal size but for one."""
         if not 0 < self.quantile < 1 or self.n_samples < 1 or not 1 <= parts <= self.n_samples:
             raise ArgumentError(
                 f"quantile={self.quantile}, n_samples={self.n_samples} in {parts} parts; give a "
@@ -196,7 +196,7 @@ class Dissection:
         return [range(a, b) for a, b in pairwise(ends)]
 
     def survey(self, generator: BaseGenerator, seeds: range) -> ActivationStatistics:
-        """What the first pass learns from some seeds: quantiles and top pictures."""
+        """Learn from some seeds, in a first pass: quantiles and top pictures."""
         layer = layer_of(generator, self.layer).name
         survey = self._new_survey(seeds.start)
         for batch in self._batches(generator, seeds, f"thresholds of {layer}"):
@@ -204,11 +204,17 @@ class Dissection:
         return survey
 
     def thresholds(self, surveys: Sequence[ActivationStatistics]) -> Tensor:
-        """The thresholds ``[units]`` from the surveys of all parts, in any order."""
+        """Return the thresholds ``[units]`` from the surveys of all parts, in any order."""
         return ActivationStatistics.join_parts(surveys).quantile.quantile(self.quantile)
 
     def count(self, generator: BaseGenerator, thresholds: Tensor, seeds: range) -> UnitOverlap:
-        """What the second pass counts in the pictures of some seeds."""
+        """Count in the pictures of some seeds, which is the second pass.
+
+        Args:
+            generator: The one that was surveyed.
+            thresholds: ``[units]``, of `thresholds`.
+            seeds: A part of `split`.
+        """
         layer = layer_of(generator, self.layer).name
         counts = self._new_counts()
         for batch in self._batches(generator, seeds, f"overlap of {layer}"):
@@ -221,7 +227,16 @@ class Dissection:
         surveys: Sequence[ActivationStatistics],
         counts: Sequence[UnitOverlap],
     ) -> Dissection:
-        """Take over what several workers found, as `fit` would have found it."""
+        """Take over what several workers found, as `fit` would have found it.
+
+        Args:
+            generator: The one that was dissected.
+            surveys: Of all parts, in any order.
+            counts: Likewise.
+
+        Raises:
+            ArgumentError: A part is missing, or there twice.
+        """
         survey, total = ActivationStatistics.join_parts(surveys), self._new_counts()
         for part in counts:
             total.merge(part)
@@ -286,7 +301,7 @@ class Dissection:
         return UnitOverlap(len(names), -1 if self.ignore is None else names.index(self.ignore))
 
     def _category(self) -> list[int] | None:
-        """The category of each concept by number; concepts without one share a last one."""
+        """Return the category of each concept by number; concepts without one share a last one."""
         names = list(self.segmenter.names)
         for concept in [*(self.categories or ()), *([self.ignore] if self.ignore else [])]:
             if concept not in names:
@@ -298,7 +313,7 @@ class Dissection:
         return [len(kinds) if kind is None else kinds.index(kind) for kind in given]
 
     def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
-        """All that decides a run: what a file must agree with to be gone on from."""
+        """Return all that decides a run: what a file must agree with to be gone on from."""
         chosen = {k: v for k, v in vars(self).items() if not k.endswith("_") and k != "batch_size"}
         categories = None if self.categories is None else dict(sorted(self.categories.items()))
         return chosen | {
@@ -336,7 +351,7 @@ class Dissection:
 
 
 def labels_of(segmenter: Predictor, images: Tensor) -> Tensor:
-    """A segmenter's label maps ``[N, H, W]`` of pictures, checked.
+    """Read a segmenter's label maps ``[N, H, W]`` of pictures, and check them.
 
     Raises:
         PredictorError: It gave something else.

@@ -109,7 +109,7 @@ class UnitEffects:
         state: str | os.PathLike[str] | None = None,
         save_every: float = 30.0,
     ) -> UnitEffects:
-        """Measure; interrupted, it leaves this object as it was.
+        """Measure the effects; interrupted, it leaves this object as it was.
 
         Args:
             generator: The one that was dissected.
@@ -142,7 +142,13 @@ class UnitEffects:
         return self
 
     def edit(self, concept: str, mask: Tensor | None = None, insert: bool = False) -> UnitEdit:
-        """The edit that removes a concept, or inserts it under a mask."""
+        """Return the edit that removes a concept, or inserts it under a mask.
+
+        Args:
+            concept: Which.
+            mask: ``[H, W]`` or ``[N, H, W]`` in [0, 1]; None for everywhere.
+            insert: Whether to insert it.
+        """
         return unit_edit(self.dissection, self._set(concept), insert, mask, self.strength)
 
     def _settings(
@@ -189,7 +195,7 @@ class UnitEffects:
         return tuple(self.dissection.best(concept, self.units)["unit"].tolist())
 
     def _fresh(self, generator: BaseGenerator) -> tuple[Latent, Tensor]:
-        """Codes that took no part in the dissection, and what the judge sees in their pictures."""
+        """Draw codes that took no part in the dissection, and let the judge see their pictures."""
         codes = generator.sample(self.n_fresh_samples, seed=self.seed)
         drawn = [
             generator.render(codes[some]) for some in _chunks(range(len(codes)), self.batch_size)
@@ -197,7 +203,7 @@ class UnitEffects:
         return codes, torch.cat([labels_of(self.judge, images) for images in drawn])
 
     def _as_chosen(self, labels: Tensor) -> Tensor:
-        """The judge's labels in the numbers of the segmenter that chose; -1 where it has none."""
+        """Return the judge's labels as the segmenter that chose numbers them; -1 for others."""
         chosen = list(self.dissection.segmenter.names)
         table = [chosen.index(name) if name in chosen else -1 for name in self.judge.names]
         return torch.tensor(table, device=labels.device)[labels]
@@ -206,7 +212,7 @@ class UnitEffects:
         return chosen.nonzero()[: self.n_samples, 0].tolist()
 
     def _sites(self, generator: BaseGenerator, concept: str) -> InsertionSites:
-        """Where the pictures that excite the concept's units show it."""
+        """Return where the pictures that excite the concept's units show it."""
         top = self.dissection.top_
         seeds = top[top["unit"].isin(self._set(concept))]["seed"].drop_duplicates().tolist()
         codes = Latent.cat([generator.sample(1, seed=int(seed)) for seed in seeds[:96]])
@@ -280,7 +286,7 @@ class UnitEffects:
         return {"changes": torch.cat(changes, dim=1), "reached": torch.cat(reach).mean()}
 
     def _share(self, images: Tensor, column: int) -> Tensor:
-        """The share of the pixels of each picture on which the judge sees a concept, float64."""
+        """Return the share of each picture on which the judge sees a concept, float64."""
         return (labels_of(self.judge, images) == column).double().mean((1, 2))
 
 
@@ -323,7 +329,7 @@ def unit_edit(
     mask: Tensor | None = None,
     strength: float = 3.0,
 ) -> UnitEdit:
-    """Units switched off, or set to ``strength`` times their thresholds where a mask says so.
+    """Switch units off, or set them to ``strength`` times their thresholds where a mask says so.
 
     Args:
         dissection: A fitted one; it knows the layer and the thresholds.
@@ -354,7 +360,13 @@ def _check_mask(mask: Tensor) -> None:
 
 
 def random_sets(count: int, units: Sequence[int], n: int, seed: int) -> list[tuple[int, ...]]:
-    """``n`` sets of as many units out of ``count``, none of them among those given.
+    """Return ``n`` sets of as many units out of ``count``, none of them among those given.
+
+    Args:
+        count: Of all units.
+        units: Those that are left out.
+        n: How many sets.
+        seed: Of the draw.
 
     >>> random_sets(6, [0, 1, 2], 1, seed=0)
     [(5, 4, 3)]

@@ -98,7 +98,7 @@ class UnitSearch:
         state: str | os.PathLike[str] | None = None,
         save_every: float = 30.0,
     ) -> UnitSearch:
-        """Search; interrupted, it leaves this object as it was.
+        """Search the units; interrupted, it leaves this object as it was.
 
         Args:
             generator: The one that was dissected.

@@ -57,7 +57,7 @@ class ActivationStatistics:
         self.top = TopK.from_state(under(tensors, "top."))
 
     def table(self) -> pd.DataFrame:
-        """Unit, rank, seed and value of the most exciting pictures."""
+        """Return unit, rank, seed and value of the most exciting pictures."""
         values, seeds = self.top.values.T.cpu(), self.top.indices.T.cpu() + self.first
         units, ranks = values.shape
         return pd.DataFrame(
@@ -71,7 +71,7 @@ class ActivationStatistics:
 
     @classmethod
     def join_parts(cls, parts: Sequence[ActivationStatistics]) -> ActivationStatistics:
-        """One survey out of those of consecutive seeds, given in any order.
+        """Join the statistics of consecutive seeds, given in any order.
 
         Raises:
             ArgumentError: Seeds are missing, or occur twice.

@@ -242,7 +242,7 @@ class _Game:
         )
 
     def step(self, index: int) -> tuple[float, float, float]:
-        """One step of both networks: loss, accuracy and error of the length in its batch."""
+        """Take one step of both networks; returns its loss, accuracy and error of the length."""
         finder = self.finder
         which, far = self._draw(index)
         scores, lengths = self._recognise(finder.seed + index * finder.batch_size, which, far)
@@ -256,7 +256,7 @@ class _Game:
 
     @torch.no_grad()
     def measure(self) -> tuple[Tensor, Tensor, float]:
-        """On fresh pairs: the accuracy of each direction, of how many pairs, and the mean error."""
+        """Measure on fresh pairs each direction's accuracy, of how many, and the mean error."""
         finder, device = self.finder, self.middle.device
         hits, counts = torch.zeros(2, finder.n_directions, dtype=torch.float64)
         errors = 0.0
@@ -273,7 +273,7 @@ class _Game:
         return hits / counts.clamp_min(1), counts, errors
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
-        """Which directions a batch goes along ``[N]``, and how far ``[N]``."""
+        """Return which directions a batch goes along ``[N]``, and how far ``[N]``."""
         finder, source = self.finder, draw_source(self.finder.seed, index)
         which = torch.randint(finder.n_directions, (finder.batch_size,), generator=source)
         far = (2 * torch.rand(finder.batch_size, generator=source) - 1) * finder.max_alpha
@@ -281,7 +281,7 @@ class _Game:
         return which.to(self.middle.device), far.to(self.middle.device)
 
     def _recognise(self, seed: int, which: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
-        """What the reconstructor says of a batch of pairs."""
+        """Return what the reconstructor says of a batch of pairs."""
         directions = self.networks.deformator()
         # A step of one standard deviation of the prior along each direction's unit vector.
         units = directions / directions.detach().norm(dim=1, keepdim=True)
@@ -297,7 +297,7 @@ class _Game:
 
 
 def _covariance(shifts: StepFunction) -> Tensor:
-    """The covariance of the prior ``[size, size]``; of a layer-wise code, of each number alone."""
+    """Return the covariance of the prior ``[size, size]``; diagonal for a layer-wise code."""
     space = shifts.generator.spaces[shifts.space]
     if len(space.shape) == 1 and shifts.size <= 4096:
         covariance = space.covariance
@@ -307,7 +307,7 @@ def _covariance(shifts: StepFunction) -> Tensor:
 
 
 def _sums(which: Tensor, values: Tensor, count: int) -> Tensor:
-    """The sum of values for each direction, float64 on the CPU."""
+    """Return the sum of values for each direction, float64 on the CPU."""
     total = torch.zeros(count, dtype=torch.float64)
     return total.index_add(0, which.cpu(), values.double().cpu())
 

@@ -101,7 +101,7 @@ class StyleSpace:
 
     @classmethod
     def refuses(cls, generator: BaseGenerator) -> str | None:
-        """Why it cannot work on a generator, or none."""
+        """Return why it cannot work on a generator, or None."""
         if "s" in generator.spaces and generator.spaces["s"].slices:
             return None
         return (
@@ -153,7 +153,7 @@ class StyleSpace:
         return self
 
     def _select_channels(self, generator: BaseGenerator) -> list[int]:
-        """The channels that are looked at."""
+        """Return the channels that are looked at."""
         slices = dict(generator.spaces["s"].slices or {})
         if self.layers == "all":
             names = [name for name in slices if self.colours or not name.endswith("torgb")]
@@ -187,7 +187,7 @@ class StyleSpace:
 
 
 def channel_table(generator: BaseGenerator, channels: Sequence[int]) -> pd.DataFrame:
-    """Where channels of s belong: ``channel``, ``layer``, ``unit``."""
+    """Return where channels of s belong: ``channel``, ``layer``, ``unit``."""
     slices = generator.spaces["s"].slices or {}
     rows = [(channel, *locate(slices, channel)) for channel in channels]
     return pd.DataFrame(rows, columns=["channel", "layer", "unit"])
@@ -199,7 +199,7 @@ def channel_direction(
     finder: Any = None,
     scores: dict[str, Any] | None = None,
 ) -> Direction:
-    """A channel of s as a direction, a step being its standard deviation.
+    """Return a channel of s as a direction, a step being its standard deviation.
 
     Args:
         generator: Whose.
@@ -232,7 +232,7 @@ def localised_channels(
     size: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Which concept each channel acts on, by where it changes pictures.
+    """Return which concept each channel acts on, by where it changes pictures.
 
     Args:
         generator: With a space s.
@@ -281,7 +281,7 @@ def localised_channels(
 
 
 def attribute_channels(generator: BaseGenerator, positives: Latent) -> pd.DataFrame:
-    """The channels that a few examples of an attribute have in common.
+    """Return the channels that a few examples of an attribute have in common.
 
     Args:
         generator: With a space s.
@@ -319,7 +319,16 @@ def positive_examples(
     seed: int = 0,
     batch_size: int = 50,
 ) -> Latent:
-    """The codes, in s, whose pictures score highest in an attribute.
+    """Return the codes, in s, whose pictures score highest in an attribute.
+
+    Args:
+        generator: With a space s.
+        reader: Reads the pictures.
+        attribute: One of its names.
+        keep: How many examples.
+        n_samples: How many codes they are chosen from.
+        seed: Of the first.
+        batch_size: Pictures at a time.
 
     Raises:
         NotFoundError: The predictor has no such attribute.
@@ -343,6 +352,6 @@ def positive_examples(
 
 
 def _std(generator: BaseGenerator) -> Tensor:
-    """The standard deviation of each channel over the prior, ``[channels]`` float64."""
+    """Return the standard deviation of each channel over the prior, ``[channels]`` float64."""
     std = generator.spaces["s"].std
     return torch.ones(generator.spaces["s"].size).double() if std is None else std.double().cpu()

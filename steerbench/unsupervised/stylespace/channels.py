@@ -29,7 +29,7 @@ from steerbench.errors import LayerError, ShapeError
 
 
 def overlap(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """How far the strongest pixels of each map coincide with each region of one picture.
+    """Return how far the strongest pixels of each map coincide with each region of one picture.
 
     Args:
         maps: ``[C, H, W]``, not negative, the gradient map of each channel.
@@ -63,7 +63,7 @@ def overlap(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 
 def top_rate(counts: np.ndarray, discount: int = 2) -> np.ndarray:
-    """In which share of the pictures with a concept each channel meets this one the most.
+    """Return in which share of the pictures with a concept each channel meets this one the most.
 
     Args:
         counts: ``[N, C, K, 3]``, an `overlap` for each picture.
@@ -84,7 +84,7 @@ def top_rate(counts: np.ndarray, discount: int = 2) -> np.ndarray:
 
 
 def signal_to_noise(codes: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """S2N of each channel over positive examples; channels that never vary have none, 0.
+    """Return S2N of each channel over positive examples; channels that never vary have none, 0.
 
     Args:
         codes: ``[M, C]``, the positive examples, two at least.
@@ -110,7 +110,7 @@ def signal_to_noise(codes: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def locate(slices: Mapping[str, slice], channel: int) -> tuple[str, int]:
-    """The layer of a number of s, and which of the layer's channels it is.
+    """Return the layer of a number of s, and which of the layer's channels it is.
 
     >>> locate({"b4.conv1": slice(0, 7), "b8.conv0": slice(7, 12)}, 7)
     ('b8.conv0', 0)
