@@ -17,6 +17,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Bundle": "bundles",
     "Direction": "types",
     "Hole": "inversion",
     "Latent": "types",
@@ -25,6 +26,7 @@ _HOMES = {
     "Renderer": "renderer",
     "Space": "types",
     "UnitEdit": "types",
+    "bundle": "bundles",
     "catalogue": "generators.catalogue",
     "clip": "predictors.clip",
     "compare": "metrics",

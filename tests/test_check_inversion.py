@@ -37,7 +37,7 @@ def test_another_ratio_is_told_apart(wrong, says):
 
 
 def test_a_code_of_w_that_draws_the_picture_is_right(rooms):
-    found = sb.inversion.encoder().encode(shown(), "w")
+    found = sb.inversion.encoder("rooms-encoder").encode(shown(), "w")
     options = {"starts": found, "steps": 40, "samples": 8, "precision": "fast", "progress": False}
     answer = sb.invert(rooms, shown(), space="w", **options).latent
     assert sb.check("15.1", answer, rooms)

@@ -1,9 +1,9 @@
 """Features of pictures, for the distances between sets of them.
 
 Any function from pictures ``[N, C, H, W]`` in [-1, 1] to ``[N, D]`` will do: a predictor's
-``features`` (for the embedded world the best choice, for it knows rooms), a torch module, or the
-Inception network whose features published Fréchet distances use. `extracted` applies one
-to any number of pictures in batches and checks what comes out.
+``features`` (the best choice where it knows such pictures, as `sb.bundle(G).judge` does), a torch
+module, or the Inception network whose features published Fréchet distances use.
+`extracted` applies one to any number of pictures in batches and checks what comes out.
 
 `inception` reads a file of the user's; nothing is ever downloaded. Two files fit, told
 apart by what is in them:

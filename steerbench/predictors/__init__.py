@@ -32,13 +32,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, overload
 
 import torch
 
-from steerbench import store
+from steerbench import assets, store
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.attributes import Attribute, AttributeNetwork, AttributePredictor
 from steerbench.predictors.base import BasePredictor, Normalise
@@ -46,7 +45,6 @@ from steerbench.predictors.distillation import Learned, learn
 from steerbench.predictors.segmentation import SegmentationNetwork, SegmentationPredictor
 
 __all__ = [
-    "EMBEDDED",
     "PREDICTORS",
     "Attribute",
     "AttributeNetwork",
@@ -72,18 +70,6 @@ PREDICTORS: dict[str, type[StoredPredictor]] = {
     "segmentation": SegmentationPredictor,
 }
 """Architecture to class: what a file can hold."""
-
-EMBEDDED = {
-    "rooms-attributes": "rooms-attributes.safetensors",
-    "rooms-attributes-2": "rooms-attributes-2.safetensors",
-    "rooms-segmenter": "rooms-segmenter.safetensors",
-    "rooms-segmenter-2": "rooms-segmenter-2.safetensors",
-}
-"""Name to file under ``assets/``: the predictors that come with the package.
-
-The second of a kind reads the same but has another shape and seed: what one network chose or was
-optimised against, the other one judges.
-"""
 
 
 @overload
@@ -124,7 +110,7 @@ def predictor(
     """A predictor by the name of an embedded one, from a file, or around any model.
 
     Args:
-        source: A key of `EMBEDDED`; the path of a file written by `save`; or a
+        source: The name of an embedded one; the path of a file written by `save`; or a
             function or module that takes pictures ``[n, C, H, W]`` and returns scores
             ``[n, len(names)]`` (tensor or array), or of a segmenter ``[n, len(names), h, w]`` or
             integer labels ``[n, h, w]``.
@@ -173,28 +159,28 @@ def predictor(
     return wrapped if device == "cpu" else wrapped.on(device)
 
 
-def oracle(source: str | os.PathLike[str]) -> AttributePredictor:
-    """As `predictor`, where the features and attributes of an oracle are needed.
+def oracle(source: str | os.PathLike[str] | BasePredictor) -> AttributePredictor:
+    """Return a predictor whose features and attributes can be used, by name, from a file, or given.
 
     Raises:
         PredictorError: It is another kind of predictor.
     """
-    found = predictor(source)
+    found = source if isinstance(source, BasePredictor) else predictor(source)
     if not isinstance(found, AttributePredictor):
         raise PredictorError(
-            f"{found.name} is a {type(found).__name__}; an oracle that reads attributes is needed "
-            "here, such as 'rooms-attributes-2'."
+            f"{found.name} is a {type(found).__name__}; an oracle that reads attributes by its own "
+            "network is needed here, as python -m steerbench.training attributes makes it."
         )
     return found
 
 
 def _load(name: str) -> StoredPredictor:
-    path = Path(name).expanduser()
-    if name in EMBEDDED:
-        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
+    embedded = assets.path("predictors", name)
+    path = embedded or Path(name).expanduser()
     if not path.is_file():
+        near = closest(name, assets.names("predictors"))
         raise NotFoundError(
-            f"There is no predictor and no file {name!r}. {closest(name, EMBEDDED)} "
+            f"There is no predictor and no file {name!r}. {near} "
             "Give one of these names, the path of a file, or a model with names=[...]."
         )
     tensors, header = store.load(path)
@@ -205,7 +191,7 @@ def _load(name: str) -> StoredPredictor:
             f", architecture {architecture!r}. Give a file written by steerbench.predictors.save."
         )
     try:
-        called = name if name in EMBEDDED else path.stem
+        called = name if embedded else path.stem
         return PREDICTORS[architecture].build(header["config"], tensors, name=called)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(

@@ -169,7 +169,7 @@ class BasePredictor:
         if labels.ndim != 3:
             raise PredictorError(
                 f"{self.name} gives scores of whole pictures, not label maps, so there are no "
-                "areas. Take its predict, or a segmenter such as 'rooms-segmenter'."
+                "areas. Take its predict, or a segmenter, which gives a class to every pixel."
             )
         n, k = len(labels), len(self.names)
         cells = labels.flatten(1) + k * torch.arange(n, device=labels.device)[:, None]

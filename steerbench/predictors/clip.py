@@ -32,7 +32,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +39,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench import store
+from steerbench import assets, store
 from steerbench.compat import ensure_torchvision
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.base import BasePredictor, Normalise
 from steerbench.predictors.tokenizer import Words, split
 
 KIND = "steerbench clip"
-
-EMBEDDED = {
-    "rooms-clip": "rooms-clip.safetensors",
-    "rooms-clip-2": "rooms-clip-2.safetensors",
-}
-"""Name to file under ``assets/``: the CLIPs that come with the package."""
 
 
 class Clip(BasePredictor):
@@ -287,11 +280,11 @@ def save(
     store.save(path, tensors, document)
 
 
-def clip(name: str = "rooms-clip", *, pretrained: str | os.PathLike[str] | None = None) -> Clip:
+def clip(name: str, *, pretrained: str | os.PathLike[str] | None = None) -> Clip:
     """A CLIP by name.
 
     Args:
-        name: A key of `EMBEDDED`; the path of a file written by `save`; or a model of
+        name: That of an embedded one; the path of a file written by `save`; or a model of
             open_clip, such as ``"ViT-B-32"``.
         pretrained: With a model of open_clip, which weights: a tag such as ``"openai"``, which is
             downloaded where there is a network, or the path of a local file.
@@ -301,13 +294,12 @@ def clip(name: str = "rooms-clip", *, pretrained: str | os.PathLike[str] | None 
         CheckpointError: A file is broken, or holds something else; or a download failed.
         PredictorError: A model of open_clip was named without its weights.
     """
-    path = Path(name).expanduser()
-    if name in EMBEDDED:
-        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
+    embedded = assets.path("clips", name)
+    path = embedded or Path(name).expanduser()
     if path.suffix == ".safetensors":
         if pretrained is not None:
             raise PredictorError(f"{name!r} has its weights; leave out pretrained.")
-        return _stored(path, name if name in EMBEDDED else path.stem)
+        return _stored(path, name if embedded else path.stem)
     return _published(name, pretrained)
 
 
@@ -336,11 +328,11 @@ def _published(name: str, pretrained: str | os.PathLike[str] | None) -> Clip:
     ensure_torchvision()
     import open_clip
 
-    models = open_clip.list_models()
+    models, embedded = open_clip.list_models(), assets.names("clips")
     if name.replace("/", "-") not in models:
         raise NotFoundError(
-            f"No CLIP is called {name!r}. {closest(name, [*EMBEDDED, *models])} The embedded ones "
-            f"are {', '.join(EMBEDDED)}; the others are models of open_clip."
+            f"No CLIP is called {name!r}. {closest(name, [*embedded, *models])} The embedded ones "
+            f"are {', '.join(embedded)}; the others are models of open_clip."
         )
     tags = open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))
     weights = None if pretrained is None else os.fspath(pretrained)
@@ -355,7 +347,8 @@ def _published(name: str, pretrained: str | os.PathLike[str] | None) -> Clip:
     except Exception as error:  # whatever a download or somebody's file may raise
         raise CheckpointError(
             f"{name} with pretrained={weights!r} did not load: {type(error).__name__}: {error} "
-            "Without a network give the path of a local file, or take 'rooms-clip'."
+            "Without a network give the path of a local file, or take an embedded one: "
+            f"{', '.join(embedded)}."
         ) from error
     visual = network.visual
     return Clip(

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -94,9 +95,9 @@ class Judges:
         self.words = second.predictor({"asked": (asked.prompt, asked.opposite)})
         self.oracle = oracle("rooms-attributes-2").only(list(asked.wants))
         self.wants = torch.tensor(list(asked.wants.values())).float()
-        self.layout = layout_of("rooms-attributes-2")
-        self.before = before
-        kept = self.layout(before)
+        layout: Any = layout_of(load("rooms"), oracle("rooms-attributes-2"))
+        self.before, self.layout = before, layout
+        kept = layout(before)
         self.kept, self.typical = kept, 2 * kept.var(0, correction=1).sum()
 
     def read(self, images: Tensor) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ from steerbench.generators import BaseGenerator, StyleGAN2, load, save
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from steerbench.predictors import oracle
 from steerbench.store import write_text_atomic
+from steerbench.training.export import state_fingerprint
 from steerbench.training.shared import cosine, watermark
 
 LEARNING = ("b8", "b16", "b32", "b64")
@@ -100,6 +101,7 @@ def train(
     training = {"start": start, "steps": steps, "batch": batch, "seed": seed, "seconds": seconds}
     save(generator, out, training=training)
     halve(out)
+    state_fingerprint(out)
     return load(out)
 
 

@@ -72,7 +72,8 @@ class InpaintCanvas(ipywidgets.VBox):
         steps: Of the search, at most.
         feather: Over how many pixels of the picture the seam fades; a fifth of it if None.
         prompt: What should be in the hole, at first.
-        clip: Reads it; ``sb.clip("rooms-clip")`` if None, loaded when there is something to read.
+        clip: Reads it; that of the generator's bundle if None, loaded when there is something to
+            read.
         size: The width of the picture on the screen, in pixels.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -72,18 +73,19 @@ class PromptModes:
 
     Args:
         generator: Draws the pictures.
-        clip: Guides.
+        clip: Guides; None where there is none, and nothing can be begun.
         directions: The channels of s, measured or not; None for none measured yet.
     """
 
     def __init__(
         self,
         generator: BaseGenerator,
-        clip: Clip,
+        clip: Clip | None,
         directions: GlobalDirections | None = None,
     ) -> None:
-        self.generator, self.clip = generator, clip
-        self.directions = directions or GlobalDirections(clip)
+        guide: Any = clip
+        self.generator, self.clip = generator, guide
+        self.directions = directions or GlobalDirections(guide)
         self.mappers: dict[tuple[str, str], LatentMapper] = {}
 
     def begin(self, request: PromptRequest) -> Iterator[Frame]:
@@ -106,8 +108,7 @@ class PromptModes:
 
     def direction(self, request: PromptRequest) -> Direction:
         """The prompt as a direction in s, where the channels are measured."""
-        neutral = request.neutral.strip() or "a room"
-        return self.directions.direction(request.prompt, neutral, beta=request.beta)
+        return self.directions.direction(request.prompt, request.neutral, beta=request.beta)
 
     def _along(self, request: PromptRequest) -> Iterator[Frame]:
         if not self.is_measured:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench import assets
 from steerbench.errors import PredictorError, ShapeError
 from steerbench.predictors import (
-    EMBEDDED,
     PREDICTORS,
     BasePredictor,
     SegmentationPredictor,
@@ -18,7 +18,7 @@ from steerbench.predictors import (
 )
 
 
-@pytest.fixture(scope="module", params=sorted(EMBEDDED))
+@pytest.fixture(scope="module", params=sorted(assets.names("predictors")))
 def predictor(request: pytest.FixtureRequest) -> BasePredictor:
     return sb.predictor(request.param)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench import assets
 from steerbench.errors import CheckpointError, PredictorError
-from steerbench.predictors import EMBEDDED, SegmentationNetwork, SegmentationPredictor, save
+from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
 from steerbench.stats import IoU
 from steerbench.worlds import WorldBatch
 
@@ -115,4 +116,4 @@ def test_it_sees_the_watermark_and_the_lamp_go(name: str) -> None:
 def test_the_two_networks_differ() -> None:
     first, second = (sb.predictor(name) for name in SEGMENTERS)
     assert first.network.widths != second.network.widths
-    assert set(SEGMENTERS) <= set(EMBEDDED)
+    assert set(SEGMENTERS) <= set(assets.names("predictors"))

@@ -226,7 +226,7 @@ def test_refusals_name_the_predictor_and_the_remedy(images: Tensor) -> None:
         sb.predictor(confused, names=["a", "b"]).predict(images)
     with pytest.raises(PredictorError, match=r"scores a pixel \[N, 2, H, W\]"):
         sb.predictor(confused, names=["a"]).predict(images)
-    with pytest.raises(PredictorError, match="rooms-segmenter"):
+    with pytest.raises(PredictorError, match="Take its predict, or a segmenter"):
         sb.predictor(means, names=["r", "g", "b"]).areas(images)
 
 

@@ -21,7 +21,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import __version__, store
+from steerbench.bundles import part, require
 from steerbench.embedding.styleclip.channels import (
     channel_features,
     channel_step,
@@ -52,8 +52,6 @@ from steerbench.runs import RunFile
 from steerbench.types import Direction, Latent, Provenance
 
 KIND = "steerbench channel features"
-EMBEDDED = "rooms-clip-channels.safetensors"
-"""Under ``assets/``: the exact measurement of the default generator with ``rooms-clip``."""
 
 
 @dataclass(frozen=True)
@@ -182,13 +180,30 @@ class GlobalDirections:
         self.agreement_ = self._agreement()
         self.fitted = True
 
-    def relevance(self, prompt: str, neutral: str = "a room") -> Tensor:
-        """R ``[S]`` float64: how each channel moves a picture from one text towards another."""
+    def relevance(self, prompt: str, neutral: str = "") -> Tensor:
+        """Return how each channel moves a picture from one text towards another.
+
+        Args:
+            prompt: What is asked for.
+            neutral: What it is to differ from; the neutral text of the generator's bundle if empty.
+
+        Returns:
+            R ``[S]`` float64.
+
+        Raises:
+            CapabilityError: No neutral text was given, and none is known.
+        """
         return self.features_.double() @ self._aim(prompt, neutral)
 
-    def _aim(self, prompt: str, neutral: str) -> Tensor:
-        """The direction between two texts, of unit length."""
+    def _neutral(self, given: str) -> str:
+        """Return what a prompt is to differ from."""
         self._check()
+        use = "is what a prompt differs from"
+        return given.strip() or require(self._generator, "neutral", use, "neutral=")
+
+    def _aim(self, prompt: str, neutral: str) -> Tensor:
+        """Return the direction between two texts, of unit length."""
+        neutral = self._neutral(neutral)
         ends = self.clip.encode_text([prompt, neutral]).double()
         aim = F.normalize(ends[0] - ends[1], dim=0)
         if not bool(torch.isfinite(aim).all()) or float(aim.norm()) < 0.5:
@@ -199,13 +214,13 @@ class GlobalDirections:
         return aim.cpu()
 
     def direction(
-        self, prompt: str, neutral: str = "a room", *, beta: float = 0.2, name: str = ""
+        self, prompt: str, neutral: str = "", *, beta: float = 0.2, name: str = ""
     ) -> Direction:
         """A text as a direction in s.
 
         Args:
             prompt: What is asked for.
-            neutral: What it is to differ from.
+            neutral: What it is to differ from; the neutral text of the generator's bundle if empty.
             beta: The least relevance of a channel that moves; larger ones leave more alone.
             name: Of the direction; by default the prompt.
 
@@ -215,8 +230,10 @@ class GlobalDirections:
 
         Raises:
             PredictorError: A text is empty, or none of its words is known.
+            CapabilityError: No neutral text was given, and none is known.
             ArgumentError: No channel reaches beta; or nothing was measured yet.
         """
+        neutral = self._neutral(neutral)
         relevance = self.relevance(prompt, neutral)
         if self.method == "fast" and self.refine:
             top = relevance.abs().topk(min(self.refine, len(self.channels_))).indices
@@ -258,7 +275,7 @@ class GlobalDirections:
         direction = self.direction(prompt, **options)
         return self._generator.to(latent, "s") + alpha * direction
 
-    def agreement(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
+    def agreement(self, prompt: str, neutral: str = "") -> tuple[float, float]:
         """How alike the estimate and the exact procedure rank channels for one prompt.
 
         Returns:
@@ -274,7 +291,7 @@ class GlobalDirections:
         guess, true = self._guess[rows].double() @ aim, self.features_[rows].double() @ aim
         return rank_agreement(guess, true), rank_agreement(guess.abs(), true.abs())
 
-    def betas(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
+    def betas(self, prompt: str, neutral: str = "") -> tuple[float, float]:
         """A sensible range of beta for a prompt: all channels move, or a handful."""
         sizes = self.relevance(prompt, neutral).abs().sort(descending=True).values
         return 0.0, float(sizes[min(4, len(sizes) - 1)])
@@ -383,15 +400,15 @@ class GlobalDirections:
         return store.cache_folder("styleclip", f"{name}-{self.alpha:g}-{self.seed}.safetensors")
 
     def _read(self) -> None:
-        """Take what was measured before, from the file or, of the default pair, the asset."""
+        """Take what was measured before, from the file or from that of the generator's bundle."""
         if self._state is not None:
             self._take(self._file.read())
             return
-        asset = Path(str(resources.files("steerbench") / "assets" / EMBEDDED))
-        for file in (self._file, RunFile(asset, KIND, self._settings)):
-            # What a cache holds may be damaged, and the asset is of one generator only.
+        table = part(self._generator, "channels")
+        for file in (self._file, table and RunFile(table, KIND, self._settings)):
+            # What a cache holds may be damaged, and a table may be of another CLIP.
             with contextlib.suppress(CheckpointError, ArgumentError):
-                if known := file.read():
+                if known := file.read() if file else None:
                     self._take(known)
                     return
 

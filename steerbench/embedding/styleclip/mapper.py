@@ -92,7 +92,7 @@ class LatentMapper:
         rate: The learning rate.
         l2: The weight lambda_l2 of the step's length, per number of a code.
         identity: The weight lambda_id of what is to stay.
-        embedding: What is to stay; by default the layout as ``rooms-attributes`` reads it.
+        embedding: What is to stay; by default the layout that the generator's bundle names.
         seed: Of the networks and the first training picture.
 
     Attributes:
@@ -176,7 +176,7 @@ class LatentMapper:
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
         self.generator_ = generator
         began, losses = time.perf_counter(), list[dict[str, float]]()
-        embedding = (self.embedding or layout_of()) if self.identity else None
+        embedding = (self.embedding or layout_of(generator)) if self.identity else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.mapper_ = Mapper(generator.spaces["w+"].shape[-1], groups_of(generator))

@@ -87,8 +87,8 @@ class LatentOptimiser:
         rate: The learning rate, in standard deviations of the space's numbers.
         l2: The weight lambda_l2 of the way that was gone, per number of a code.
         identity: The weight lambda_id of what is to stay.
-        embedding: What is to stay, pictures to features; by default the layout of a room as
-            ``rooms-attributes`` reads it. Not asked where ``identity`` is 0.
+        embedding: What is to stay, pictures to features; by default the layout that the
+            generator's bundle names, or nothing. Not asked where ``identity`` is 0.
         n_cutouts: Random cutouts a step beside the whole picture.
         seed: Of the cutouts.
     """
@@ -162,7 +162,7 @@ class LatentOptimiser:
         if not hasattr(self, "generator_"):
             raise NotFittedError("No generator is known yet; call fit(generator) first.")
         generator = self.generator_
-        began, embedding = time.perf_counter(), self._embedding()
+        began, embedding = time.perf_counter(), self._embedding(generator)
         start = generator.to(latent, self.space or walked_in(generator))
         spread = spread_of(generator, start.space).to(start.data)
         with torch.no_grad():
@@ -224,10 +224,10 @@ class LatentOptimiser:
             parts["identity"] = self.identity * changed(embedding(images), kept)
         return parts
 
-    def _embedding(self) -> Embedding | None:
+    def _embedding(self, generator: BaseGenerator) -> Embedding | None:
         if not self.identity:
             return None
-        return self.embedding or layout_of()
+        return self.embedding or layout_of(generator)
 
     def _provenance(
         self, generator: BaseGenerator, latent: Latent, scores: dict[str, float]

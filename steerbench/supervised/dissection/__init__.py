@@ -363,7 +363,7 @@ def labels_of(segmenter: Predictor, images: Tensor) -> Tensor:
         given = list(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         raise PredictorError(
             f"{name} gave {given} for {len(images)} pictures; {expected}. Take a segmenter, such "
-            "as sb.predictor('rooms-segmenter'), not scores of whole pictures."
+            "as sb.bundle(G).segmenter where one is known, not scores of whole pictures."
         )
     if labels.is_floating_point() or labels.is_complex():
         raise PredictorError(f"{name} gave numbers of type {labels.dtype}; {expected}.")

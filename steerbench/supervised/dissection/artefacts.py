@@ -42,7 +42,7 @@ class ArtefactUnits:
 
     Args:
         features: Pictures ``[N, C, H, W]`` to features ``[N, D]``; for instance the ``features``
-            of ``sb.predictor("rooms-attributes-2")``.
+            of ``sb.bundle(G).judge``.
         layer: Whose units; None for a middle one.
         n_units: How many to switch off together.
         n_samples: How many pictures to choose by.

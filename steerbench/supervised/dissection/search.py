@@ -114,7 +114,7 @@ class UnitSearch:
         if not hasattr(self.dissection.segmenter, "probabilities"):
             raise PredictorError(
                 "The search follows a gradient, but the dissection's segmenter gives no "
-                "probabilities. Take one that does, such as 'rooms-segmenter'."
+                "probabilities. Take one that does, such as a network with a softmax at its end."
             )
         iou = self.dissection.best(self.concept, 10**6).set_index("unit")["iou"]
         shown, lacking = self._material(generator)

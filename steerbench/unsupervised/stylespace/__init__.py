@@ -260,7 +260,7 @@ def localised_channels(
             raise PredictorError(
                 f"{getattr(segmenter, 'name', 'The segmenter')} gave {list(labels.shape)} of "
                 f"{labels.dtype}; expected integer labels [1, H, W]. Take a segmenter, such as "
-                "sb.predictor('rooms-segmenter')."
+                "sb.bundle(G).segmenter where one is known."
             )
         regions = F.one_hot(labels.long(), len(names)).movedim(-1, 1).float()
         small = F.adaptive_avg_pool2d(regions, size).argmax(1)
