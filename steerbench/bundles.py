@@ -229,20 +229,20 @@ def missing(generator: Generator, name: str, use: str, instead: str) -> str:
 _WARNED: set[tuple[str, str]] = set()
 
 
-def warn(generator: Generator, name: str, use: str, instead: str) -> None:
-    """Say, once for a generator and a use, that a default is off for want of a part.
+def warn(generator: Generator, message: str) -> None:
+    """Say, once for a generator, that a default is off for want of a part.
 
     Args:
-        generator, name, instead: As for `require`.
-        use: What it is for and what happens without, as in "one {use}".
+        generator: Whose bundle was asked.
+        message: Such as `missing` gives.
     """
-    if (generator.fingerprint, use) in _WARNED:
+    if (generator.fingerprint, message) in _WARNED:
         return
-    _WARNED.add((generator.fingerprint, use))
+    _WARNED.add((generator.fingerprint, message))
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] == "steerbench":
         frame, level = frame.f_back, level + 1
-    warnings.warn(missing(generator, name, use, instead), BundleWarning, stacklevel=level)
+    warnings.warn(message, BundleWarning, stacklevel=level)
 
 
 # -- what a part has to be -------------------------------------------------------------------------
@@ -254,7 +254,8 @@ def _check(bundle: Bundle) -> None:
         _expect(name, stated[name], ("names", "predict"), "a predictor, as sb.predictor gives it")
     for name in ("clip", "second_clip"):
         _expect(name, stated[name], ("encode_image", "encode_text"), "a CLIP, as sb.clip gives it")
-    _expect("world", stated["world"], ("sample", "factor_names"), "a world, as sb.world gives it")
+    offers = ("sample", "counterfactual", "factor_names", "class_names")
+    _expect("world", stated["world"], offers, "a world, as sb.world gives it")
     _expect("encoder", stated["encoder"], ("__call__",), "a function from pictures to codes")
     for one, other in assets.RIVALS:
         if stated[one] is not None and _network(stated[one]) == _network(stated[other]):

@@ -35,7 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench import store
-from steerbench.bundles import part, warn
+from steerbench.bundles import missing, part, warn
 from steerbench.errors import ArgumentError, SpaceError, closest
 from steerbench.generators import BaseGenerator
 from steerbench.inversion.engine import Plan
@@ -45,7 +45,7 @@ from steerbench.inversion.photographs import Align, Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
 from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.predictors import AttributePredictor
-from steerbench.types import Latent, Provenance
+from steerbench.types import Latent, Predictor, Provenance
 
 PIXELS = "with layers sees more than pixels, which are all that is compared now"
 """What is said where no network sees pictures."""
@@ -374,8 +374,17 @@ def features_of(
     if isinstance(network, AttributePredictor):
         return seen_by(network)
     if role == "reader":
-        warn(generator, "reader", PIXELS, "features=")
+        warn(generator, _pixels_alone(generator, network))
     return None
+
+
+def _pixels_alone(generator: BaseGenerator, reader: Predictor | None) -> str:
+    if reader is None:
+        return missing(generator, "reader", PIXELS, "features=")
+    return (
+        f"The reader of {generator.name!r} is no oracle, whose layers see pictures: they are "
+        "compared by their pixels alone. Give features=, a function from pictures to a tensor."
+    )
 
 
 def _listed(starts: Start | Sequence[Start]) -> tuple[Start, ...]:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.bundles import part, warn
+from steerbench.bundles import missing, part, warn
 from steerbench.errors import PredictorError
 from steerbench.predictors import AttributePredictor
 from steerbench.predictors.clip import Clip
@@ -103,7 +103,7 @@ def layout_of(generator: Generator, reader: Predictor | None = None) -> Embeddin
     reader = reader or part(generator, "reader")
     if names is None or reader is None:
         use = "says what an edit is to leave as it is, so that nothing is held now"
-        warn(generator, "layout", use, "embedding=")
+        warn(generator, missing(generator, "layout", use, "embedding="))
         return None
     columns = [list(reader.names).index(name) for name in names]
     middle, half = _ranges(generator, reader, columns)
