@@ -131,15 +131,9 @@ class Bundle:
         _KNOWN.update(dict.fromkeys(prints, self))
 
     def __repr__(self) -> str:
-        stated = [part for part in PARTS if self.__dict__[part]]
+        stated = [part for part, value in self.__dict__.items() if value and part != "name"]
         return f"Bundle({self.name!r}: {', '.join(stated) or 'nothing'})"
 
-
-PARTS = tuple(
-    name
-    for name in Bundle.__dataclass_fields__
-    if name not in ("generator", "name", "fingerprints")
-)
 
 _KNOWN: dict[str, Bundle] = {}
 """Fingerprint to bundle: those that were made, and the embedded ones that were asked for."""
@@ -158,11 +152,11 @@ def bundle(generator: Generator) -> Bundle | None:
         for folder in assets.folders().values():
             for embedded in folder.generators.values():
                 if embedded.fingerprint == generator.fingerprint:
-                    _KNOWN[embedded.fingerprint] = _embedded(folder, embedded)
+                    _KNOWN[embedded.fingerprint] = _make(folder, embedded)
     return _KNOWN.get(generator.fingerprint)
 
 
-def _embedded(folder: assets.Folder, generator: assets.Embedded) -> Bundle:
+def _make(folder: assets.Folder, generator: assets.GeneratorEntry) -> Bundle:
     own = generator.parts
     return Bundle(
         name=folder.name,

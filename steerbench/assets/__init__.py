@@ -49,7 +49,7 @@ RIVALS = (("reader", "judge"), ("segmenter", "second_segmenter"), ("clip", "seco
 
 
 @dataclass(frozen=True)
-class Embedded:
+class GeneratorEntry:
     """One generator of a folder.
 
     Attributes:
@@ -81,7 +81,7 @@ class Folder:
     """
 
     name: str
-    generators: Mapping[str, Embedded]
+    generators: Mapping[str, GeneratorEntry]
     files: Mapping[str, Mapping[str, Path]]
     parts: Mapping[str, str]
     world: str = ""
@@ -173,7 +173,7 @@ def read(folder: Path) -> Folder:
         {name: _generator(source, name, entry, files) for name, entry in generators.items()},
         files,
         parts,
-        *(_typed(source, key, document.get(key, ""), str) for key in texts),
+        *(_expect(source, key, document.get(key, ""), str) for key in texts),
         *(_tuple(source, key, document.get(key, []), str) for key in lists),
     )
 
@@ -212,7 +212,7 @@ def _object(
     source: Path, key: str, value: object, known: Iterable[str] | None = None
 ) -> dict[str, Any]:
     """Return an object whose keys are all known."""
-    found: dict[str, Any] = _typed(source, key, value, dict)
+    found: dict[str, Any] = _expect(source, key, value, dict)
     for name in found:
         if known is not None and name not in known:
             place = f"{source}, {key!r}," if key else f"{source}"
@@ -222,7 +222,7 @@ def _object(
     return found
 
 
-def _typed(source: Path, key: str, value: object, kind: type) -> Any:
+def _expect(source: Path, key: str, value: object, kind: type) -> Any:
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     words = {dict: "an object", str: "a text", list: "a list", int: "a whole number"}
@@ -232,11 +232,11 @@ def _typed(source: Path, key: str, value: object, kind: type) -> Any:
 
 
 def _tuple(source: Path, key: str, value: object, kind: type) -> tuple[Any, ...]:
-    return tuple(_typed(source, key, item, kind) for item in _typed(source, key, value, list))
+    return tuple(_expect(source, key, item, kind) for item in _expect(source, key, value, list))
 
 
 def _file(source: Path, name: str, file: object) -> Path:
-    place = source.parent / _typed(source, name, file, str)
+    place = source.parent / _expect(source, name, file, str)
     if not place.is_file():
         near = closest(place.name, [item.name for item in sorted(source.parent.glob("*.safe*"))])
         raise BundleError(
@@ -253,7 +253,7 @@ def _parts(
     files: Mapping[str, Mapping[str, Path]],
 ) -> dict[str, str]:
     """Return the models that a document names for its parts, all of them listed."""
-    found = {part: _typed(source, part, document[part], str) for part in kinds if part in document}
+    found = {part: _expect(source, part, document[part], str) for part in kinds if part in document}
     for part, name in found.items():
         listed = files[kinds[part]]
         if name not in listed:
@@ -266,7 +266,7 @@ def _parts(
 
 def _generator(
     source: Path, name: str, entry: object, files: Mapping[str, Mapping[str, Path]]
-) -> Embedded:
+) -> GeneratorEntry:
     known = ("file", "fingerprint", "seeds", *OWN_PARTS)
     has = _object(source, name, entry, known)
     for key in ("file", "fingerprint"):
@@ -275,9 +275,9 @@ def _generator(
                 f"{source}, {name!r}, lacks the key {key!r}. State the file of the weights, and "
                 "their fingerprint as G.fingerprint gives it."
             )
-    return Embedded(
+    return GeneratorEntry(
         _file(source, name, has["file"]),
-        _typed(source, "fingerprint", has["fingerprint"], str),
+        _expect(source, "fingerprint", has["fingerprint"], str),
         _parts(source, has, OWN_PARTS, files),
         _tuple(source, "seeds", has.get("seeds", []), int),
     )

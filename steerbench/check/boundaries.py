@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from steerbench.check.sefa import random_like, second_oracle
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
 
-@spoken
+@announce
 def counterfactual(effect: Callable[[Any, Any], Any]) -> Verdict:
-    """Whether a function is HiGAN's counterfactual effect.
+    """Check whether a function is HiGAN's counterfactual effect.
 
     It is called with scores before and after an edit, ``[N]`` each, that no chapter uses, and held
     against the definition, added up one picture at a time.
@@ -53,7 +53,7 @@ def counterfactual(effect: Callable[[Any, Any], Any]) -> Verdict:
     return Verdict(True, off, f"It is the definition, off by {off:.1e} at most.")
 
 
-@spoken
+@announce
 def brings(
     direction: Direction,
     attribute: str,
@@ -61,7 +61,7 @@ def brings(
     judge: Predictor | None = None,
     n_samples: int = 48,
 ) -> Verdict:
-    """Whether a direction brings an attribute, by its counterfactual effect on fresh rooms.
+    """Check whether a direction brings an attribute, by its counterfactual effect on fresh rooms.
 
     The effect of two standard deviations must be half as much again as that of the strongest of
     nine random directions in the same layers, read by the second oracle.

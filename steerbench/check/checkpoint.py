@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import SteerbenchError
 
 ASKED = ("code", "resolution", "channels")
@@ -41,9 +41,9 @@ def mystery(path: str | os.PathLike[str], seed: int | None = None) -> Path:
     return Path(path)
 
 
-@spoken
+@announce
 def read_from_shapes(answer: Any, path: str | os.PathLike[str]) -> Verdict:
-    """Whether somebody read code length, resolution and channels of a DCGAN's file right.
+    """Check whether somebody read code length, resolution and channels of a DCGAN's file right.
 
     Held against the layers themselves: they are built from the file and run on a code.
 
@@ -75,8 +75,8 @@ def read_from_shapes(answer: Any, path: str | os.PathLike[str]) -> Verdict:
     )
 
 
-@spoken
-def wrapped(
+@announce
+def wrapping(
     generator: Any,
     module: nn.Module,
     *,
@@ -85,7 +85,7 @@ def wrapped(
     pixels: tuple[float, float] = (0.0, 255.0),
     n_samples: int = 64,
 ) -> Verdict:
-    """Whether a module was wrapped as its author meant it.
+    """Check whether a module was wrapped as its author meant it.
 
     Held against the module itself, run on codes of the generator; its pixels are brought to
     [-1, 1] here.

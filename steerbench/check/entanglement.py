@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from steerbench.check.sefa import random_like, second_oracle
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
 
-@spoken
-def projected(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5) -> Verdict:
-    """Whether a vector is a normal without what it shares with conditions.
+@announce
+def projection(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5) -> Verdict:
+    """Check whether a vector is a normal without what it shares with conditions.
 
     Held against what defines it: it is at right angles to every condition, and differs from the
     normal (up to its length) only by what lies in their span.
@@ -55,7 +55,7 @@ def projected(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5
     return Verdict(True, off, f"At right angles to all {len(on)} conditions: cosine {off:.1e}.")
 
 
-@spoken
+@announce
 def without(
     direction: Direction,
     wanted: str,
@@ -65,7 +65,7 @@ def without(
     n_samples: int = 96,
     limit: float = 0.4,
 ) -> Verdict:
-    """Whether a direction brings one attribute without another, read by the second oracle.
+    """Check whether a direction brings one attribute without another, read by the second oracle.
 
     It must bring more of the wanted one than the strongest of nine random directions, and of the
     unwanted one at most ``limit`` as much either way, both in standard deviations between rooms.

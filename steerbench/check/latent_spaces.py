@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.types import Generator
 
 
-@spoken
-def whitened(whiten: Callable[[Any], Any], generator: Generator, n_samples: int = 4096) -> Verdict:
-    """Whether a function turns codes of P into numbers without mean, scale or correlation.
+@announce
+def whitening(whiten: Callable[[Any], Any], generator: Generator, n_samples: int = 4096) -> Verdict:
+    """Check whether a function turns codes of P into numbers without mean, scale or correlation.
 
     It is called with codes of seeds that no chapter uses.
 
@@ -64,9 +64,10 @@ def whitened(whiten: Callable[[Any], Any], generator: Generator, n_samples: int 
     )
 
 
-@spoken
+@announce
 def disentanglement(score: Callable[[Any], Any]) -> Verdict:
-    """Whether a function is the disentanglement D of an importance matrix ``[codes, factors]``.
+    """Check whether a function is the disentanglement D of an importance matrix ``[codes,
+    factors]``.
 
     Matrices that no chapter uses are held against the definition, added up one code at a time.
 

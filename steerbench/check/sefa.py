@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, matrix_of, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce, matrix_of
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
@@ -16,9 +16,9 @@ SECOND_ORACLE = "rooms-attributes-2"
 """The network that measures: trained like the first oracle, from another seed."""
 
 
-@spoken
+@announce
 def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
-    """Whether columns ``[dim, k]`` have unit length and are at right angles.
+    """Check whether columns ``[dim, k]`` have unit length and are at right angles.
 
     Args:
         vectors: The answer, a tensor or an array.
@@ -28,7 +28,7 @@ def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
 
 
 def orthonormal_columns(vectors: Any, tolerance: float) -> Verdict:
-    """`orthonormal` without a word."""
+    """Check the same as `orthonormal`, without a word."""
     columns = matrix_of(vectors)
     if columns is None:
         return Verdict(False, np.nan, "Give finite numbers of shape [dim, k], one vector a column.")
@@ -50,9 +50,9 @@ def orthonormal_columns(vectors: Any, tolerance: float) -> Verdict:
     )
 
 
-@spoken
+@announce
 def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict:
-    """Whether columns are the first eigenvectors of ``A^T A``, the strongest first.
+    """Check whether columns are the first eigenvectors of ``A^T A``, the strongest first.
 
     Held against the definition, ``A^T A n = lambda n``, and against the singular values of A, which
     say how much any k orthonormal vectors can be stretched at most.
@@ -106,7 +106,7 @@ def _strongest(columns: Tensor, matrix: Tensor, tolerance: float) -> Verdict:
     )
 
 
-@spoken
+@announce
 def steers(
     direction: Direction,
     factor: str,
@@ -114,7 +114,8 @@ def steers(
     judge: Predictor | None = None,
     n_samples: int = 16,
 ) -> Verdict:
-    """Whether a direction moves a factor further than chance would, read by the second oracle.
+    """Check whether a direction moves a factor further than chance would, read by the second
+    oracle.
 
     Chance is what random directions of the same layers do: the answer must beat the strongest of
     nineteen, so that a random one passes once in twenty.
@@ -142,7 +143,7 @@ def beats(
     judge: Predictor | None = None,
     n_samples: int = 16,
 ) -> Verdict:
-    """Whether a direction moves a factor further than every one of the random ``others``.
+    """Check whether a direction moves a factor further than every one of the random ``others``.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
@@ -170,14 +171,14 @@ def beats(
 
 
 def second_oracle() -> Predictor:
-    """The network that judges."""
+    """Return the network that judges."""
     from steerbench.predictors import predictor
 
     return predictor(SECOND_ORACLE)
 
 
 def random_like(direction: Direction, generator: Generator, count: int) -> list[Direction]:
-    """Random directions of the same space, scale law and layers."""
+    """Return random directions of the same space, scale law and layers."""
     random = np.random.RandomState(FRESH_SEED)
     vectors = torch.from_numpy(random.randn(count, *direction.vector.shape))
     return [

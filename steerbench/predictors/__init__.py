@@ -41,7 +41,7 @@ from steerbench import assets, store
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.attributes import Attribute, AttributeNetwork, AttributePredictor
 from steerbench.predictors.base import BasePredictor, Normalise
-from steerbench.predictors.distillation import Learned, learn
+from steerbench.predictors.distillation import DistilledPredictor, distill
 from steerbench.predictors.segmentation import SegmentationNetwork, SegmentationPredictor
 
 __all__ = [
@@ -50,11 +50,11 @@ __all__ = [
     "AttributeNetwork",
     "AttributePredictor",
     "BasePredictor",
-    "Learned",
+    "DistilledPredictor",
     "SegmentationNetwork",
     "SegmentationPredictor",
     "StoredPredictor",
-    "learn",
+    "distill",
     "oracle",
     "predictor",
     "save",
@@ -107,7 +107,7 @@ def predictor(
     batch_size: int = 128,
     device: str = "cpu",
 ) -> BasePredictor:
-    """A predictor by the name of an embedded one, from a file, or around any model.
+    """Return a predictor by the name of an embedded one, from a file, or around any model.
 
     Args:
         source: The name of an embedded one; the path of a file written by `save`; or a

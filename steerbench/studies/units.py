@@ -23,7 +23,7 @@ import pandas as pd
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.predictors import oracle, predictor
-from steerbench.predictors.class_groups import Merged
+from steerbench.predictors.class_groups import ClassGroups
 from steerbench.stats import wilson
 from steerbench.supervised.dissection import Dissection
 from steerbench.supervised.dissection.artefacts import ArtefactUnits
@@ -44,7 +44,7 @@ MARK_LAYER, MARK_UNITS = "b32.conv1", 24
 
 def units(out: Path, segmenter: str, judge: str) -> None:
     """What units match, and what they do."""
-    found, second = _dissected(segmenter), Merged(predictor(judge), THINGS)
+    found, second = _dissected(segmenter), ClassGroups(predictor(judge), THINGS)
     best = [found.best(name, 5) for name in found.labels_["concept"].unique()]
     _write(pd.concat(best), out / "03-units.csv")
     effects = UnitEffects(found, second, CONCEPTS, UNITS, n_random=9, **FRESH).fit(load("rooms"))
@@ -54,7 +54,7 @@ def units(out: Path, segmenter: str, judge: str) -> None:
 def search(out: Path, segmenter: str, judge: str) -> None:
     """What the sets do that gradient descent finds."""
     rooms, found = load("rooms"), _dissected(segmenter)
-    second = Merged(predictor(judge), THINGS)
+    second = ClassGroups(predictor(judge), THINGS)
     sets = {name: UnitSearch(found, name).fit(rooms).best(UNITS) for name in SEARCHED}
     effects = UnitEffects(found, second, SEARCHED, sets, n_random=1, **FRESH).fit(rooms)
     table = effects.effects_.query("units == 'matched'").drop(columns="p")
@@ -115,7 +115,7 @@ def measure(out: Path, study: str, segmenter: str, judge: str) -> None:
 
 
 def _dissected(segmenter: str) -> Dissection:
-    chooser = Merged(predictor(segmenter), THINGS)
+    chooser = ClassGroups(predictor(segmenter), THINGS)
     return Dissection(chooser, LAYER, n_samples=1000, batch_size=32).fit(load("rooms"))
 
 

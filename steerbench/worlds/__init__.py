@@ -38,7 +38,7 @@ def world(name: str, **options: Any) -> World:
 
     Args:
         name: A key of `WORLDS`.
-            options: Its own, such as ``correlation`` and ``watermark`` of `Rooms`.
+        options: Its own, such as ``correlation`` and ``watermark`` of `Rooms`.
 
     Raises:
         NotFoundError: No world has this name.

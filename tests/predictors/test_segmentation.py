@@ -32,7 +32,7 @@ def toy(norm: bool = False, classes: int = 3) -> SegmentationNetwork:
 def test_folding_the_normalisation_changes_no_logit() -> None:
     network, images = toy(norm=True), torch.randn(8, 3, 32, 32)
     network(images)
-    assert torch.allclose(network.eval()(images), network.folded()(images), atol=1e-5)
+    assert torch.allclose(network.eval()(images), network.fold()(images), atol=1e-5)
 
 
 def test_a_pixel_is_named_by_what_surrounds_it() -> None:
