@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -160,7 +162,7 @@ def test_a_wrong_fingerprint_is_noticed_when_the_generator_is_loaded(tmp_path, m
     shutil.copy(SOURCE / assets.DOCUMENT, tmp_path / "rooms")
     monkeypatch.setattr(assets, "ROOT", tmp_path)
     monkeypatch.setattr(assets, "folders", functools.cache(assets.folders.__wrapped__))
-    assets.write_fingerprints(tmp_path / "rooms", {"rooms-dcgan": "0" * 16})
+    assets.state(tmp_path / "rooms", {"rooms-dcgan": {"fingerprint": "0" * 16}})
     with pytest.raises(BundleError, match=r"python -m steerbench.training fingerprints"):
         sb.load("rooms-dcgan")
     assert sb.load("rooms-eigengan").name == "rooms-eigengan"
@@ -265,3 +267,29 @@ def test_an_encoder_of_ones_own_is_a_start(own) -> None:
     found = sb.invert(own, own.render(codes), **options)
     assert list(found.report["start"]) == ["encoder", "encoder"]
     assert float(found.report["mse"].max()) < 1e-8
+
+
+# -- nobody else names them -----------------------------------------------------------------------
+
+MAY_NAME = {"worlds", "assets", "training", "cards", "studies", "check"}
+
+
+def strings(path: Path) -> list[str]:
+    """The texts in a module that are no docstrings; these may give examples."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documents = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return [node.value for node in texts if node not in documents and isinstance(node.value, str)]
+
+
+def test_only_worlds_assets_and_what_makes_or_measures_them_name_an_embedded_model() -> None:
+    package = Path(sb.__file__).parent
+    every = {name for kind in ("generators", *assets.FILES) for name in assets.names(kind)}
+    name = re.compile(rf"(?<![\w-])({'|'.join(sorted(every | set(assets.folders())))})(?![\w-])")
+    modules = [path.relative_to(package) for path in package.rglob("*.py")]
+    others = [path for path in modules if path.parts[0] not in MAY_NAME]
+    found = {
+        str(path): text for path in others for text in strings(package / path) if name.search(text)
+    }
+    assert found == {}
+    assert any(name.search(text) for text in strings(package / "check" / "sefa.py"))

@@ -178,20 +178,31 @@ def read(folder: Path) -> Folder:
     )
 
 
-def write_fingerprints(folder: Path, fingerprints: Mapping[str, str]) -> None:
-    """State other fingerprints in the ``bundle.json`` of a folder; all else stays.
+def state(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """State something else of generators in the ``bundle.json`` of a folder; all other keys stay.
 
     Args:
         folder: Holds the document.
-        fingerprints: The name of a generator to its fingerprint.
+        entries: The name of a generator to some of its keys, such as ``{"fingerprint": ...}``.
     """
     source = folder / DOCUMENT
     document = _json(source)
-    for name, fingerprint in fingerprints.items():
-        document["generators"][name]["fingerprint"] = fingerprint
+    for name, keys in entries.items():
+        document["generators"][name].update(keys)
     write_text_atomic(source, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     folders.cache_clear()
 
+
+__all__ = [
+    "Folder",
+    "GeneratorEntry",
+    "check_fingerprint",
+    "folders",
+    "names",
+    "path",
+    "read",
+    "state",
+]
 
 # -- reading strictly -----------------------------------------------------------------------------
 

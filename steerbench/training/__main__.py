@@ -187,6 +187,22 @@ def fingerprints() -> None:
 
 
 @app.command()
+def seeds(
+    generator: Annotated[
+        list[str], typer.Argument(help="names; all embedded generators by default")
+    ] = [],  # noqa: B006
+    n_seeds: int = 12,
+    n_samples: Annotated[int, typer.Option(help="how many seeds to choose from")] = 512,
+) -> None:
+    """Choose good seeds to open with, and state them in bundle.json."""
+    from steerbench import assets
+    from steerbench.training.seeds import state_seeds
+
+    for name in generator or assets.names("generators"):
+        typer.echo(f"{name}: {state_seeds(name, n_seeds, n_samples)}")
+
+
+@app.command()
 def attributes(
     data: Path = Path("runs/pictures-64"),
     held_out: Path = Path("runs/held-out-64"),

@@ -60,8 +60,5 @@ def state_fingerprint(path: Path) -> None:
     if not (path.parent / assets.DOCUMENT).is_file():
         return
     named = assets.read(path.parent).models("generators")
-    prints = {
-        name: load(place).fingerprint for name, place in named.items() if place.samefile(path)
-    }
-    if prints:
-        assets.write_fingerprints(path.parent, prints)
+    ours = [name for name, place in named.items() if place.samefile(path)]
+    assets.state(path.parent, {name: {"fingerprint": load(path).fingerprint} for name in ours})

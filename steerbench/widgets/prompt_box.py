@@ -35,7 +35,7 @@ from steerbench.generators import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.renderer import Renderer
 from steerbench.types import Direction, Edit, Predictor, Recipe
-from steerbench.widgets.controls import random_seed
+from steerbench.widgets.controls import opening_seed, random_seed
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
@@ -59,7 +59,7 @@ class PromptBox(ipywidgets.VBox):
             the picture, and says what is missing.
         directions: Channels of s that were measured before.
         neutral: What prompts are to differ from, at first; may be empty.
-        seed: Of the picture.
+        seed: Of the first picture; None takes a good one of the generator's bundle, or 0.
         mode: ``"direction"``, ``"optimise"`` or ``"mapper"``, at first.
         n_steps: Steps of an optimisation; a mapper takes twice as many.
         predictor: Another model whose scores stand under the picture: a judge.
@@ -84,7 +84,7 @@ class PromptBox(ipywidgets.VBox):
         *,
         directions: GlobalDirections | None = None,
         neutral: str = "",
-        seed: int = 0,
+        seed: int | None = None,
         mode: str = "optimise",
         n_steps: int = 40,
         predictor: Predictor | None = None,
@@ -105,7 +105,7 @@ class PromptBox(ipywidgets.VBox):
         self._worker = Worker("following a prompt")
         self._scores = None if predictor is None else Scores(predictor)
         self._picture = Picture(size)
-        self._controls = PromptControls(neutral, mode, seed)
+        self._controls = PromptControls(neutral, mode, opening_seed(generator, seed))
         self.request = replace(self._read(), n_steps=n_steps)
         self._words = WordRow(self._vocabulary, self._examples(), self._take)
         self._save = SaveRow(generator, lambda: self.recipe, self.notice)
