@@ -8,7 +8,6 @@ import torch
 import steerbench as sb
 from steerbench import bundles
 from steerbench.leaderboard import Protocol, leaderboard
-from steerbench.supervised import UnitEffects
 from steerbench.widgets import (
     BoundaryGrid,
     DirectionLabeller,
@@ -43,7 +42,7 @@ def directions(G):
 
 @pytest.fixture(scope="module")
 def dissection(G, known):
-    return sb.Dissection(known.segmenter, "units", n_samples=48, batch=16).fit(G)
+    return sb.Dissection(known.segmenter, "units", n_samples=48, batch_size=16).fit(G)
 
 
 # -- the world and its readers --------------------------------------------------------------------
@@ -103,7 +102,7 @@ def test_boundaries_are_found_and_verified(G, known) -> None:
 
 
 def test_a_scorecard_says_what_each_direction_does(G, known, directions) -> None:
-    table = sb.scorecard(directions, G, known.judge, n=24, null=9).table
+    table = sb.scorecard(directions, G, known.judge, n_samples=24, null=9).table
     assert list(table["attribute"]) == list(discs.FACTORS)
     assert (table["share"] > 0.9).all()
 
@@ -120,7 +119,7 @@ def test_the_labeller_learns_a_direction_from_clicks(G, known) -> None:
 
 def test_a_boundary_grid_scores_its_cells(G, known, directions) -> None:
     grid = BoundaryGrid(
-        G, directions, strengths=(-1, 0, 1), count=2, predictor=known.reader, attribute="size"
+        G, directions, alphas=(-1, 0, 1), n_samples=2, predictor=known.reader, attribute="size"
     )
     assert grid.cells == (2, 3)
     assert grid.notice.error == ""
@@ -141,8 +140,14 @@ def test_a_leaderboard_recovers_every_factor() -> None:
 def test_units_match_what_they_draw_and_cause_it(G, known, dissection) -> None:
     best = dissection.best("disc", 2)
     assert set(best["unit"]) == {0, 1}
-    effects = UnitEffects(
-        dissection, known.second_segmenter, ["disc"], units=2, n_samples=12, pool=24, n_random=3
+    effects = sb.UnitEffects(
+        dissection,
+        known.second_segmenter,
+        ["disc"],
+        units=2,
+        n_samples=12,
+        n_fresh_samples=24,
+        n_random=3,
     ).fit(G)
     table = effects.effects_.query("edit == 'removal'").set_index("units")
     assert table.loc["matched", "change"] < -10

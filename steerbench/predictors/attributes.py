@@ -114,9 +114,7 @@ class AttributeNetwork(nn.Module):
         return self.dense(maps.flatten(1)).relu()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return readings ``[N, outputs]``: standardised values, and log odds for binary
-        attributes.
-        """
+        """Return readings ``[N, outputs]``: standardised values, log odds of binary attributes."""
         return self.heads(self.features(images))
 
     def fold(self) -> AttributeNetwork:

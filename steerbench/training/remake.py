@@ -23,6 +23,7 @@ from steerbench.errors import NotFoundError, unknown
 from steerbench.training import channels, encoder, watermark
 from steerbench.training import pictures as cache
 from steerbench.training.export import export_generator
+from steerbench.training.seeds import state_seeds
 from steerbench.training.shared import HELD_OUT_LEAST
 
 NAME = "rooms"
@@ -117,6 +118,13 @@ def make_watermarked(materials: Materials) -> None:
     )
 
 
+def make_seeds(materials: Materials) -> None:
+    """Choose good seeds to open with, of the generator and of its watermarked copy."""
+    if materials.generator == NAME:  # elsewhere there is no bundle.json to state them in
+        for name in (NAME, "rooms-watermarked"):
+            state_seeds(name)
+
+
 def make_card(materials: Materials) -> None:
     """Measure the generator against held-out renders, and write its card."""
     quality.run(
@@ -135,6 +143,7 @@ STEPS: tuple[tuple[str, Callable[[Materials], None]], ...] = (
     ("encoder", make_encoder),
     ("channels", make_channels),
     ("watermarked", make_watermarked),
+    ("seeds", make_seeds),
     ("card", make_card),
 )
 """Name and function of every step; whoever makes something new of the weights adds a line."""

@@ -29,7 +29,7 @@ class Contents:
         return self.factors[name] > 0.5
 
     def shows(self, least: int, *classes: str) -> Tensor:
-        """Return whether classes cover at least so many of a picture's 64x64 pixels, ``[N]`` bool."""
+        """Return whether classes cover at least so many of the 64x64 pixels, ``[N]`` bool."""
         return torch.stack([self.pixels[name] for name in classes]).sum(0) >= least
 
     def absent_or_shows(self, factor: str, least: int, *classes: str) -> Tensor:
