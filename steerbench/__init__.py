@@ -5,7 +5,8 @@
 >>> rooms.sample(1, seed=0).images.shape
 torch.Size([1, 3, 64, 64])
 
-Importing the package does no work: each name below is fetched from its module on first use.
+Importing the package does no work: each name below is fetched from its module on first use. The
+names of methods (``sb.SeFa``) are those of the list in `steerbench.methods`.
 """
 
 from __future__ import annotations
@@ -16,71 +17,85 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ClosedForm": "unsupervised",
+    "Bundle": "bundles",
     "Direction": "types",
-    "Dissection": "supervised",
-    "EigenBasis": "unsupervised",
-    "GANSpace": "unsupervised",
-    "GlobalDirections": "embedding",
-    "HessianPenalty": "unsupervised",
-    "Jacobian": "unsupervised",
-    "LabelledDirection": "supervised",
+    "Hole": "inversion",
     "Latent": "types",
-    "LatentBoundaries": "supervised",
-    "LatentDiscovery": "unsupervised",
-    "LatentMapper": "embedding",
-    "LatentOptimiser": "embedding",
     "Move": "types",
-    "RandomDirections": "unsupervised",
     "Recipe": "types",
     "Renderer": "renderer",
-    "SeFa": "unsupervised",
     "Space": "types",
-    "StyleSpace": "unsupervised",
     "UnitEdit": "types",
-    "UnitEffects": "supervised",
-    "UnitSearch": "supervised",
+    "bundle": "bundles",
     "catalogue": "generators.catalogue",
     "clip": "predictors.clip",
     "compare": "metrics",
     "film": "films",
+    "free": "supervised.boundaries",
     "inspect": "inspection",
     "invert": "inversion",
     "load": "generators",
     "predictor": "predictors",
     "read_published_direction": "generators",
+    "rescore": "metrics",
+    "restore": "inversion",
     "scorecard": "metrics",
     "show": "image",
     "world": "worlds",
     "wrap": "generators",
 }
+"""Public name to the module that it lives in, below this one."""
 _MODULES = (
+    "cards",
     "check",
+    "cli",
+    "embedding",
     "errors",
     "generators",
+    "hooks",
     "image",
     "inversion",
+    "leaderboard",
+    "methods",
     "metrics",
+    "predictors",
+    "stats",
+    "store",
+    "studies",
+    "supervised",
+    "training",
     "types",
+    "unsupervised",
     "widgets",
     "worlds",
 )
+"""All sub-packages, and the modules that are nouns of their own."""
 
-__all__ = sorted([*_HOMES, *_MODULES])
+
+def _homes() -> dict[str, str]:
+    """Return each public name and the full name of its module."""
+    # Not by an import statement: every module imports this one, and the list of methods stands
+    # above most of them.
+    methods = importlib.import_module("steerbench.methods")
+    own = {name: f"steerbench.{home}" for name, home in _HOMES.items()}
+    return methods.public_homes() | own
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"steerbench.{_HOMES[name]}"), name)
+    homes = _homes()
+    if name == "__all__":
+        return sorted([*homes, *_MODULES])
+    if name in homes:
+        value = getattr(importlib.import_module(homes[name]), name)
     elif name in _MODULES:
         value = importlib.import_module(f"steerbench.{name}")
     else:
         from steerbench.errors import closest
 
-        raise AttributeError(f"steerbench has no {name!r}. {closest(name, __all__)}")
+        raise AttributeError(f"steerbench has no {name!r}. {closest(name, [*homes, *_MODULES])}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__getattr__("__all__"), "__version__"]

@@ -61,6 +61,10 @@ class CheckpointError(SteerbenchError, ValueError):
     """A weight file is broken, unsafe, or not of a known format."""
 
 
+class BundleError(SteerbenchError, ValueError):
+    """What is said to belong to a generator contradicts itself, or is not there."""
+
+
 class RecipeError(SteerbenchError, ValueError):
     """A recipe cannot be read, or belongs to another generator."""
 

@@ -41,7 +41,7 @@ def film(
     latents: Latent | Sequence[Latent] | int | None = None,
     path: str | os.PathLike[str] = "film.mp4",
     *,
-    steps: int = 8,
+    n_samples: int = 8,
     frames_per_leg: int = 24,
     frames_per_second: int = 24,
     loop: bool = False,
@@ -53,9 +53,9 @@ def film(
     Args:
         generator: The generator.
         latents: The codes to pass through, at least two: a batch, or several. A seed, or None for
-            seed 0, stands for a walk through ``steps`` codes of the prior.
+            seed 0, stands for a walk through ``n_samples`` codes of the prior.
         path: Where; ``.mp4`` (H.264) or ``.gif``. An existing file is replaced at the end.
-        steps: How many codes a walk passes through.
+        n_samples: How many codes a walk passes through.
         frames_per_leg: Frames from one code to the next.
         frames_per_second: At which the film is played, 1 to 60.
         loop: Go back from the last code to the first, so that the end meets the beginning.
@@ -72,9 +72,9 @@ def film(
         FileError: The suffix is another one, or the file cannot be written.
     """
     target = target_of(path)
-    _check_numbers(steps, frames_per_leg, frames_per_second, size)
+    _check_numbers(n_samples, frames_per_leg, frames_per_second, size)
     if latents is None or isinstance(latents, int):
-        latents = generator.sample(steps, seed=latents or 0)
+        latents = generator.sample(n_samples, seed=latents or 0)
     stops = _stops(generator, latents, space)
     side = _side(generator.resolution if size is None else size, enlarge=size is None)
     total = frames_per_leg * (len(stops) - (not loop)) + (not loop)
@@ -130,9 +130,9 @@ def target_of(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _check_numbers(steps: int, frames_per_leg: int, fps: int, size: int | None) -> None:
-    if steps < 2:
-        raise ArgumentError(f"steps={steps}, expected at least 2 codes to walk through.")
+def _check_numbers(n_samples: int, frames_per_leg: int, fps: int, size: int | None) -> None:
+    if n_samples < 2:
+        raise ArgumentError(f"n_samples={n_samples}, expected at least 2 codes to walk through.")
     if frames_per_leg < 1:
         raise ArgumentError(f"frames_per_leg={frames_per_leg}, expected at least 1.")
     if not 1 <= fps <= 60:

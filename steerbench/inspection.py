@@ -21,7 +21,6 @@ import html
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import torch
@@ -30,12 +29,9 @@ from torch import Tensor
 from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators import BaseGenerator, load
 from steerbench.generators.base import PRECISIONS
+from steerbench.methods import METHODS
 from steerbench.timing import best_of
 from steerbench.types import Latent
-from steerbench.unsupervised import FINDERS
-
-METHODS: dict[str, Mapping[str, type[Any]]] = {"finder": FINDERS}
-"""Kind to dictionary: the methods that a report asks."""
 
 SECONDS = 1.0
 """How long one precision is timed, unless a single picture takes longer."""
@@ -80,7 +76,7 @@ class Inspection:
     methods: pd.DataFrame
 
     def facts(self) -> dict[str, str]:
-        """The short facts, as people read them."""
+        """Return the short facts, as people read them."""
         height, width = self.resolution
         timed = ", ".join(
             f"{name}: not possible" if value is None else f"{name}: {value:.3g} ms"
@@ -100,7 +96,7 @@ class Inspection:
         }
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The long facts."""
+        """Return the long facts."""
         return {
             "layers": self.layers,
             "capabilities": self.capabilities,
@@ -123,7 +119,7 @@ class Inspection:
         )
         tables = "".join(
             f"<details><summary>{html.escape(title)}: {len(table)}</summary>"
-            f"{_said(table).to_html(index=False, justify='left', border=0)}</details>"
+            f"{_with_words(table).to_html(index=False, justify='left', border=0)}</details>"
             for title, table in self.tables().items()
         )
         return f"<b>{html.escape(self.name)}</b><table>{rows}</table>{tables}"
@@ -169,9 +165,14 @@ def _layers(generator: BaseGenerator) -> pd.DataFrame:
 
 
 def milliseconds(generator: BaseGenerator, latent: Latent, precision: str) -> float | None:
-    """Time one picture; None where the precision lacks an operation.
+    """Time one picture: the best of a few tries, because others only ever slow one down.
 
     The first try also prepares kernels; it counts where one picture takes longer than all tries.
+
+    Args:
+        generator: Draws it.
+        latent: Its code.
+        precision: ``"exact"`` or ``"fast"``.
     """
     try:
         return 1000 * best_of(
@@ -207,7 +208,7 @@ def _noise(generator: BaseGenerator, latent: Latent, image: Tensor) -> object:
 
 
 def _call(name: str, missing: str) -> Probe:
-    """Calls a method on a picture; ``missing`` is the reason where there is no such method."""
+    """Call a method on a picture; ``missing`` is the reason where there is no such method."""
 
     def probe(generator: BaseGenerator, latent: Latent, image: Tensor) -> object:
         method = getattr(generator, name, None)
@@ -231,7 +232,13 @@ CAPABILITIES: dict[str, Probe] = {
 
 
 def capabilities(generator: BaseGenerator, latent: Latent, image: Tensor) -> pd.DataFrame:
-    """Each optional capability, whether it is there, and the reason where it is not."""
+    """Return each optional capability, whether it is there, and the reason where it is not.
+
+    Args:
+        generator: Which is asked.
+        latent: A code of it.
+        image: Its picture.
+    """
     rows = []
     for name, probe in CAPABILITIES.items():
         try:
@@ -244,28 +251,27 @@ def capabilities(generator: BaseGenerator, latent: Latent, image: Tensor) -> pd.
 
 
 def methods(generator: BaseGenerator) -> pd.DataFrame:
-    """Each method of `METHODS`, whether it applies, and the reason where it does not."""
+    """List each method of `steerbench.methods`: whether it applies, and if not, why."""
     rows = []
-    for kind, entries in METHODS.items():
-        for name, method in entries.items():
-            refuses = getattr(method, "refuses", None)
-            reason = None if refuses is None else refuses(generator)
-            rows.append((name, kind, reason is None, reason or ""))
+    for method in METHODS.values():
+        refuses = getattr(method.load(), "refuses", None)  # an inverter is a function
+        reason = None if refuses is None else refuses(generator)
+        rows.append((method.name, method.kind, reason is None, reason or ""))
     return pd.DataFrame(rows, columns=["method", "kind", "applies", "reason"])
 
 
 # -- as text --------------------------------------------------------------------------------------
 
 
-def _said(table: pd.DataFrame) -> pd.DataFrame:
+def _with_words(table: pd.DataFrame) -> pd.DataFrame:
     flags = table.select_dtypes("bool").columns
     return table.assign(**{name: table[name].map({True: "yes", False: "no"}) for name in flags})
 
 
 def rows(table: pd.DataFrame) -> list[str]:
-    """The lines of a table, its head first: words to the left, numbers to the right."""
+    """Return the lines of a table, its head first: words to the left, numbers to the right."""
     cells = [list(table.columns)]
-    cells += [[str(value) for value in row] for row in _said(table).itertuples(index=False)]
+    cells += [[str(value) for value in row] for row in _with_words(table).itertuples(index=False)]
     wide = [max(len(row[i]) for row in cells) for i in range(table.shape[1])]
     numbers = [pd.api.types.is_integer_dtype(kind) for kind in table.dtypes]
     return [
@@ -281,4 +287,4 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
 
-__all__ = ["CAPABILITIES", "METHODS", "Inspection", "inspect", "rows"]
+__all__ = ["CAPABILITIES", "Inspection", "inspect", "rows"]

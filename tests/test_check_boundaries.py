@@ -61,8 +61,8 @@ def right(normal: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_projection_is_accepted_at_any_length(normals):
-    assert check.projected(right(*normals), *normals)
-    assert check.projected(7 * right(*normals).numpy(), *normals)
+    assert check.projection(right(*normals), *normals)
+    assert check.projection(7 * right(*normals).numpy(), *normals)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_a_projection_is_accepted_at_any_length(normals):
     ],
 )
 def test_what_is_no_projection_is_told(normals, wrong, says):
-    verdict = check.projected(wrong(*normals), *normals)
+    verdict = check.projection(wrong(*normals), *normals)
     assert not verdict
     assert says in verdict.says
 
 
 def test_a_projection_needs_a_problem(normals):
     with pytest.raises(SteerbenchError, match="conditions"):
-        check.projected(normals[0], normals[0], torch.ones(2, 5))
+        check.projection(normals[0], normals[0], torch.ones(2, 5))
 
 
 def mixed(share: float) -> sb.Direction:

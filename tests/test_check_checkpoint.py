@@ -51,15 +51,15 @@ def wrap(module, **options):
 
 
 def test_a_module_is_wrapped_as_it_was_meant_or_it_is_not(module):
-    assert check.wrapped(wrap(module, prior="uniform", pixels=(0, 255)), module)
-    assert "pixels are off" in check.wrapped(wrap(module, prior="uniform"), module).says
-    assert "pixels are off" in check.wrapped(wrap(module, pixels=(0, 1)), module).says
-    assert "evenly" in check.wrapped(wrap(module, pixels=(0, 255)), module).says
-    assert "sb.wrap" in check.wrapped(module, module).says
+    assert check.wrapping(wrap(module, prior="uniform", pixels=(0, 255)), module)
+    assert "pixels are off" in check.wrapping(wrap(module, prior="uniform"), module).says
+    assert "pixels are off" in check.wrapping(wrap(module, pixels=(0, 1)), module).says
+    assert "evenly" in check.wrapping(wrap(module, pixels=(0, 255)), module).says
+    assert "sb.wrap" in check.wrapping(module, module).says
 
 
 def test_another_prior_may_be_the_right_one(module):
     answer = wrap(module, pixels=(0, 255))
-    assert check.wrapped(answer, module, prior="normal")
+    assert check.wrapping(answer, module, prior="normal")
     other = wrap(module, prior="uniform", pixels=(0, 255))
-    assert "prior" in check.wrapped(other, module, prior="normal").says
+    assert "prior" in check.wrapping(other, module, prior="normal").says

@@ -15,17 +15,19 @@ def right(basis: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_penalty_passes_and_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.held_apart(right)
-    assert not check.held_apart(lambda u: (u.T @ u - torch.eye(u.shape[1])).square().sum())
+    assert check.orthogonality_penalty(right)
+    assert not check.orthogonality_penalty(
+        lambda u: (u.T @ u - torch.eye(u.shape[1])).square().sum()
+    )
     assert "the directions are the rows" in capsys.readouterr().out
-    assert not check.held_apart(lambda u: right(u) / len(u) ** 2)
+    assert not check.orthogonality_penalty(lambda u: right(u) / len(u) ** 2)
     assert "the mean of the squares" in capsys.readouterr().out
     off = lambda u: (u @ u.T * (1 - torch.eye(len(u)))).square().sum()  # noqa: E731
-    assert not check.held_apart(off)
+    assert not check.orthogonality_penalty(off)
     assert "unit length as well" in capsys.readouterr().out
-    assert not check.held_apart(lambda u: right(u).sqrt())
-    assert not check.held_apart(lambda u: float("nan"))
-    assert not check.held_apart(lambda u: u.missing)
+    assert not check.orthogonality_penalty(lambda u: right(u).sqrt())
+    assert not check.orthogonality_penalty(lambda u: float("nan"))
+    assert not check.orthogonality_penalty(lambda u: u.missing)
     assert "It failed: AttributeError" in capsys.readouterr().out
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import steerbench as sb
 from steerbench import check
-from steerbench.check.inversion import shown
+from steerbench.check.inversion import wanted_picture
 
 
 def ratio(images, originals):
@@ -37,9 +37,9 @@ def test_another_ratio_is_told_apart(wrong, says):
 
 
 def test_a_code_of_w_that_draws_the_picture_is_right(rooms):
-    found = sb.inversion.encoder().encode(shown(), "w")
+    found = sb.inversion.encoder("rooms-encoder").encode(wanted_picture(), "w")
     options = {"starts": found, "steps": 40, "samples": 8, "precision": "fast", "progress": False}
-    answer = sb.invert(rooms, shown(), space="w", **options).latent
+    answer = sb.invert(rooms, wanted_picture(), space="w", **options).latent
     assert sb.check("15.1", answer, rooms)
 
 
@@ -50,6 +50,6 @@ def test_other_answers_to_the_first_are_refused(rooms, toy_generator):
         rooms.sample(1, space="w+"),
         rooms.sample(2, space="w"),
         toy_generator.sample(1, space="w"),
-        shown(),
+        wanted_picture(),
     ):
-        assert not check.inverted(wrong, rooms)
+        assert not check.inverse_code(wrong, rooms)

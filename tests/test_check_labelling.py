@@ -6,7 +6,7 @@ import math
 
 from steerbench import check
 from steerbench.stats import wilson
-from steerbench.supervised import LabelledDirection
+from steerbench.supervised.boundaries.labelling import LabelledDirection
 from steerbench.types import Direction
 
 

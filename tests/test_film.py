@@ -59,7 +59,7 @@ def test_mp4(toy_generator, tmp_path) -> None:
 
 
 def test_gif_of_a_walk_that_loops(toy_generator, tmp_path) -> None:
-    path = film(toy_generator, 5, tmp_path / "walk.gif", steps=3, frames_per_leg=2, loop=True)
+    path = film(toy_generator, 5, tmp_path / "walk.gif", n_samples=3, frames_per_leg=2, loop=True)
     with Image.open(path) as gif:
         assert gif.n_frames == 6
         assert gif.size == (256, 256)
@@ -78,7 +78,7 @@ def test_several_latents_and_another_space(toy_generator, tmp_path) -> None:
     [
         (0, "a.avi", {}, FileError, "ends in .mp4 or .gif"),
         (0, "no/a.gif", {}, FileError, "There is no folder"),
-        (0, "a.gif", {"steps": 1}, SteerbenchError, "steps=1"),
+        (0, "a.gif", {"n_samples": 1}, SteerbenchError, "n_samples=1"),
         (0, "a.gif", {"frames_per_leg": 0}, SteerbenchError, "frames_per_leg=0"),
         (0, "a.gif", {"frames_per_second": 0}, SteerbenchError, "frames_per_second=0"),
         (0, "a.gif", {"size": 9000}, SteerbenchError, "size=9000"),
@@ -104,7 +104,7 @@ def test_one_code_is_no_film(toy_generator, other_toy_generator, tmp_path) -> No
 def test_a_folder_that_cannot_be_written(toy_generator, tmp_path, suffix) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(FileError, match="cannot be written"):
-        film(toy_generator, 0, tmp_path / f"a{suffix}", steps=2, frames_per_leg=1)
+        film(toy_generator, 0, tmp_path / f"a{suffix}", n_samples=2, frames_per_leg=1)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])
@@ -112,7 +112,7 @@ def test_a_place_that_is_taken_by_a_folder(toy_generator, tmp_path, suffix) -> N
     taken = tmp_path / f"a{suffix}"
     taken.mkdir()
     with pytest.raises(FileError, match="cannot be written"):
-        film(toy_generator, 0, taken, steps=2, frames_per_leg=1)
+        film(toy_generator, 0, taken, n_samples=2, frames_per_leg=1)
     assert os.listdir(tmp_path) == [taken.name]
 
 
@@ -132,6 +132,6 @@ def test_an_interrupted_film_leaves_the_old_one(
 
     monkeypatch.setattr(type(toy_generator), "render", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        film(toy_generator, 0, path, steps=3, frames_per_leg=8)
+        film(toy_generator, 0, path, n_samples=3, frames_per_leg=8)
     assert path.read_bytes() == b"the old one"
     assert os.listdir(tmp_path) == [path.name]

@@ -114,10 +114,10 @@ def test_factors_on_which_the_networks_disagree_are_left_out() -> None:
         def predict(self, images: Tensor) -> Tensor:
             return torch.cat([rows(images)[:, :2], rows(images)[:, :2]], dim=1)
 
-    assert readable(axes(), Rows(), Half(), n=64) == ["one", "two"]
+    assert readable(axes(), Rows(), Half(), n_samples=64) == ["one", "two"]
     blind = sb.predictor(lambda x: torch.zeros(len(x), 4), names=NAMES)
     with pytest.raises(sb.errors.SteerbenchError, match="agree on none"):
-        readable(axes(), Rows(), blind, n=64)
+        readable(axes(), Rows(), blind, n_samples=64)
 
 
 def test_an_unknown_finder_is_refused_with_the_closest_name() -> None:

@@ -26,15 +26,15 @@ from types import ModuleType
 from typing import Any
 
 from steerbench.check.boundaries import brings, counterfactual
-from steerbench.check.checkpoint import mystery, read_from_shapes, wrapped
+from steerbench.check.checkpoint import mystery, read_from_shapes, wrapping
 from steerbench.check.discovery import penalty, strongest_step
 from steerbench.check.dissection import overlap, removes
-from steerbench.check.eigengan import held_apart, one_layer
-from steerbench.check.entanglement import projected, without
+from steerbench.check.eigengan import one_layer, orthogonality_penalty
+from steerbench.check.entanglement import projection, without
 from steerbench.check.ganspace import principal_axes
-from steerbench.check.inversion import inverted, signal_to_noise
+from steerbench.check.inversion import inverse_code, signal_to_noise
 from steerbench.check.labelling import few_labels, interval
-from steerbench.check.latent_spaces import disentanglement, whitened
+from steerbench.check.latent_spaces import disentanglement, whitening
 from steerbench.check.leaderboard import recovers, squared_effect
 from steerbench.check.progress import covers, frechet, optimal_discriminator
 from steerbench.check.prompts import channel_step, reads
@@ -59,18 +59,18 @@ __all__ = [
     "few_labels",
     "fills",
     "frechet",
-    "held_apart",
     "interval",
-    "inverted",
+    "inverse_code",
     "masked_error",
     "mystery",
     "one_layer",
     "optimal_discriminator",
+    "orthogonality_penalty",
     "orthonormal",
     "overlap",
     "penalty",
     "principal_axes",
-    "projected",
+    "projection",
     "read_from_shapes",
     "reads",
     "recovers",
@@ -81,9 +81,9 @@ __all__ = [
     "strongest_step",
     "warmer",
     "warmth",
-    "whitened",
+    "whitening",
     "without",
-    "wrapped",
+    "wrapping",
 ]
 
 EXERCISES: dict[str, Callable[..., Verdict]] = {
@@ -92,12 +92,12 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "01.2": covers,
     "01.3": frechet,
     "02.1": read_from_shapes,
-    "02.2": wrapped,
+    "02.2": wrapping,
     "03.1": overlap,
     "03.2": removes,
     "04.1": counterfactual,
     "04.2": brings,
-    "05.1": projected,
+    "05.1": projection,
     "05.2": without,
     "06.1": few_labels,
     "06.2": interval,
@@ -109,11 +109,11 @@ EXERCISES: dict[str, Callable[..., Verdict]] = {
     "10.2": recovers,
     "11.1": penalty,
     "11.2": strongest_step,
-    "12.1": held_apart,
+    "12.1": orthogonality_penalty,
     "12.2": one_layer,
-    "14.1": whitened,
+    "14.1": whitening,
     "14.2": disentanglement,
-    "15.1": inverted,
+    "15.1": inverse_code,
     "15.2": signal_to_noise,
     "18.1": channel_step,
     "18.2": reads,

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from steerbench.check.sefa import random_rivals, second_oracle
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
 
-@spoken
+@announce
 def counterfactual(effect: Callable[[Any, Any], Any]) -> Verdict:
-    """Whether a function is HiGAN's counterfactual effect.
+    """Check whether a function is HiGAN's counterfactual effect.
 
     It is called with scores before and after an edit, ``[N]`` each, that no chapter uses, and held
     against the definition, added up one picture at a time.
@@ -53,15 +53,15 @@ def counterfactual(effect: Callable[[Any, Any], Any]) -> Verdict:
     return Verdict(True, off, f"It is the definition, off by {off:.1e} at most.")
 
 
-@spoken
+@announce
 def brings(
     direction: Direction,
     attribute: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 48,
+    judge: Predictor | None = None,
+    n_samples: int = 48,
 ) -> Verdict:
-    """Whether a direction brings an attribute, by its counterfactual effect on fresh rooms.
+    """Check whether a direction brings an attribute, by its counterfactual effect on fresh rooms.
 
     The effect of two standard deviations must be half as much again as that of the strongest of
     nine random directions in the same layers, read by the second oracle.
@@ -70,19 +70,19 @@ def brings(
         direction: The answer; its sign counts.
         attribute: A name that the oracle reads.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many rooms.
 
     Raises:
         NotFoundError: The oracle reads no such attribute.
     """
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     if attribute not in oracle.names:
         raise NotFoundError(unknown("attribute", attribute, oracle.names))
     if not isinstance(direction, Direction):
         return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
     column = list(oracle.names).index(attribute)
-    codes = generator.sample(n, seed=FRESH_SEED, space=direction.space)
+    codes = generator.sample(n_samples, seed=FRESH_SEED, space=direction.space)
     before = oracle.predict(generator.render(codes))[:, column]
 
     def effect(candidate: Direction) -> float:
@@ -92,7 +92,8 @@ def brings(
     found = effect(direction)
     chance = max(effect(other) for other in random_rivals(direction, generator, 9))
     says = (
-        f"two steps along {direction.name!r} bring {found:.3f} of {attribute!r} to {n} fresh rooms;"
+        f"two steps along {direction.name!r} bring {found:.3f} of {attribute!r} to "
+        f"{n_samples} fresh rooms;"
         f" the strongest of 9 random directions brings {chance:.3f}."
     )
     if found > 1.5 * chance:

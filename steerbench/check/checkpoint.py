@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import SteerbenchError
 
 ASKED = ("code", "resolution", "channels")
@@ -41,9 +41,9 @@ def mystery(path: str | os.PathLike[str], seed: int | None = None) -> Path:
     return Path(path)
 
 
-@spoken
+@announce
 def read_from_shapes(answer: Any, path: str | os.PathLike[str]) -> Verdict:
-    """Whether somebody read code length, resolution and channels of a DCGAN's file right.
+    """Check whether somebody read code length, resolution and channels of a DCGAN's file right.
 
     Held against the layers themselves: they are built from the file and run on a code.
 
@@ -75,17 +75,17 @@ def read_from_shapes(answer: Any, path: str | os.PathLike[str]) -> Verdict:
     )
 
 
-@spoken
-def wrapped(
+@announce
+def wrapping(
     generator: Any,
     module: nn.Module,
     *,
     latent_shape: tuple[int, ...] = (12, 1, 1),
     prior: str = "uniform",
     pixels: tuple[float, float] = (0.0, 255.0),
-    n: int = 64,
+    n_samples: int = 64,
 ) -> Verdict:
-    """Whether a module was wrapped as its author meant it.
+    """Check whether a module was wrapped as its author meant it.
 
     Held against the module itself, run on codes of the generator; its pixels are brought to
     [-1, 1] here.
@@ -94,16 +94,16 @@ def wrapped(
         generator: The answer.
         module: What was to be wrapped.
         latent_shape, prior, pixels: As its author meant it.
-        n: How many codes.
+        n_samples: How many codes.
     """
     try:
-        codes = generator.sample(n, seed=FRESH_SEED)
+        codes = generator.sample(n_samples, seed=FRESH_SEED)
         drawn = generator.render(codes)
     except (AttributeError, TypeError, SteerbenchError) as error:
         return Verdict(False, math.nan, f"Give what sb.wrap returns ({error}).")
     low, high = pixels
     with torch.no_grad():
-        own = module(codes.data.reshape(n, *latent_shape))
+        own = module(codes.data.reshape(n_samples, *latent_shape))
     off = float((drawn - ((own - low) * (2 / (high - low)) - 1)).abs().max())
     if off > 1e-4:
         return Verdict(
@@ -122,4 +122,6 @@ def wrapped(
             if prior == "uniform"
             else "The prior is another one.",
         )
-    return Verdict(True, off, f"As its author meant it: {n} pictures, off by {off:.1e} at most.")
+    return Verdict(
+        True, off, f"As its author meant it: {n_samples} pictures, off by {off:.1e} at most."
+    )

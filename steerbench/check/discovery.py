@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.types import Direction, Generator, Latent
 
 DRAWS = 4000
@@ -19,9 +19,10 @@ STEP = 0.02
 ENOUGH = 0.95
 
 
-@spoken
+@announce
 def penalty(estimate: Callable[..., Any]) -> Verdict:
-    """Whether an estimator of the Hessian Penalty is unbiased, on forms whose Hessian is known.
+    """Check whether an estimator of the Hessian Penalty is unbiased, on forms whose Hessian is
+    known.
 
     Called as ``estimate(f, z, k)``, with ``f`` from ``[N, 4]`` to ``[N, 3]`` and float64 codes that
     are all the same, it should give ``[N, 3]`` numbers that are drawn independently for every code.
@@ -39,7 +40,7 @@ def penalty(estimate: Callable[..., Any]) -> Verdict:
     truth = 2 * off.square().sum((1, 2))
     worst = 0.0
     for k in (2, 5):
-        found = _called(estimate, lambda z: torch.einsum("ni,cij,nj->nc", z, forms / 2, z), z, k)
+        found = _call(estimate, lambda z: torch.einsum("ni,cij,nj->nc", z, forms / 2, z), z, k)
         if isinstance(found, str):
             return Verdict(False, np.nan, found)
         error = found.std(dim=0) / DRAWS**0.5
@@ -63,7 +64,7 @@ def penalty(estimate: Callable[..., Any]) -> Verdict:
     )
 
 
-def _called(
+def _call(
     estimate: Callable[..., Any], form: Callable[[Tensor], Tensor], z: Tensor, k: int
 ) -> Tensor | str:
     """What the answer gives, ``[DRAWS, 3]``; or what is wrong with it."""
@@ -80,9 +81,9 @@ def _called(
     return found.detach().double()
 
 
-@spoken
+@announce
 def strongest_step(answer: Any, code: Latent, generator: Generator) -> Verdict:
-    """Whether a step is the one that changes a code's picture the most.
+    """Check whether a step is the one that changes a code's picture the most.
 
     Held against pictures alone: the whole Jacobian, column by column, from differences between
     rendered pictures. The answer must reach 95% of what the best step does.

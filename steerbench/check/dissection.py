@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import NotFoundError, ShapeError, unknown
 from steerbench.types import Generator, Predictor, UnitEdit
 
@@ -18,7 +18,7 @@ SECOND_SEGMENTER = "rooms-segmenter-2"
 """The network that measures: trained like the first segmenter, from another seed."""
 
 
-@spoken
+@announce
 def overlap(
     answer: Any,
     activations: Tensor,
@@ -27,7 +27,7 @@ def overlap(
     concept: int,
     tolerance: float = 0.002,
 ) -> Verdict:
-    """Whether a number is the IoU of a unit's region with a concept, over all pictures.
+    """Check whether a number is the IoU of a unit's region with a concept, over all pictures.
 
     Held against the definition: the maps enlarged, compared, and counted pixel by pixel.
 
@@ -64,16 +64,16 @@ def overlap(
     return Verdict(False, given, f"{says}. The IoU is the pixels in both over those in either.")
 
 
-@spoken
+@announce
 def removes(
     edit: Any,
     concept: str,
     generator: Generator,
     judge: Predictor | None = None,
-    n: int = 64,
+    n_samples: int = 64,
     least: float = 0.3,
 ) -> Verdict:
-    """Whether an edit of units removes a concept from fresh pictures and leaves the rest.
+    """Check whether an edit of units removes a concept from fresh pictures and leaves the rest.
 
     Read by the second segmenter. As many random units of the same layer, edited alike, are the
     chance that the answer has to beat, the best of nine; and the pixels that were not the concept
@@ -84,7 +84,7 @@ def removes(
         concept: What should be gone.
         generator: Whose units.
         judge: The measuring segmenter; the second one unless given.
-        n: How many fresh pictures.
+        n_samples: How many fresh pictures.
         least: Which share of the concept's pixels has to go.
 
     Raises:
@@ -95,22 +95,23 @@ def removes(
     segmenter = judge if judge is not None else _second_segmenter()
     if concept not in segmenter.names:
         raise NotFoundError(unknown("concept", concept, segmenter.names))
-    latent = generator.sample(n, seed=FRESH_SEED)
+    latent = generator.sample(n_samples, seed=FRESH_SEED)
     before = generator.render(latent)
     shown = segmenter.predict(before) == list(segmenter.names).index(concept)
 
-    def gone(candidate: UnitEdit) -> tuple[float, float]:
-        """The share of the concept's pixels that vanished, and the change of all the others."""
+    def share_gone(candidate: UnitEdit) -> tuple[float, float]:
+        """Return the share of the concept's pixels that vanished, and the change of all others."""
         after = generator.render(latent, edits=[candidate])
         left = segmenter.predict(after) == list(segmenter.names).index(concept)
         change = (after.clamp(-1, 1) - before.clamp(-1, 1)).abs().mean(1) / 2
         return 1 - float(left.sum()) / max(int(shown.sum()), 1), float(change[~shown].mean())
 
-    share, change = gone(edit)
-    rivals = [gone(other)[0] for other in _alike(edit, generator, 9)]
+    share, change = share_gone(edit)
+    rivals = [share_gone(other)[0] for other in _alike(edit, generator, 9)]
     chance = max(rivals)
     measured = (
-        f"{share:.0%} of the {concept} is gone from {n} fresh rooms (the best of nine random sets "
+        f"{share:.0%} of the {concept} is gone from {n_samples} fresh rooms (the best of nine "
+        f"random sets "
         f"of units: {chance:.0%}); the other pixels changed by {change:.1%}."
     )
     if share < max(least, chance):

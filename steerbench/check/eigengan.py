@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from steerbench.check.sefa import beats, random_rivals
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.types import Direction, Generator, Predictor
 
 SHAPES = ((2, 5), (4, 4), (6, 40), (3, 2))
 """Rows and columns of the bases tried: the last cannot be orthonormal."""
 
 
-@spoken
-def held_apart(penalty: Callable[[Tensor], Any], tolerance: float = 1e-4) -> Verdict:
-    """Whether a function is the orthogonality penalty of a basis, ``|U U^T - 1|^2``.
+@announce
+def orthogonality_penalty(penalty: Callable[[Tensor], Any], tolerance: float = 1e-4) -> Verdict:
+    """Check whether a function is the orthogonality penalty of a basis, ``|U U^T - 1|^2``.
 
     What it should give follows from the singular values s of U alone, and so do its zeros:
 
@@ -64,22 +64,23 @@ def _why(value: float, expected: float, given: Tensor) -> str:
     return says
 
 
-@spoken
+@announce
 def one_layer(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 32,
+    judge: Predictor | None = None,
+    n_samples: int = 32,
 ) -> Verdict:
-    """Whether a direction of one layer alone moves a factor further than chance does in all of z.
+    """Check whether a direction of one layer alone moves a factor further than chance does in all
+    of z.
 
     Args:
         direction: The answer, in z; either sign will do.
         factor: A name that the second oracle reads.
         generator: Its z has parts for its layers.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many fresh rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many fresh rooms.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
@@ -104,4 +105,4 @@ def one_layer(
             "basis. Choose another layer.",
         )
     rivals = random_rivals(direction, generator, 19)
-    return beats(direction, rivals, factor, generator, predictor, n)
+    return beats(direction, rivals, factor, generator, judge, n_samples)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from steerbench.check.sefa import random_rivals, second_oracle
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.types import Direction, Generator, Predictor
 
 
-@spoken
-def projected(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5) -> Verdict:
-    """Whether a vector is a normal without what it shares with conditions.
+@announce
+def projection(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5) -> Verdict:
+    """Check whether a vector is a normal without what it shares with conditions.
 
     Held against what defines it: it is at right angles to every condition, and differs from the
     normal (up to its length) only by what lies in their span.
@@ -55,17 +55,17 @@ def projected(answer: Any, normal: Any, conditions: Any, tolerance: float = 1e-5
     return Verdict(True, off, f"At right angles to all {len(on)} conditions: cosine {off:.1e}.")
 
 
-@spoken
+@announce
 def without(
     direction: Direction,
     wanted: str,
     unwanted: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 96,
+    judge: Predictor | None = None,
+    n_samples: int = 96,
     limit: float = 0.4,
 ) -> Verdict:
-    """Whether a direction brings one attribute without another, read by the second oracle.
+    """Check whether a direction brings one attribute without another, read by the second oracle.
 
     It must bring more of the wanted one than the strongest of nine random directions, and of the
     unwanted one at most ``limit`` as much either way, both in standard deviations between rooms.
@@ -75,21 +75,21 @@ def without(
         wanted: A name that the oracle reads.
         unwanted: Another one.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many rooms.
         limit: The largest leakage.
 
     Raises:
         NotFoundError: The oracle reads no such attribute.
     """
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     for name in (wanted, unwanted):
         if name not in oracle.names:
             raise NotFoundError(unknown("attribute", name, oracle.names))
     if not isinstance(direction, Direction):
         return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
     columns = [list(oracle.names).index(name) for name in (wanted, unwanted)]
-    codes = generator.sample(n, seed=FRESH_SEED, space=direction.space)
+    codes = generator.sample(n_samples, seed=FRESH_SEED, space=direction.space)
 
     def read(alpha: float, candidate: Direction, rooms: int) -> Tensor:
         return oracle.predict(generator.render(codes[:rooms] + alpha * candidate))[:, columns]
@@ -100,12 +100,13 @@ def without(
         difference = read(2.0, candidate, rooms) - read(-2.0, candidate, rooms)
         return difference.mean(0) / 2 / spread
 
-    found, some = change(direction, n), min(n, 32)
+    found, some = change(direction, n_samples), min(n_samples, 32)
     chance = max(abs(float(change(d, some)[0])) for d in random_rivals(direction, generator, 9))
     leak = float(found[1] / found[0])
     says = (
         f"two steps along {direction.name!r} bring {float(found[0]):+.2f} spreads of {wanted!r} "
-        f"(random: {chance:.2f}) and {float(found[1]):+.2f} of {unwanted!r} to {n} fresh rooms: "
+        f"(random: {chance:.2f}) and {float(found[1]):+.2f} of {unwanted!r} to {n_samples} "
+        f"fresh rooms: "
         f"leakage {leak:+.2f}."
     )
     if float(found[0]) <= chance:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from steerbench.check.sefa import orthonormal_columns
-from steerbench.check.verdict import Verdict, matrix_of, spoken
+from steerbench.check.verdict import Verdict, announce, matrix_of
 from steerbench.errors import ArgumentError
 
 
-@spoken
+@announce
 def principal_axes(vectors: Any, codes: Any, tolerance: float = 1e-3) -> Verdict:
-    """Whether columns are the first principal axes of codes, the longest first.
+    """Check whether columns are the first principal axes of codes, the longest first.
 
     Held against what the axes are for: the codes' coordinates along them have no correlation, and
     no k directions at right angles hold more of the variance, which the singular values of the

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import SteerbenchError
 from steerbench.metrics import mse
 from steerbench.types import Generator, Latent
@@ -18,14 +18,14 @@ from steerbench.worlds import world
 SHOWN_SEED = FRESH_SEED + 15
 
 
-def shown(resolution: int = 64) -> Tensor:
-    """The picture of exercise 15.1, ``[1, 3, H, W]``: a room that no generator drew."""
+def wanted_picture(resolution: int = 64) -> Tensor:
+    """Return the picture of exercise 15.1, ``[1, 3, H, W]``: a room that no generator drew."""
     return world("rooms").sample(1, seed=SHOWN_SEED, resolution=resolution).images
 
 
-@spoken
-def inverted(answer: Any, generator: Generator, share: float = 0.3) -> Verdict:
-    """Whether a code of w draws the picture of `shown`, judged by its pixels.
+@announce
+def inverse_code(answer: Any, generator: Generator, share: float = 0.3) -> Verdict:
+    """Check whether a code of w draws the picture of `wanted_picture`, judged by its pixels.
 
     The mean squared error must be below ``share`` of the mean code's.
 
@@ -37,7 +37,7 @@ def inverted(answer: Any, generator: Generator, share: float = 0.3) -> Verdict:
     if not isinstance(answer, Latent) or answer.space != "w" or len(answer) != 1:
         given = f"{answer.space} [{len(answer)}]" if isinstance(answer, Latent) else type(answer)
         return Verdict(False, np.nan, f"Give one code of w, a Latent; this is {given}.")
-    wanted = shown(generator.resolution)
+    wanted = wanted_picture(generator.resolution)
     try:
         with torch.no_grad():
             error = float(mse(generator.render(answer.detach()), wanted))
@@ -56,9 +56,9 @@ def _of_mean(generator: Generator, mean: Tensor, wanted: Tensor) -> float:
         return float(mse(generator.render(generator.latent(mean[None], "w")), wanted))
 
 
-@spoken
+@announce
 def signal_to_noise(answer: Callable[[Tensor, Tensor], Any]) -> Verdict:
-    """Whether a function of two pictures in [-1, 1] is their peak signal-to-noise ratio.
+    """Check whether a function of two pictures in [-1, 1] is their peak signal-to-noise ratio.
 
     It is tried on pictures with noise of a known strength, whose ratio follows from it.
 
@@ -89,4 +89,4 @@ def _why(found: float, truth: float) -> str:
     return f", expected {truth:.2f}. Compare with the definition."
 
 
-__all__ = ["inverted", "shown", "signal_to_noise"]
+__all__ = ["inverse_code", "signal_to_noise", "wanted_picture"]

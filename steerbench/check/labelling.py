@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steerbench.check.sefa import beats
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.supervised.boundaries.labelling import LabelledDirection
 from steerbench.types import Direction, Generator, Predictor
 
@@ -16,14 +16,14 @@ MOST_LABELS = 40
 TRIALS = 4000
 
 
-@spoken
+@announce
 def few_labels(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
+    judge: Predictor | None = None,
 ) -> Verdict:
-    """Whether a direction made of at most forty labels moves a factor further than chance.
+    """Check whether a direction made of at most forty labels moves a factor further than chance.
 
     The labels are counted in the direction's provenance; whether it moves the factor, the second
     oracle says on pictures that nobody labelled. Chance is what the same pictures give when their
@@ -33,7 +33,7 @@ def few_labels(
         direction: The answer, ``LabelledDirection(...).fit(G).direction_``.
         factor: A name that the oracle reads.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
+        judge: The measuring network; the second oracle unless given.
     """
     labels = direction.provenance.hyperparameters.get("labels", {})
     count = sum(map(len, labels.values())) if isinstance(labels, dict) else 0
@@ -44,12 +44,12 @@ def few_labels(
             f"{count} labels stand behind this direction; make one of 1 to {MOST_LABELS} with "
             "sb.LabelledDirection.",
         )
-    others = _shuffled(labels, direction.space, generator)
-    verdict = beats(direction, others, factor, generator, predictor)
+    others = _shuffle(labels, direction.space, generator)
+    verdict = beats(direction, others, factor, generator, judge)
     return Verdict(verdict.ok, verdict.measured, f"{count} labels. {verdict.says}")
 
 
-def _shuffled(labels: dict[str, list[int]], space: str, generator: Generator) -> list[Direction]:
+def _shuffle(labels: dict[str, list[int]], space: str, generator: Generator) -> list[Direction]:
     """Directions of the same pictures whose labels mean nothing."""
     random = np.random.default_rng(FRESH_SEED)
     seeds = [*labels["yes"], *labels["no"]]
@@ -61,9 +61,9 @@ def _shuffled(labels: dict[str, list[int]], space: str, generator: Generator) ->
     return found
 
 
-@spoken
+@announce
 def interval(function: Callable[[float, int], tuple[float, float]]) -> Verdict:
-    """Whether a 95% interval for a share covers the truth about 95 times in a hundred.
+    """Check whether a 95% interval for a share covers the truth about 95 times in a hundred.
 
     Args:
         function: The answer, from a share seen and the number of trials to ``(low, high)``.

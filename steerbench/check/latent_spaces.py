@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.types import Generator
 
 
-@spoken
-def whitened(whiten: Callable[[Any], Any], generator: Generator, n: int = 4096) -> Verdict:
-    """Whether a function turns codes of P into numbers without mean, scale or correlation.
+@announce
+def whitening(whiten: Callable[[Any], Any], generator: Generator, n_samples: int = 4096) -> Verdict:
+    """Check whether a function turns codes of P into numbers without mean, scale or correlation.
 
     It is called with codes of seeds that no chapter uses.
 
     Args:
         whiten: The answer: codes ``[N, dim]`` of space p to ``[N, dim]``.
         generator: Where the codes come from.
-        n: How many.
+        n_samples: How many.
     """
-    codes = generator.sample(n, seed=FRESH_SEED, space="p").data.double()
+    codes = generator.sample(n_samples, seed=FRESH_SEED, space="p").data.double()
     try:
         white = torch.as_tensor(whiten(codes)).detach().double()
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -38,7 +38,7 @@ def whitened(whiten: Callable[[Any], Any], generator: Generator, n: int = 4096) 
     spread = covariance.diagonal()
     together = covariance - torch.diag(spread)
     # What chance leaves of n codes, with room for the codes that whitening was learned from.
-    chance = 12 / math.sqrt(n)
+    chance = 12 / math.sqrt(n_samples)
     worst = float(together.abs().max())
     if mean > chance:
         return Verdict(False, mean, f"A number has a mean of {mean:.2f}. Subtract the mean of P.")
@@ -60,13 +60,14 @@ def whitened(whiten: Callable[[Any], Any], generator: Generator, n: int = 4096) 
     return Verdict(
         True,
         worst,
-        f"On {n} fresh codes the covariance is the identity, off by {worst:.2f} at most.",
+        f"On {n_samples} fresh codes the covariance is the identity, off by {worst:.2f} at most.",
     )
 
 
-@spoken
+@announce
 def disentanglement(score: Callable[[Any], Any]) -> Verdict:
-    """Whether a function is the disentanglement D of an importance matrix ``[codes, factors]``.
+    """Check whether a function is the disentanglement D of an importance matrix ``[codes,
+    factors]``.
 
     Matrices that no chapter uses are held against the definition, added up one code at a time.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from steerbench.check.sefa import second_oracle
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import NotFoundError, unknown
 from steerbench.leaderboard.judging import Criteria, equalise_change, shares
 from steerbench.metrics.rescoring import rescore
@@ -22,9 +22,9 @@ from steerbench.types import Direction, Generator, Predictor
 DRAWS = 4000
 
 
-@spoken
+@announce
 def squared_effect(estimate: Callable[[Tensor], Any]) -> Verdict:
-    """Whether an estimate of the square of a mean is right on average, noise or no noise.
+    """Check whether an estimate of the square of a mean is right on average, noise or no noise.
 
     It is called with samples whose true mean is known. The square of their average is too large by
     the variance of that average; an answer that takes this off is right on average.
@@ -60,36 +60,37 @@ def squared_effect(estimate: Callable[[Tensor], Any]) -> Verdict:
     return Verdict(True, mean, f"Right on average over {DRAWS} draws, with an effect and without.")
 
 
-@spoken
+@announce
 def recovers(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
+    judge: Predictor | None = None,
     factors: Sequence[str] | None = None,
-    n: int = 64,
+    n_samples: int = 64,
 ) -> Verdict:
-    """Whether more than half of a direction's effect goes to one factor, as the leaderboard counts.
+    """Check whether more than half of a direction's effect goes to one factor, as the leaderboard
+    counts.
 
     Args:
         direction: The answer, in any space, limited to layers or not.
         factor: What it should move.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
+        judge: The measuring network; the second oracle unless given.
         factors: All factors that share the effect; those of the leaderboard unless given.
-        n: How many fresh rooms.
+        n_samples: How many fresh rooms.
 
     Raises:
         NotFoundError: It is none of the factors.
     """
-    names = list(factors) if factors is not None else judged_factors()
+    names = list(factors) if factors is not None else committed_factors()
     if factor not in names:
         raise NotFoundError(unknown("factor", factor, names))
     if not isinstance(direction, Direction):
         return Verdict(False, 0, f"A {type(direction).__name__} was given; give an sb.Direction.")
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     ((scaled, alpha),), criteria = equalise_change([direction], generator), Criteria()
-    found = rescore([scaled], generator, oracle, names, n=n, pictures=Codes.CHECKS)
+    found = rescore([scaled], generator, oracle, names, n_samples=n_samples, pictures=Codes.CHECKS)
     changes = found.changes / found.spread.clamp_min(1e-12)
     share, effect = shares(changes)[0], changes.double().mean(1)[0]
     place = names.index(factor)
@@ -108,8 +109,8 @@ def recovers(
     return Verdict(False, float(share[place]), f"Not yet: {says}{reason}")
 
 
-def judged_factors() -> list[str]:
-    """The factors of the committed leaderboard."""
+def committed_factors() -> list[str]:
+    """Return the factors of the committed leaderboard."""
     path = resources.files("steerbench") / "assets" / "results" / "10-leaderboard-factors.csv"
     with path.open(encoding="utf-8") as file:
         return list(dict.fromkeys(pd.read_csv(file)["factor"]))

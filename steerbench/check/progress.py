@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 
 CLUSTERS, RADIUS, SPREAD, FAKE_SPREAD = 8, 2.0, 0.15, 1.5
 """The chapter's points: clusters on a circle; and the normal distribution of its exercise."""
@@ -17,9 +17,9 @@ WITHIN = 3.0
 """Standard deviations from a cluster's centre that still count as in it."""
 
 
-@spoken
-def optimal_discriminator(answer: Callable[[Tensor], Tensor], n: int = 512) -> Verdict:
-    """Whether a function is the best discriminator of two distributions that are known.
+@announce
+def optimal_discriminator(answer: Callable[[Tensor], Tensor], n_samples: int = 512) -> Verdict:
+    """Check whether a function is the best discriminator of two distributions that are known.
 
     Real points: eight clusters of standard deviation 0.15 on a circle of radius 2. Generated ones:
     a normal distribution of standard deviation 1.5. Held against the densities, computed here in
@@ -27,22 +27,24 @@ def optimal_discriminator(answer: Callable[[Tensor], Tensor], n: int = 512) -> V
 
     Args:
         answer: Points ``[N, 2]`` to the probability ``[N]`` that each is real.
-        n: How many points of each.
+        n_samples: How many points of each.
     """
     draws = torch.Generator().manual_seed(FRESH_SEED)
-    which = torch.randint(CLUSTERS, (n,), generator=draws)
-    near = centres()[which] + SPREAD * torch.randn(n, 2, generator=draws).double()
-    points = torch.cat([near, FAKE_SPREAD * torch.randn(n, 2, generator=draws).double()])
-    given, why_not = _called(answer, points.float())
-    if given is None or given.numel() != 2 * n:
-        return Verdict(False, math.nan, why_not or f"Give one finite number a point, {2 * n} here.")
+    which = torch.randint(CLUSTERS, (n_samples,), generator=draws)
+    near = centres()[which] + SPREAD * torch.randn(n_samples, 2, generator=draws).double()
+    points = torch.cat([near, FAKE_SPREAD * torch.randn(n_samples, 2, generator=draws).double()])
+    given, why_not = _call(answer, points.float())
+    if given is None or given.numel() != 2 * n_samples:
+        return Verdict(
+            False, math.nan, why_not or f"Give one finite number a point, {2 * n_samples} here."
+        )
     real = torch.logsumexp(_log_normal(points[:, None] - centres(), SPREAD), dim=1)
     log_odds = real - math.log(CLUSTERS) - _log_normal(points, FAKE_SPREAD)
-    return _compared(given.flatten(), torch.sigmoid(log_odds), log_odds)
+    return _compare(given.flatten(), torch.sigmoid(log_odds), log_odds)
 
 
 def centres() -> Tensor:
-    """The centres of the clusters, ``[8, 2]``."""
+    """Return the centres of the clusters, ``[8, 2]``."""
     angles = torch.arange(CLUSTERS, dtype=torch.float64) * 2 * math.pi / CLUSTERS
     return RADIUS * torch.stack([angles.cos(), angles.sin()], dim=1)
 
@@ -52,7 +54,7 @@ def _log_normal(offsets: Tensor, spread: float) -> Tensor:
     return -offsets.square().sum(dim=-1) / (2 * spread**2) - math.log(2 * math.pi * spread**2)
 
 
-def _compared(given: Tensor, best: Tensor, log_odds: Tensor) -> Verdict:
+def _compare(given: Tensor, best: Tensor, log_odds: Tensor) -> Verdict:
     off = float((given - best).abs().max())
     if off < 1e-3:
         return Verdict(
@@ -71,23 +73,23 @@ def _compared(given: Tensor, best: Tensor, log_odds: Tensor) -> Verdict:
     )
 
 
-@spoken
-def covers(generator: Callable[[Tensor], Tensor], n: int = 4000) -> Verdict:
-    """Whether a generator of points draws all eight clusters, and little between them.
+@announce
+def covers(generator: Callable[[Tensor], Tensor], n_samples: int = 4000) -> Verdict:
+    """Check whether a generator of points draws all eight clusters, and little between them.
 
     Args:
         generator: Codes ``[N, 2]`` to points ``[N, 2]``; the check draws the codes.
-        n: How many.
+        n_samples: How many.
     """
     draws = torch.Generator().manual_seed(FRESH_SEED)
     with torch.no_grad():
-        points, why_not = _called(generator, torch.randn(n, 2, generator=draws))
-    if points is None or tuple(points.shape) != (n, 2):
-        wrong = why_not or f"Give finite points [N, 2] for codes [N, 2], N = {n}."
+        points, why_not = _call(generator, torch.randn(n_samples, 2, generator=draws))
+    if points is None or tuple(points.shape) != (n_samples, 2):
+        wrong = why_not or f"Give finite points [N, 2] for codes [N, 2], N = {n_samples}."
         return Verdict(False, math.nan, wrong)
     distance, nearest = torch.cdist(points, centres()).min(dim=1)
     inside = distance < WITHIN * SPREAD
-    shares = torch.bincount(nearest[inside], minlength=CLUSTERS) / n
+    shares = torch.bincount(nearest[inside], minlength=CLUSTERS) / n_samples
     found, share = int((shares >= 0.04).sum()), float(inside.double().mean())
     says = f"{found} of 8 clusters have at least 4% of the points; {share:.0%} lie in a cluster"
     if found == CLUSTERS and share >= 0.75:
@@ -95,9 +97,9 @@ def covers(generator: Callable[[Tensor], Tensor], n: int = 4000) -> Verdict:
     return Verdict(False, share, f"Not yet: {says}; all 8 and 75% are asked for.")
 
 
-@spoken
+@announce
 def frechet(answer: Callable[..., float], problems: int = 3) -> Verdict:
-    """Whether a function gives the Fréchet distance of two normal distributions.
+    """Check whether a function gives the Fréchet distance of two normal distributions.
 
     Held against another way to the same number: the trace of (A B)^(1/2) is the sum of the singular
     values of L_A^T L_B, with A = L_A L_A^T and B = L_B L_B^T.
@@ -110,7 +112,7 @@ def frechet(answer: Callable[..., float], problems: int = 3) -> Verdict:
     worst, hint = 0.0, ""
     for _ in range(problems):
         a, b = _random_normal(draws), _random_normal(draws)
-        value, why_not = _called(answer, *a, *b)
+        value, why_not = _call(answer, *a, *b)
         if value is None or value.numel() != 1:
             return Verdict(False, math.nan, why_not or "Give one finite number.")
         apart = float((a[0] - b[0]).square().sum())
@@ -149,7 +151,7 @@ def _hint(value: float, known: float, apart: float, both: float, overlap: float)
     return ""
 
 
-def _called(answer: Any, *given: Tensor) -> tuple[Tensor | None, str]:
+def _call(answer: Any, *given: Tensor) -> tuple[Tensor | None, str]:
     """What a function answers as finite float64 numbers; or none, and why, where it stops."""
     if not callable(answer):
         return None, f"A {type(answer).__name__} was given; give the function itself."

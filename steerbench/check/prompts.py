@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.errors import NotFoundError, unknown
 from steerbench.types import Predictor
 from steerbench.worlds import world
@@ -20,9 +20,9 @@ BETTER = 0.15
 """By how much a reader must beat the commoner answer, as a share of what is left to gain."""
 
 
-@spoken
+@announce
 def channel_step(function: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
-    """Whether a function turns relevance into a step in StyleSpace.
+    """Check whether a function turns relevance into a step in StyleSpace.
 
     It is held to the definition on relevances of its own: those below the threshold stay, the
     others keep their proportions, and the most relevant one moves by one standard deviation.
@@ -58,9 +58,10 @@ def channel_step(function: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     return Verdict(True, worst, f"The step of the definition: off by {worst:.1e} at most.")
 
 
-@spoken
+@announce
 def reads(reader: Predictor, factor: str) -> Verdict:
-    """Whether a reader made of sentences tells a factor of the world, by the world's own truth.
+    """Check whether a reader made of sentences tells a factor of the world, by the world's own
+    truth.
 
     Fresh rooms are rendered, so nothing that the reader learned from can help it. It must beat
     always giving the commoner answer by a part of what is left to gain.

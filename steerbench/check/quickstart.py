@@ -6,35 +6,35 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce
 from steerbench.types import Direction, Generator
 
 
-@spoken
-def brighter(direction: Direction, generator: Generator, n: int = 32) -> Verdict:
-    """Whether a direction makes rooms brighter, measured in the pixels of fresh rooms.
+@announce
+def brighter(direction: Direction, generator: Generator, n_samples: int = 32) -> Verdict:
+    """Check whether a direction makes rooms brighter, measured in the pixels of fresh rooms.
 
     Args:
         direction: The answer.
         generator: Where it was found.
-        n: How many rooms; none of them occurs in a chapter.
+        n_samples: How many rooms; none of them occurs in a chapter.
     """
-    return _rises("brighter", brightness, direction, generator, n)
+    return _rises("brighter", brightness, direction, generator, n_samples)
 
 
-@spoken
-def warmer(direction: Direction, generator: Generator, n: int = 32) -> Verdict:
-    """Whether a direction makes rooms warmer (more red, less blue), as `brighter`."""
-    return _rises("warmer", warmth, direction, generator, n)
+@announce
+def warmer(direction: Direction, generator: Generator, n_samples: int = 32) -> Verdict:
+    """Check whether a direction makes rooms warmer (more red, less blue), as `brighter`."""
+    return _rises("warmer", warmth, direction, generator, n_samples)
 
 
 def brightness(images: Tensor) -> Tensor:
-    """The mean of all pixels, ``[N]``, from -1 (black) to 1 (white)."""
+    """Return the mean of all pixels, ``[N]``, from -1 (black) to 1 (white)."""
     return images.clamp(-1, 1).mean(dim=(1, 2, 3))
 
 
 def warmth(images: Tensor) -> Tensor:
-    """Mean red minus mean blue, ``[N]``, from -2 to 2."""
+    """Return mean red minus mean blue, ``[N]``, from -2 to 2."""
     channels = images.clamp(-1, 1).mean(dim=(2, 3))
     return channels[:, 0] - channels[:, 2]
 

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import Verdict, spoken
+from steerbench.check.verdict import Verdict, announce
 from steerbench.errors import ShapeError, SteerbenchError
 from steerbench.types import Generator, Latent
 
 
-@spoken
+@announce
 def masked_error(
     answer: Any, drawn: Tensor, given: Tensor, mask: Tensor, tolerance: float = 1e-3
 ) -> Verdict:
-    """Whether a number is the mean squared difference over the known pixels.
+    """Check whether a number is the mean squared difference over the known pixels.
 
     Args:
         answer: The number.
@@ -50,11 +50,11 @@ def masked_error(
     return Verdict(False, found, f"Got {found:.5f}, expected {want:.5f}.")
 
 
-@spoken
+@announce
 def fills(
     answer: Latent, truth: Tensor, mask: Tensor, generator: Generator, share: float = 0.5
 ) -> Verdict:
-    """Whether a code draws what a mask hides better than the mean colour of the rest.
+    """Check whether a code draws what a mask hides better than the mean colour of the rest.
 
     The squared error is taken inside the mask alone, against the true picture.
 

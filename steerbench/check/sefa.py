@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench.check.verdict import FRESH_SEED, Verdict, matrix_of, spoken
+from steerbench.check.verdict import FRESH_SEED, Verdict, announce, matrix_of
 from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.metrics.null import random_directions_like
 from steerbench.types import Direction, Generator, Predictor
@@ -17,9 +17,9 @@ SECOND_ORACLE = "rooms-attributes-2"
 """The network that measures: trained like the first oracle, from another seed."""
 
 
-@spoken
+@announce
 def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
-    """Whether columns ``[dim, k]`` have unit length and are at right angles.
+    """Check whether columns ``[dim, k]`` have unit length and are at right angles.
 
     Args:
         vectors: The answer, a tensor or an array.
@@ -29,7 +29,7 @@ def orthonormal(vectors: Any, tolerance: float = 1e-4) -> Verdict:
 
 
 def orthonormal_columns(vectors: Any, tolerance: float) -> Verdict:
-    """`orthonormal` without a word."""
+    """Check the same as `orthonormal`, without a word."""
     columns = matrix_of(vectors)
     if columns is None:
         return Verdict(False, np.nan, "Give finite numbers of shape [dim, k], one vector a column.")
@@ -51,9 +51,9 @@ def orthonormal_columns(vectors: Any, tolerance: float) -> Verdict:
     )
 
 
-@spoken
+@announce
 def eigenvectors(vectors: Any, weights: Any, tolerance: float = 1e-3) -> Verdict:
-    """Whether columns are the first eigenvectors of ``A^T A``, the strongest first.
+    """Check whether columns are the first eigenvectors of ``A^T A``, the strongest first.
 
     Held against the definition, ``A^T A n = lambda n``, and against the singular values of A, which
     say how much any k orthonormal vectors can be stretched at most.
@@ -107,15 +107,16 @@ def _strongest(columns: Tensor, matrix: Tensor, tolerance: float) -> Verdict:
     )
 
 
-@spoken
+@announce
 def steers(
     direction: Direction,
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 16,
+    judge: Predictor | None = None,
+    n_samples: int = 16,
 ) -> Verdict:
-    """Whether a direction moves a factor further than chance would, read by the second oracle.
+    """Check whether a direction moves a factor further than chance would, read by the second
+    oracle.
 
     Chance is what random directions of the same layers do: the answer must beat the strongest of
     nineteen, so that a random one passes once in twenty.
@@ -124,14 +125,14 @@ def steers(
         direction: The answer; either sign will do.
         factor: A name that the oracle reads.
         generator: Where it was found.
-        predictor: The measuring network; the second oracle unless given.
-        n: How many fresh rooms.
+        judge: The measuring network; the second oracle unless given.
+        n_samples: How many fresh rooms.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
     rivals = random_rivals(direction, generator, 19)
-    return beats(direction, rivals, factor, generator, predictor, n)
+    return beats(direction, rivals, factor, generator, judge, n_samples)
 
 
 def beats(
@@ -139,19 +140,19 @@ def beats(
     others: list[Direction],
     factor: str,
     generator: Generator,
-    predictor: Predictor | None = None,
-    n: int = 16,
+    judge: Predictor | None = None,
+    n_samples: int = 16,
 ) -> Verdict:
-    """Whether a direction moves a factor further than every one of the random ``others``.
+    """Check whether a direction moves a factor further than every one of the random ``others``.
 
     Raises:
         NotFoundError: The oracle reads no such factor.
     """
-    oracle = predictor if predictor is not None else second_oracle()
+    oracle = judge if judge is not None else second_oracle()
     if factor not in oracle.names:
         raise NotFoundError(unknown("factor", factor, oracle.names))
     column = list(oracle.names).index(factor)
-    codes = generator.sample(n, seed=FRESH_SEED, space=direction.space)
+    codes = generator.sample(n_samples, seed=FRESH_SEED, space=direction.space)
 
     def change(candidate: Direction) -> float:
         before = oracle.predict(generator.render(codes + -1.0 * candidate))[:, column]
@@ -170,7 +171,7 @@ def beats(
 
 
 def second_oracle() -> Predictor:
-    """The network that judges."""
+    """Return the network that judges."""
     from steerbench.predictors import predictor
 
     return predictor(SECOND_ORACLE)

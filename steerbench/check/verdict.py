@@ -40,8 +40,8 @@ class Verdict:
         """Nothing: the verdict was printed already."""
 
 
-def spoken(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
-    """The check, printing its verdict."""
+def announce(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
+    """Let a check print its verdict."""
 
     @functools.wraps(check)
     def speak(*answer: Any, **more: Any) -> Verdict:
@@ -53,7 +53,7 @@ def spoken(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
 
 
 def matrix_of(values: Any) -> Tensor | None:
-    """``[rows, columns]`` in float64, or none where it is no matrix of finite numbers."""
+    """Return values as ``[rows, columns]`` in float64, or None: no matrix of finite numbers."""
     try:
         matrix = torch.as_tensor(values).detach().to("cpu", torch.float64)
     except (TypeError, ValueError, RuntimeError):

@@ -5,7 +5,7 @@
 - ``steerbench doctor``: what is installed, how fast this machine is, what to do about trouble
 - ``steerbench inspect FILE``: what a model is, what it costs here, which methods work on it
 - ``steerbench models [WORD]``: the published models that are known by name
-- ``steerbench score [MODEL]``: what every finder recovers on a model, judged alike
+- ``steerbench score MODEL``: what every finder recovers on a model, judged alike
 - ``steerbench convert FILE OUT.safetensors``: a published checkpoint as a file of ours, checked
 - ``steerbench --version``
 """
@@ -162,11 +162,14 @@ def _models(
 
 @app.command("score")
 def _score(
-    source: Annotated[str, typer.Argument(metavar="MODEL", help="A name, or a file.")] = "rooms",
-    oracle: Annotated[str, typer.Option(help="A predictor; chooses directions.")] = (
-        "rooms-attributes"
-    ),
-    judge: Annotated[str, typer.Option(help="Another one; judges them.")] = "rooms-attributes-2",
+    source: Annotated[str, typer.Argument(metavar="MODEL", help="A name, or a file.")],
+    oracle: Annotated[
+        str | None,
+        typer.Option(help="A predictor; chooses directions. By default the bundle's reader."),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Another one; judges them. By default the bundle's judge.")
+    ] = None,
     finder: Annotated[
         list[str] | None, typer.Option(help="Only this one; repeatable. All by default.")
     ] = None,

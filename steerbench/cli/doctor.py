@@ -183,11 +183,18 @@ def accelerator() -> str:
 
 
 def speed(folder: Path) -> Iterator[Finding]:
-    """A picture of the default model, timed at both precisions."""
+    """A picture of the first model of each embedded folder, timed at both precisions."""
+    from steerbench import assets
+
+    for models in assets.folders().values():
+        yield from _speed(next(iter(models.generators)))
+
+
+def _speed(name: str) -> Iterator[Finding]:
     from steerbench.generators.fast.precision import fast_dtype
     from steerbench.timing import best_of
 
-    generator = steerbench.load("rooms")
+    generator = steerbench.load(name)
     latent = generator.sample(1, seed=0)
     exact = best_of(lambda: generator.render(latent), tries=9)
     fast = best_of(lambda: generator.render(latent, precision="fast"), tries=9)
@@ -198,7 +205,7 @@ def speed(folder: Path) -> Iterator[Finding]:
     yield Finding(
         "note" if slow else "ok",
         "picture",
-        f"{1000 * exact:.1f} ms at {generator.resolution} pixels, exact float32",
+        f"{name}: {1000 * exact:.1f} ms at {generator.resolution} pixels, exact float32",
         advice,
     )
     dtype = fast_dtype(generator.device.type)

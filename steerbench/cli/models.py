@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from steerbench import assets
 from steerbench.errors import NotFoundError, unknown
-from steerbench.generators import EMBEDDED
 from steerbench.generators.catalogue import catalogue, entries, terms
 from steerbench.inspection import rows
 
@@ -17,11 +17,11 @@ def listing(word: str = "") -> str:
     Raises:
         NotFoundError: There is none; the closest names are offered.
     """
-    embedded = [name for name in EMBEDDED if word.lower() in name]
+    embedded = [name for name in assets.names("generators") if word.lower() in name]
     table = catalogue()
     table = table[table.name.str.contains(word.lower(), regex=False)]
     if table.empty and not embedded:
-        raise NotFoundError(unknown("model", word, [*EMBEDDED, *entries()]))
+        raise NotFoundError(unknown("model", word, [*assets.names("generators"), *entries()]))
     lines = [f"{name}  comes with steerbench" for name in embedded]
     if not table.empty:
         table = table.assign(

@@ -8,9 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from steerbench import store
+from steerbench.bundles import require
 from steerbench.errors import ArgumentError
+from steerbench.generators import load
 from steerbench.leaderboard import NULL, Leaderboard, Protocol, leaderboard, markdown
 from steerbench.predictors import predictor
+from steerbench.types import Predictor
 
 TABLE, FACTORS = "10-leaderboard.csv", "10-leaderboard-factors.csv"
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
@@ -18,8 +21,8 @@ START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 
 def score(
     source: str,
-    oracle: str,
-    judge: str,
+    oracle: str | None,
+    judge: str | None,
     finders: Sequence[str] | None,
     protocol: Protocol,
     out: Path,
@@ -27,14 +30,23 @@ def score(
 ) -> str:
     """Measure, write the tables, renew the README where one is given; returns what to print.
 
+    Args:
+        source: What ``sb.load`` takes.
+        oracle, judge: Names or files of predictors; None for those of the model's bundle.
+        finders: Only these; None for all.
+        protocol: What they have in common.
+        out: Where the tables go.
+        readme: A file whose part between the marks is renewed.
+
     Raises:
+        CapabilityError: A predictor was not given, and none is known.
         ArgumentError: The README has no marks; said before anything is measured.
     """
     parts = _split(readme) if readme is not None else None
     board = leaderboard(
         source,
-        predictor(oracle),
-        predictor(judge),
+        _network(source, oracle, "reader", "chooses the directions", "--oracle"),
+        _network(source, judge, "judge", "judges them", "--judge"),
         finders,
         protocol=protocol,
         done=lambda table: write(table, out / TABLE),
@@ -46,6 +58,10 @@ def score(
         store.write_text_atomic(readme, text)
     reasons = [f"{name} was left out: {reason}" for name, reason in board.refused.items()]
     return "\n".join([markdown(board.table), *reasons])
+
+
+def _network(source: str, given: str | None, part: str, use: str, option: str) -> Predictor:
+    return predictor(given) if given is not None else require(load(source), part, use, option)
 
 
 def section(board: Leaderboard, source: str, protocol: Protocol) -> str:

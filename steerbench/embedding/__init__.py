@@ -1,5 +1,4 @@
-"""Steering by what words and pictures mean: methods guided by an embedding such as CLIP's."""
+"""Steering by what words and pictures mean: methods guided by an embedding such as CLIP's.
 
-from steerbench.embedding.styleclip import GlobalDirections, LatentMapper, LatentOptimiser
-
-__all__ = ["GlobalDirections", "LatentMapper", "LatentOptimiser"]
+`steerbench.methods` lists them; `steerbench.embedding.styleclip` is the manual of StyleCLIP's.
+"""

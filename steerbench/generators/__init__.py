@@ -11,11 +11,10 @@ formats of `steerbench.generators.checkpoints`.
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from steerbench import store
+from steerbench import assets, store
 from steerbench.errors import (
     CapabilityError,
     CheckpointError,
@@ -39,7 +38,6 @@ from steerbench.generators.wrapped import WrappedGenerator, wrap
 
 __all__ = [
     "DCGAN",
-    "EMBEDDED",
     "GENERATORS",
     "PGGAN",
     "BaseGenerator",
@@ -71,15 +69,6 @@ GENERATORS: dict[str, type[Stored]] = {
     "stylegan3": StyleGAN3,
 }
 
-EMBEDDED = {
-    "rooms": "rooms-stylegan2.safetensors",
-    "rooms-dcgan": "rooms-dcgan.safetensors",
-    "rooms-eigengan": "rooms-eigengan.safetensors",
-    "rooms-pggan": "rooms-pggan.safetensors",
-    "rooms-watermarked": "rooms-watermarked.safetensors",
-}
-"""Name to file under ``assets/``: the generators that come with the package."""
-
 
 def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any) -> BaseGenerator:
     """A generator by name, or from a file.
@@ -109,13 +98,16 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
             f"{error} If it arrived broken, delete {str(path)!r} and load {name!r} again."
         ) from error
     generator.name = name
+    if os.fspath(source) == name and path == assets.path("generators", name):
+        assets.check_fingerprint(name, generator.fingerprint)
     return generator if device == "cpu" else generator.on(device)
 
 
 def _find(source: str) -> tuple[Path, str]:
     """The file that is meant, and what to call the generator in it."""
-    if source in EMBEDDED:
-        return Path(str(resources.files("steerbench") / "assets" / EMBEDDED[source])), source
+    embedded = assets.path("generators", source)
+    if embedded is not None:
+        return embedded, source
     entry = catalogue.entries().get(source)
     if entry is not None:
         return catalogue.fetch(entry), source
@@ -126,9 +118,9 @@ def _find(source: str) -> tuple[Path, str]:
         raise NotFoundError(
             f"{source!r} is a folder, holding {_listed(path)}. Give the path of a weight file."
         )
+    near = closest(source, [*assets.names("generators"), *catalogue.entries()])
     raise MissingFileError(
-        f"There is no generator and no file {source!r}. "
-        f"{closest(source, [*EMBEDDED, *catalogue.entries()])} Give one of the names in "
+        f"There is no generator and no file {source!r}. {near} Give one of the names in "
         "sb.catalogue(), or the path of a weight file."
     )
 

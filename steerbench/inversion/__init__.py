@@ -17,13 +17,12 @@ from collections.abc import Callable
 from functools import partial
 
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
-from steerbench.inversion.encoders import EMBEDDED, Encoder, encoder
+from steerbench.inversion.encoders import Encoder, encoder
 from steerbench.inversion.optimize import Inversion, Likeness, OutOfDomainWarning, invert
 from steerbench.inversion.projector import moments_of_w, project
 from steerbench.inversion.restoration import Restoration, restore
 
 __all__ = [
-    "EMBEDDED",
     "INVERTERS",
     "Degradation",
     "Encoder",

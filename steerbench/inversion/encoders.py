@@ -19,8 +19,7 @@ Image Manifold" (2016, arXiv 1609.03552).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steerbench import store
+from steerbench import assets, store
+from steerbench.bundles import part
 from steerbench.errors import CheckpointError, MissingFileError, SpaceError, closest
 from steerbench.generators.base import BaseGenerator
 from steerbench.image import resize
@@ -39,9 +39,6 @@ from steerbench.types import Latent
 KIND = "steerbench encoder"
 RESOLUTION = 64
 """Height and width, in pixels, at which the network looks at every picture."""
-
-EMBEDDED = {"rooms-encoder": "rooms-encoder.safetensors"}
-"""Name to file under ``assets/``: the encoders that come with the package."""
 
 
 class EncoderNetwork(nn.Module):
@@ -161,7 +158,7 @@ class Encoder:
         return cls(network, mean, std, generator=config["generator"], name=name)
 
 
-def encoder(source: str | os.PathLike[str] = "rooms-encoder") -> Encoder:
+def encoder(source: str | os.PathLike[str]) -> Encoder:
     """An encoder by the name of an embedded one, or from a file written by `save`.
 
     Raises:
@@ -169,13 +166,10 @@ def encoder(source: str | os.PathLike[str] = "rooms-encoder") -> Encoder:
         CheckpointError: The file is broken, or not an encoder.
     """
     name = os.fspath(source)
-    path = Path(name).expanduser()
-    if name in EMBEDDED:
-        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
+    path = assets.path("encoders", name) or Path(name).expanduser()
     if not path.is_file():
-        raise MissingFileError(
-            f"There is no encoder and no file {name!r}. {closest(name, EMBEDDED)}"
-        )
+        near = closest(name, assets.names("encoders"))
+        raise MissingFileError(f"There is no encoder and no file {name!r}. {near}")
     tensors, header = store.load(path)
     if header.get("kind") != KIND:
         raise CheckpointError(
@@ -191,17 +185,15 @@ def encoder(source: str | os.PathLike[str] = "rooms-encoder") -> Encoder:
         ) from error
 
 
-def encoder_for(generator: BaseGenerator) -> Encoder | None:
-    """The embedded encoder whose codes are those of a generator, if there is one."""
-    for name, file in EMBEDDED.items():
-        path = Path(str(resources.files("steerbench") / "assets" / file))
-        if path.is_file() and _belongs(path, generator.fingerprint):
-            return encoder(name)
-    return None
+def encoder_for(generator: BaseGenerator) -> Callable[[Tensor], Any] | None:
+    """Return the encoder of a generator's bundle, loaded, or None where there is none.
 
-
-def _belongs(path: Path, fingerprint: str) -> bool:
-    return store.read_header(path).get("config", {}).get("generator") == fingerprint
+    One whose codes are those of another generator does not count.
+    """
+    found = part(generator, "encoder")
+    found = encoder(found) if isinstance(found, str) else found
+    other = isinstance(found, Encoder) and found.generator != generator.fingerprint
+    return None if other else found
 
 
 def save(source: Encoder, path: str | os.PathLike[str], **header: Any) -> None:

@@ -77,7 +77,7 @@ def begin(
         loss: What "nearest" goes by.
         samples: Gives the samples to choose the nearest of.
         label: For conditional generators.
-        guess: An encoder of one's own; by default the embedded one, or the model's way back.
+        guess: An encoder of one's own; by default that of the bundle, or the model's way back.
 
     Raises:
         ArgumentError: There is no such start.
@@ -110,9 +110,11 @@ def _guess(generator: BaseGenerator, space: str, given: Guess | None) -> Guess |
         return lambda images: given.encode(images, "w" if space in ("w", "p") else "w+")
     if given is not None:
         return given
-    own = encoder_for(generator) if "w" in generator.spaces else None
-    if own is not None:
+    own = encoder_for(generator)
+    if isinstance(own, Encoder):
         return None if space == generator.latent_space else _guess(generator, space, own)
+    if own is not None:
+        return own
     if type(generator).encode is not BaseGenerator.encode and space == generator.latent_space:
         return generator.encode
     return None

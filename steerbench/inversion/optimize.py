@@ -35,18 +35,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench import store
+from steerbench.bundles import missing, part, warn
 from steerbench.errors import ArgumentError, SpaceError, closest
-from steerbench.generators import EMBEDDED, BaseGenerator
+from steerbench.generators import BaseGenerator
 from steerbench.inversion.engine import Plan
 from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
 from steerbench.inversion.perceptual import Features, described, difference, seen_by
 from steerbench.inversion.photographs import Align, Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
 from steerbench.metrics.reconstruction import mse, psnr, ssim
-from steerbench.types import Latent, Provenance
+from steerbench.predictors import AttributePredictor
+from steerbench.types import Latent, Predictor, Provenance
 
-CHOOSER, JUDGE = "rooms-attributes", "rooms-attributes-2"
-"""The oracle whose layers guide inversion of the embedded models, and the one that judges it."""
+PIXELS = "with layers sees more than pixels, which are all that is compared now"
+"""What is said where no network sees pictures."""
 
 
 class OutOfDomainWarning(UserWarning):
@@ -164,9 +166,9 @@ def invert(
             the best after the ``race`` goes on; by default all that the space has.
         samples: How many samples of the model to compare with.
         features: What a network sees in pictures (`perceptual`), or the name of an oracle;
-            ``"auto"`` is ``"rooms-attributes"`` for the embedded models and none for others.
-        judge: As ``features``, for the report alone; ``"auto"`` is ``"rooms-attributes-2"`` for the
-            embedded models and ``features`` for others.
+            ``"auto"`` is the layers of the reader in the generator's bundle, or else none.
+        judge: As ``features``, for the report alone; ``"auto"`` is those of the bundle's judge, or
+            else ``features``.
         pixel, perceptual: The weights of the two parts of the loss.
         rate, prior, jitter, patience: See `Plan`.
         noise: The weight of the noise's correlations, where it is to be optimised too (about 10);
@@ -190,11 +192,12 @@ def invert(
 
     Warns:
         OutOfDomainWarning: A picture is unlike anything that the model draws.
+        BundleWarning: No bundle says which network sees the model's pictures: pixels alone count.
     """
     space = _space(generator, space)
     wanted = wanted_of(generator, images, crop, align)
-    seen, judged = features_of(generator, features, CHOOSER), features_of(generator, judge, JUDGE)
-    judged = seen if judged is None else judged
+    seen = features_of(generator, features, "reader")
+    judged = features_of(generator, judge, "judge") or seen
     loss = Likeness(wanted, seen, pixel=pixel, perceptual=perceptual)
     drawn = _Once(generator, samples, seed, label, batch)
     chosen = known(generator, space) if starts is None else _listed(starts)
@@ -356,11 +359,32 @@ def wanted_of(generator: BaseGenerator, images: Any, crop: Crop, align: Align | 
 
 
 def features_of(
-    generator: BaseGenerator, given: Features | str | None, own: str
+    generator: BaseGenerator, given: Features | str | None, role: str
 ) -> Features | None:
-    if given == "auto":
-        return seen_by(own) if generator.name in EMBEDDED else None
-    return seen_by(given) if isinstance(given, str) else given
+    """Return what sees pictures: what was given, or the layers of a bundle's network.
+
+    Args:
+        generator: Whose bundle ``"auto"`` asks.
+        given: Features, the name of an oracle, ``"auto"``, or None.
+        role: ``"reader"`` or ``"judge"``, the part of the bundle.
+    """
+    if given != "auto":
+        return seen_by(given) if isinstance(given, str) else given
+    network = part(generator, role)
+    if isinstance(network, AttributePredictor):
+        return seen_by(network)
+    if role == "reader":
+        warn(generator, _pixels_alone(generator, network))
+    return None
+
+
+def _pixels_alone(generator: BaseGenerator, reader: Predictor | None) -> str:
+    if reader is None:
+        return missing(generator, "reader", PIXELS, "features=")
+    return (
+        f"The reader of {generator.name!r} is no oracle, whose layers see pictures: they are "
+        "compared by their pixels alone. Give features=, a function from pictures to a tensor."
+    )
 
 
 def _listed(starts: Start | Sequence[Start]) -> tuple[Start, ...]:
@@ -373,4 +397,4 @@ def _version() -> str:
     return __version__
 
 
-__all__ = ["CHOOSER", "JUDGE", "Inversion", "Likeness", "OutOfDomainWarning", "invert"]
+__all__ = ["Inversion", "Likeness", "OutOfDomainWarning", "invert"]

@@ -6,9 +6,9 @@ unit length, so that every layer counts alike whatever its range:
 
     d(x, y) = sum over l of  mean over places of |f_l(x) - f_l(y)|^2        f = a / |a|
 
-The embedded models are compared by the layers of an oracle that reads rooms (`seen_by`). For
-any other model give a function of one's own that returns a tensor ``[N, ...]`` or several of them;
-they are compared as they come, by their mean squared difference.
+A model whose bundle (`steerbench.bundles`) has an oracle for a reader is compared by the layers of
+that (`seen_by`). For any other model give a function of one's own that returns a tensor
+``[N, ...]`` or several of them; they are compared as they come, by their mean squared difference.
 
 Reference: Zhang, Isola, Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Features as
 a Perceptual Metric" (2018, arXiv 1801.03924).
@@ -26,24 +26,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.predictors import oracle
+from steerbench.predictors import AttributePredictor, oracle
 
 Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
 """Pictures ``[N, C, H, W]`` in [-1, 1] to one tensor ``[N, ...]`` or several."""
 
 
-def seen_by(name: str) -> Callable[[Tensor], list[Tensor]]:
+def seen_by(network: str | AttributePredictor) -> Callable[[Tensor], list[Tensor]]:
     """The layers of an oracle, unit length a place times the root of their channels.
 
     The mean square of such a layer's difference is the mean over places of the squared distance.
 
     Args:
-        name: An embedded predictor of attributes, or the path of one.
+        network: An oracle, or the name or the path of one.
 
     Raises:
         NotFoundError, CheckpointError, PredictorError: As `steerbench.predictors.oracle`.
     """
-    judge = oracle(name)
+    judge = oracle(network)
 
     def layers(images: Tensor) -> list[Tensor]:
         x, maps = judge.prepare(images), []

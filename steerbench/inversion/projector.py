@@ -23,7 +23,7 @@ from torch import Tensor
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.engine import Plan
-from steerbench.inversion.optimize import JUDGE, Inversion, features_of, reported, wanted_of
+from steerbench.inversion.optimize import Inversion, features_of, reported, wanted_of
 from steerbench.inversion.perceptual import Features, described
 from steerbench.inversion.search import Callback, search
 
@@ -94,7 +94,7 @@ def project(
         generator: With a space w.
         images: As `sb.invert` takes them.
         features: Pictures ``[N, C, H, W]`` **in [0, 255]** to one tensor or several; ``"auto"`` are
-            the layers of the oracle, for the embedded models.
+            the layers of the judge in the generator's bundle.
         steps: How many.
         noise: Whether to optimise the noise of the layers too.
         shaking: How much w is shaken at first, in its deviation.
@@ -148,11 +148,11 @@ def _random(generator: BaseGenerator, seed: int) -> dict[str, Tensor]:
 
 def _in_bytes(generator: BaseGenerator, name: str) -> Features:
     """An oracle's layers, of pictures in [0, 255]."""
-    found = features_of(generator, name, JUDGE)
+    found = features_of(generator, name, "judge")
     if found is None:
         raise CapabilityError(
-            f"There are no features for {generator.name!r}. Give a function from pictures in "
-            "[0, 255] to a tensor, such as a VGG16's layers."
+            f"There are no features for {generator.name!r}: no oracle is known as its judge. Give "
+            "a function from pictures in [0, 255] to a tensor, such as a VGG16's layers."
         )
     return lambda pixels: found(pixels / 127.5 - 1)
 

@@ -36,12 +36,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from steerbench import assets
 from steerbench.errors import ArgumentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
 from steerbench.inversion.engine import Plan
 from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
-from steerbench.inversion.optimize import CHOOSER, features_of
+from steerbench.inversion.optimize import features_of
 from steerbench.inversion.perceptual import Features, described, difference
 from steerbench.inversion.photographs import Crop, pictures
 from steerbench.inversion.search import Callback, Found, search
@@ -186,7 +187,8 @@ def restore(
             at the nearest of other samples.
         samples: How many samples of the model to choose the nearest of.
         features, perceptual: What a network sees in what is left, and its weight; by default
-            0.1 of an oracle for the embedded models, and nothing where there is noise.
+            0.1 of the reader in the generator's bundle, and nothing where there is noise or no
+            bundle.
         prior: The weight of the distance from the mean code, in standard deviations.
         clip, prompt, wish: A CLIP, what the restored pictures should show, and how much that
             weighs.
@@ -205,7 +207,7 @@ def restore(
     plain = degradation.plain(given)
     if perceptual is None:
         perceptual = 0.0 if degradation.floor else 0.1
-    seen = features_of(generator, features, CHOOSER)
+    seen = features_of(generator, features, "reader")
     loss = Evidence(
         degradation, given, seen, perceptual=perceptual, clip=clip, prompt=prompt, wish=wish
     )
@@ -339,7 +341,8 @@ def _check(proposals: int, clip: ReadsAndSees | None, prompt: str) -> None:
         raise ArgumentError(f"proposals={proposals!r}; give a whole number from 1 up.")
     if prompt and clip is None:
         raise ArgumentError(
-            f'The prompt {prompt!r} needs a CLIP that reads it: clip=sb.clip("rooms-clip").'
+            f"The prompt {prompt!r} needs a CLIP that reads it: clip=sb.clip(NAME), with NAME one "
+            f"of {', '.join(map(repr, assets.names('clips')))} or a model of open_clip."
         )
 
 

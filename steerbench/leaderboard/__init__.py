@@ -35,10 +35,12 @@ tensor([[0.9000, 0.1000],
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -48,8 +50,8 @@ from steerbench.errors import NotFoundError, unknown
 from steerbench.generators import load
 from steerbench.leaderboard.judging import Evaluation, evaluate, readable, shares
 from steerbench.leaderboard.running import FinderRun, run_finder
+from steerbench.methods import FINDERS
 from steerbench.types import Generator, Predictor
-from steerbench.unsupervised import FINDERS
 
 __all__ = [
     "NULL",
@@ -108,7 +110,7 @@ class Leaderboard:
 
 def leaderboard(
     generator: str | Callable[[], Generator],
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
     finders: Mapping[str, Mapping[str, Any]] | Sequence[str] | None = None,
     *,
@@ -120,7 +122,7 @@ def leaderboard(
 
     Args:
         generator: What ``sb.load`` takes, or a function that builds one and can be pickled.
-        oracle: Chooses the best direction for each factor.
+        reader: Chooses the best direction for each factor.
         judge: Judges them; another network.
         finders: Names from ``FINDERS``, or name to options; None for all. The null is always there.
         protocol: What they have in common.
@@ -133,19 +135,19 @@ def leaderboard(
     build = partial(load, generator) if isinstance(generator, str) else generator
     wanted = _choose_finders(finders)
     home = build()
-    names = list(factors) if factors is not None else readable(home, oracle, judge)
+    names = list(factors) if factors is not None else readable(home, reader, judge)
     runs = [(name, options | {"seed": protocol.seed}) for name, options in wanted.items()]
     runs += [(NULL, {"seed": protocol.seed + draw}) for draw in range(protocol.nulls)]
     results: list[tuple[FinderRun, Evaluation]] = []
     refused, tables = {}, []
     for name, options in tqdm(runs, "finders", delay=1):
         given = _options(name, options | {"n_directions": protocol.n_directions})
-        found = run_finder(name, given, build)
+        found = run_finder(name, FINDERS[name], given, build)
         if not found.directions:
             refused[name] = found.reason
             continue
         counts = {"choosing": protocol.choosing, "judging": protocol.judging}
-        verdict = evaluate(found.directions, home, oracle, judge, names, **counts)
+        verdict = evaluate(found.directions, home, reader, judge, names, **counts)
         results.append((found, verdict))
         draw = options["seed"] - protocol.seed
         tables.append(verdict.factors.assign(finder=name, draw=draw))
@@ -228,3 +230,13 @@ def markdown(table: pd.DataFrame) -> str:
             f"{row['megabytes']:.0f} | {row['pictures']:,} |"
         )
     return "\n".join(lines)
+
+
+class _Callable(ModuleType):
+    """``sb.leaderboard(...)`` runs it, ``sb.leaderboard.Protocol`` is the module's."""
+
+    def __call__(self, *given: Any, **options: Any) -> Leaderboard:
+        return leaderboard(*given, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

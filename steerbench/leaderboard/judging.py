@@ -69,25 +69,26 @@ class Evaluation:
 
 def readable(
     generator: Generator,
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
-    n: int = 512,
+    n_samples: int = 512,
     criteria: Criteria = Criteria(),
 ) -> list[str]:
     """List the factors on which two networks agree, on a generator's own pictures.
 
     Args:
         generator: Draws the pictures.
-        oracle: The one network.
+        reader: The one network.
         judge: The other.
-        n: How many pictures.
+        n_samples: How many pictures.
         criteria: How well they have to agree.
 
     Raises:
         ArgumentError: There is none.
     """
     one, two = (
-        scores(generator, read, n=n, pictures=Codes.CALIBRATION) for read in (oracle, judge)
+        scores(generator, read, n_samples=n_samples, pictures=Codes.CALIBRATION)
+        for read in (reader, judge)
     )
     shared = [name for name in one.columns if name in two.columns]
     names = [name for name in shared if _correlation(one[name], two[name]) >= criteria.agreement]
@@ -109,7 +110,7 @@ def _correlation(one: pd.Series, two: pd.Series) -> float:
 def equalise_change(
     directions: Sequence[Direction],
     generator: Generator,
-    n: int = 8,
+    n_samples: int = 8,
     criteria: Criteria = Criteria(),
 ) -> list[tuple[Direction, float]]:
     """Scale directions so that a step of one changes pictures by the dose.
@@ -117,14 +118,14 @@ def equalise_change(
     Args:
         directions: Of any space.
         generator: Draws the pictures.
-        n: How many the change is averaged over, each edited up and down.
+        n_samples: How many the change is averaged over, each edited up and down.
         criteria: The dose, and the longest step.
 
     Returns:
         The directions, numbered, and the steps that they were scaled by.
     """
     spaces, first = {direction.space for direction in directions}, Codes.CALIBRATION.start
-    codes = {space: generator.sample(n, seed=first, space=space) for space in spaces}
+    codes = {space: generator.sample(n_samples, seed=first, space=space) for space in spaces}
     before = {space: generator.render(each) for space, each in codes.items()}
 
     def change_of(direction: Direction, alpha: float) -> float:
@@ -163,7 +164,7 @@ def shares(changes: Tensor, *, noise: float = 1.0) -> Tensor:
 def evaluate(
     directions: Sequence[Direction],
     generator: Generator,
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
     factors: Sequence[str],
     *,
@@ -175,7 +176,7 @@ def evaluate(
     Args:
         directions: What a finder gave.
         generator: Draws the pictures.
-        oracle: Chooses.
+        reader: Chooses.
         judge: Judges.
         factors: Which factors.
         choosing: Pictures on which directions are chosen.
@@ -183,7 +184,7 @@ def evaluate(
     """
     counts = [len(directions)]
     options = {"choosing": choosing, "judging": judging}
-    found = evaluate_prefixes(directions, counts, generator, oracle, judge, factors, **options)
+    found = evaluate_prefixes(directions, counts, generator, reader, judge, factors, **options)
     return found[counts[0]]
 
 
@@ -191,7 +192,7 @@ def evaluate_prefixes(
     directions: Sequence[Direction],
     counts: Sequence[int],
     generator: Generator,
-    oracle: Predictor,
+    reader: Predictor,
     judge: Predictor,
     factors: Sequence[str],
     *,
@@ -204,7 +205,7 @@ def evaluate_prefixes(
         directions: What a finder gave.
         counts: How many of the first ones count.
         generator: Draws the pictures.
-        oracle: Chooses.
+        reader: Chooses.
         judge: Judges.
         factors: Which factors.
         choosing: Pictures on which directions are chosen.
@@ -213,12 +214,12 @@ def evaluate_prefixes(
     criteria = Criteria()
     doses = equalise_change(directions, generator, criteria=criteria)
     scaled = [direction for direction, _ in doses]
-    first = rescore(scaled, generator, oracle, factors, n=choosing, pictures=Codes.CHOOSING)
+    first = rescore(scaled, generator, reader, factors, n_samples=choosing, pictures=Codes.CHOOSING)
     effects = first.changes / first.spread.clamp_min(1e-12)
     chosen = {count: _choose(effects[:count], criteria) for count in counts}
     used = sorted({index for each in chosen.values() for index in each})
     rivals = [scaled[i] for i in used]
-    second = rescore(rivals, generator, judge, factors, n=judging, pictures=Codes.JUDGING)
+    second = rescore(rivals, generator, judge, factors, n_samples=judging, pictures=Codes.JUDGING)
     changes = (second.changes / second.spread.clamp_min(1e-12)).double()
     result = {}
     for count, each in chosen.items():

@@ -14,7 +14,6 @@ from typing import Any
 
 from steerbench.errors import CapabilityError
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised import FINDERS
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,21 @@ class FinderRun:
     reason: str = ""
 
 
-def run_finder(name: str, options: Mapping[str, Any], build: Callable[[], Generator]) -> FinderRun:
+def run_finder(
+    name: str, finder: type[Any], options: Mapping[str, Any], build: Callable[[], Generator]
+) -> FinderRun:
     """Run a finder in a fresh process, so that no other one has warmed up anything for it.
 
     Args:
-        name: A key of ``FINDERS``.
+        name: What it is called in tables.
+        finder: Its class; one that can be imported by name there.
         options: Of the finder; what it has no argument for is left out by the caller.
         build: Gives the generator; a function that can be pickled.
     """
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            task = pool.submit(_fit, name, dict(options), build, folder)
+            task = pool.submit(_fit, finder, dict(options), build, folder)
             seconds, megabytes, pictures, reason = task.result()
         files = sorted(Path(folder).glob("*.safetensors"))
         directions = tuple(Direction.load(path) for path in files)
@@ -58,13 +60,13 @@ def run_finder(name: str, options: Mapping[str, Any], build: Callable[[], Genera
 
 
 def _fit(
-    name: str, options: dict[str, Any], build: Callable[[], Generator], folder: str
+    kind: type[Any], options: dict[str, Any], build: Callable[[], Generator], folder: str
 ) -> tuple[float, float, int, str]:
     generator = build()
     walks = _count_codes(generator)
     before, start = _peak(), time.perf_counter()
     try:
-        finder = FINDERS[name](**options).fit(generator)
+        finder = kind(**options).fit(generator)
     except CapabilityError as error:
         return float("nan"), float("nan"), 0, str(error)
     seconds, megabytes = time.perf_counter() - start, _peak() - before

@@ -1,6 +1,7 @@
 """Metrics: how close two sets of pictures are, what a space tells apart, and what an edit did."""
 
 from steerbench.metrics.comparison import Comparison, compare, principal_angles
+from steerbench.metrics.direction_variation import direction_variation
 from steerbench.metrics.disentanglement import DCI, dci, dci_scores, mig, sap
 from steerbench.metrics.distribution import (
     Overlap,
@@ -12,6 +13,7 @@ from steerbench.metrics.distribution import (
 )
 from steerbench.metrics.features import extract_features, inception
 from steerbench.metrics.naming import Suggestion, names_table, suggest_names
+from steerbench.metrics.naming_by_words import WordsNamer
 from steerbench.metrics.null import (
     p_value,
     random_directions,
@@ -35,10 +37,12 @@ __all__ = [
     "Scorecard",
     "Separability",
     "Suggestion",
+    "WordsNamer",
     "compare",
     "dci",
     "dci_scores",
     "density_coverage",
+    "direction_variation",
     "extract_features",
     "frechet_distance",
     "inception",

@@ -72,7 +72,7 @@ def compare(
     generator: Generator | None = None,
     *,
     space: str | None = None,
-    n: int = 16,
+    n_samples: int = 16,
     seed: int = 0,
 ) -> Comparison:
     """Compare two sets of directions of one generator.
@@ -83,7 +83,7 @@ def compare(
         generator: Needed where spaces or layers differ, or ``space`` is another one.
         space: Where to compare, or ``"picture"``; None for theirs if they share one, else the
             first space that all lead to.
-        n: How many codes to average over, where directions are pushed.
+        n_samples: How many codes to average over, where directions are pushed.
         seed: Of the first.
 
     Raises:
@@ -94,7 +94,7 @@ def compare(
     """
     everything = [*directions_a, *directions_b]
     _check(directions_a, directions_b, generator)
-    where, ways = _vectors(everything, generator, space, n, seed)
+    where, ways = _vectors(everything, generator, space, n_samples, seed)
     a, b = ways[: len(directions_a)], ways[len(directions_a) :]
     cosines = a @ b.T
     rows, columns = linear_sum_assignment(-cosines.abs().numpy())

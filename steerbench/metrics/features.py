@@ -1,9 +1,9 @@
 """Features of pictures, for the distances between sets of them.
 
 Any function from pictures ``[N, C, H, W]`` in [-1, 1] to ``[N, D]`` will do: a predictor's
-``features`` (for the embedded world the best choice, for it knows rooms), a torch module, or the
-Inception network whose features published Fréchet distances use. `extract_features` applies one
-to any number of pictures in batches and checks what comes out.
+``features`` (the best choice where it knows such pictures, as `sb.bundle(G).judge` does), a torch
+module, or the Inception network whose features published Fréchet distances use.
+`extract_features` applies one to any number of pictures in batches and checks what comes out.
 
 `inception` reads a file of the user's; nothing is ever downloaded. Two files fit, told
 apart by what is in them:
@@ -43,19 +43,19 @@ Extractor = Callable[[Tensor], Tensor]
 
 
 def extract_features(
-    extractor: Extractor, images: Tensor | Iterable[Tensor], *, batch: int = 64
+    extractor: Extractor, images: Tensor | Iterable[Tensor], *, batch_size: int = 64
 ) -> Tensor:
     """Extract features ``[N, D]`` of pictures, without gradients, in float32 on the CPU.
 
     Args:
         extractor: ``predictor.features``, a module, or what `inception` gives.
         images: ``[N, C, H, W]`` in [-1, 1], or batches of such.
-        batch: How many pictures at a time, where they come in one tensor.
+        batch_size: How many pictures at a time, where they come in one tensor.
 
     Raises:
         PredictorError: What comes out is not ``[N, D]``, or holds NaN or infinity.
     """
-    parts = images.split(batch) if isinstance(images, Tensor) else images
+    parts = images.split(batch_size) if isinstance(images, Tensor) else images
     found = []
     with torch.no_grad():
         for part in parts:

@@ -24,7 +24,7 @@ was measured stands beside its name all the same.
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 4, 8)), latent_shape=(32,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :4], names=["lamp_on", "night", "yaw", "wood"])
 >>> vector = torch.zeros(32).index_fill(0, torch.tensor([0]), -1.0)
->>> card = sb.scorecard([sb.Direction("PC 1", "z", vector)], G, read, n=16, n_null=99)
+>>> card = sb.scorecard([sb.Direction("PC 1", "z", vector)], G, read, n_samples=16, n_null=99)
 >>> suggest_names(card)[0].name
 'lamp on -'
 

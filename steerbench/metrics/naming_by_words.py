@@ -12,7 +12,8 @@ Give it to `steerbench.metrics.naming.suggest_names` as ``namer``.
 
 >>> import steerbench as sb
 >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
->>> namer = WordsNamer(G, clip, ["a room at night", "a room by day", "a room with a rug"], n=8)
+>>> phrases = ["a room at night", "a room by day", "a room with a rug"]
+>>> namer = WordsNamer(G, clip, phrases, n_samples=8)
 >>> namer.fits(sb.SeFa(1).fit(G).directions_[0]).index.size
 3
 
@@ -42,7 +43,7 @@ class WordsNamer:
         clip: Compares pictures and phrases.
         phrases: What there is to say; at least two.
         alpha: How far to go to either side.
-        n: How many pictures.
+        n_samples: How many pictures.
         seed: Of the first picture.
         least: By how much, in cosines, the best phrase must fit.
 
@@ -58,12 +59,12 @@ class WordsNamer:
         phrases: Sequence[str],
         *,
         alpha: float = 2.0,
-        n: int = 24,
+        n_samples: int = 24,
         seed: int = 0,
         least: float = 0.2,
     ) -> None:
         self.generator, self.clip, self.phrases = generator, clip, tuple(dict.fromkeys(phrases))
-        self.alpha, self.n, self.seed, self.least = alpha, n, seed, least
+        self.alpha, self.n_samples, self.seed, self.least = alpha, n_samples, seed, least
         if len(self.phrases) < 2:
             raise ArgumentError(
                 f"{len(self.phrases)} phrases were given; a name needs at least two to choose from."
@@ -80,7 +81,7 @@ class WordsNamer:
 
     def fits(self, direction: Direction) -> pd.Series:
         """Compute cosines of the change along a direction with every phrase, the best first."""
-        codes = self.generator.sample(self.n, seed=self.seed)
+        codes = self.generator.sample(self.n_samples, seed=self.seed)
         with torch.no_grad():
             down, up = (
                 self.clip.encode_image(self.generator.render(codes, edits=[a * direction]))

@@ -19,7 +19,7 @@ Networks" (2018, arXiv 1812.04948), section 4.1.
 
 >>> import steerbench as sb
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
->>> found = path_length(G, lambda images: images.flatten(1), space="z", n=40)
+>>> found = path_length(G, lambda images: images.flatten(1), space="z", n_samples=40)
 >>> found.low < found.value < found.high
 True
 """
@@ -59,7 +59,7 @@ def path_length(
     features: Callable[[Tensor], Tensor],
     *,
     space: str = "w",
-    n: int = 500,
+    n_samples: int = 500,
     seed: int = 0,
     epsilon: float = 1e-4,
     sampling: str = "full",
@@ -70,28 +70,29 @@ def path_length(
         generator: Draws the pictures; those of a pair share their label and noise.
         features: Pictures ``[N, C, H, W]`` to ``[N, D]``, such as ``predictor.features``.
         space: Where paths are laid.
-        n: How many pairs of codes.
-        seed: Of the first code; pair i joins the codes of seeds ``seed + i`` and ``seed + n + i``.
+        n_samples: How many pairs of codes.
+        seed: Of the first code; pair i joins the codes of seeds ``seed + i`` and
+            ``seed + n_samples + i``.
         epsilon: The step, as in published figures.
         sampling: ``"full"`` along the whole path, ``"end"`` at its beginning, so that only codes
             of the prior are judged.
 
     Raises:
-        ArgumentError: ``sampling``, ``n`` or ``epsilon`` makes no sense.
+        ArgumentError: ``sampling``, ``n_samples`` or ``epsilon`` makes no sense.
         SpaceError: The generator has no such space, or its samples do not lead there.
         PredictorError: The features are not ``[N, D]``, or hold NaN or infinity.
     """
-    if sampling not in ("full", "end") or n < 2 or not epsilon > 0:
+    if sampling not in ("full", "end") or n_samples < 2 or not epsilon > 0:
         raise ArgumentError(
-            f"Got sampling={sampling!r}, n={n}, epsilon={epsilon}; expected 'full' or 'end', at "
-            "least 2 pairs and a step above 0."
+            f"Got sampling={sampling!r}, n_samples={n_samples}, epsilon={epsilon}; expected "
+            "'full' or 'end', at least 2 pairs and a step above 0."
         )
     random = np.random.RandomState(seed)
-    places = torch.from_numpy(random.rand(n, 1)) * (1.0 if sampling == "full" else 0.0)
+    places = torch.from_numpy(random.rand(n_samples, 1)) * (1.0 if sampling == "full" else 0.0)
     pairs = 32  # at a time
     distances = [
-        _distances(generator, features, space, seed + i, n, places[i : i + pairs], epsilon)
-        for i in range(0, n, pairs)
+        _distances(generator, features, space, seed + i, n_samples, places[i : i + pairs], epsilon)
+        for i in range(0, n_samples, pairs)
     ]
     return _summary(torch.cat(distances))
 

@@ -7,7 +7,7 @@ and probabilities comparable.
 >>> import steerbench as sb
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
->>> rescore([sb.Direction("a", "z", [1.0, 0, 0, 0])], G, read, n=16).table.shape
+>>> rescore([sb.Direction("a", "z", [1.0, 0, 0, 0])], G, read, n_samples=16).table.shape
 (1, 2)
 
 Reference: Shen, Yang, Tang, Zhou, "InterFaceGAN" (2020, arXiv 2005.09635), section 4.3.
@@ -111,13 +111,13 @@ def _ratio(draws: Tensor) -> Tensor:
 def rescore(
     directions: Sequence[Direction],
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     attributes: Sequence[str] | None = None,
     *,
-    n: int = 64,
+    n_samples: int = 64,
     seed: int = 0,
-    step: float = 1.0,
-    batch: int = 32,
+    alpha: float = 1.0,
+    batch_size: int = 32,
     precision: str = "exact",
     pictures: Codes = Codes.SCORECARD,
 ) -> Rescoring:
@@ -126,13 +126,13 @@ def rescore(
     Args:
         directions: The edits, of one generator. Names should differ.
         generator: Draws the pictures.
-        predictor: The judge.
+        judge: Reads every attribute.
         attributes: Which of its names; None for all.
-        n: How many pictures.
+        n_samples: How many pictures.
         seed: Of the first, counted inside the seeds of ``pictures``.
-        step: How far up and how far down, in standard deviations of the prior. Changes are per
+        alpha: How far up and how far down, in standard deviations of the prior. Changes are per
             such step.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering.
         pictures: Which seeds they are drawn from.
 
@@ -147,12 +147,12 @@ def rescore(
             f"The directions are called {list(names)[:12]}; give at least one, and every one its "
             "own name (direction.named)."
         )
-    if n < 2:
-        raise ArgumentError(f"n={n}; a spread between pictures needs at least two.")
-    reader, first = Reader(predictor, attributes), pictures + seed
+    if n_samples < 2:
+        raise ArgumentError(f"n_samples={n_samples}; a spread between pictures needs at least two.")
+    reader, first = Reader(judge, attributes), pictures + seed
 
     def read(codes: Latent) -> Tensor:
-        parts = (codes[start : start + batch] for start in range(0, len(codes), batch))
+        parts = (codes[start : start + batch_size] for start in range(0, len(codes), batch_size))
         with torch.no_grad():
             return torch.cat(
                 [reader(generator.render(part, precision=precision)) for part in parts]
@@ -160,7 +160,7 @@ def rescore(
 
     changes = []
     for direction in tqdm(directions, "re-scoring", delay=1, leave=False):
-        codes = generator.sample(n, seed=first, space=direction.space)
-        changes.append((read(codes + step * direction) - read(codes - step * direction)) / 2)
-    spread = read(generator.sample(n, seed=first)).std(0)
+        codes = generator.sample(n_samples, seed=first, space=direction.space)
+        changes.append((read(codes + alpha * direction) - read(codes - alpha * direction)) / 2)
+    spread = read(generator.sample(n_samples, seed=first)).std(0)
     return Rescoring(names, reader.names, torch.stack(changes), spread)

@@ -63,7 +63,7 @@ def coordinates(generator: Generator, latent: Latent, space: str) -> Tensor:
 
 def read_sets(
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     each: int,
     repeats: int,
     seed: int,
@@ -75,20 +75,20 @@ def read_sets(
 
     Args:
         generator: Draws the pictures.
-        predictor: Reads them.
+        judge: Reads them.
         each: How many pictures a set has.
         repeats: How many sets there are.
         seed: Of the first picture.
-        attributes: Which of the predictor's names; its binary ones, or all, unless given.
+        attributes: Which of the judge's names; its binary ones, or all, unless given.
         rare: An attribute is left out where a smaller part of a set has it, or lacks it.
         least: The same, as a number of pictures.
 
     Raises:
         PredictorError: Fewer than two attributes vary in every set.
     """
-    reader = Reader(predictor, attributes or getattr(predictor, "binary_names", None))
-    sure = getattr(predictor, "logits", None)
-    columns = [list(predictor.names).index(name) for name in reader.names]
+    reader = Reader(judge, attributes or getattr(judge, "binary_names", None))
+    sure = getattr(judge, "logits", None)
+    columns = [list(judge.names).index(name) for name in reader.names]
     n = each * repeats
     latents, scores, odds, batch = [], [], [], 64
     for start in tqdm(range(0, n, batch), desc="pictures", unit="batch", leave=False):

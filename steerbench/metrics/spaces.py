@@ -107,7 +107,7 @@ def _path_length(pictures: PictureSet) -> dict[str, float]:
         pictures.generator,
         pictures.features,
         space=pictures.space,
-        n=pictures.paths,
+        n_samples=pictures.paths,
         seed=pictures.seed,
     )
     return {"path_length": found.value}
@@ -125,10 +125,10 @@ METRICS: dict[str, Callable[[PictureSet], dict[str, float]]] = {
 
 def space_metrics(
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     spaces: Sequence[str] | None = None,
     *,
-    n: int = 4000,
+    n_samples: int = 4000,
     seed: int = 0,
     attributes: Sequence[str] | None = None,
     metrics: Sequence[str] | None = None,
@@ -142,12 +142,12 @@ def space_metrics(
 
     Args:
         generator: Any; with one space it gives one group of rows.
-        predictor: Reads attributes. Scores stated as probabilities are parted at 0.5, or by its
+        judge: Reads attributes. Scores stated as probabilities are parted at 0.5, or by its
             ``logits`` where it has them, others at their median. Its ``features`` measure paths.
         spaces: Names of spaces, and ``pn``; without, those of z, w, s, p and pn that there are.
-        n: How many pictures, in all sets.
+        n_samples: How many pictures, in all sets.
         seed: Of the first picture.
-        attributes: Which of the predictor's names; without, its binary ones, or all.
+        attributes: Which of the judge's names; without, its binary ones, or all.
         metrics: Some of ``dci`` (boosted trees), ``dci_lasso``, ``mig``, ``sap``,
             ``separability`` and ``path_length``; without, all of them.
         repeats: Into how many sets the pictures fall; at least 2.
@@ -171,18 +171,19 @@ def space_metrics(
     >>> import steerbench as sb
     >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
     >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
-    >>> space_metrics(G, read, n=400, metrics=["mig"], null=False)["metric"].tolist()
+    >>> space_metrics(G, read, n_samples=400, metrics=["mig"], null=False)["metric"].tolist()
     ['mig']
     """
     chosen = _choose_metrics(metrics)
     names = _spaces(generator, spaces)
-    if repeats < 2 or n // repeats < 50:
+    if repeats < 2 or n_samples // repeats < 50:
         raise ArgumentError(
-            f"{n} pictures in {repeats} sets were asked for; give at least 2 sets of 50 pictures."
+            f"{n_samples} pictures in {repeats} sets were asked for; give at least 2 sets of 50 "
+            "pictures."
         )
-    each = n // repeats
-    latent, margins, read = read_sets(generator, predictor, each, repeats, seed, attributes)
-    features = getattr(predictor, "features", None)
+    each = n_samples // repeats
+    latent, margins, read = read_sets(generator, judge, each, repeats, seed, attributes)
+    features = getattr(judge, "features", None)
     parts: list[pd.DataFrame] = []
     for space in names:
         codes = coordinates(generator, latent, space)

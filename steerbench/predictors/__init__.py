@@ -32,31 +32,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, overload
 
 import torch
 
-from steerbench import store
+from steerbench import assets, store
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.attributes import Attribute, AttributeNetwork, AttributePredictor
 from steerbench.predictors.base import BasePredictor, Normalise
-from steerbench.predictors.distillation import Learned, learn
+from steerbench.predictors.distillation import DistilledPredictor, distill
 from steerbench.predictors.segmentation import SegmentationNetwork, SegmentationPredictor
 
 __all__ = [
-    "EMBEDDED",
     "PREDICTORS",
     "Attribute",
     "AttributeNetwork",
     "AttributePredictor",
     "BasePredictor",
-    "Learned",
+    "DistilledPredictor",
     "SegmentationNetwork",
     "SegmentationPredictor",
     "StoredPredictor",
-    "learn",
+    "distill",
     "oracle",
     "predictor",
     "save",
@@ -73,25 +71,13 @@ PREDICTORS: dict[str, type[StoredPredictor]] = {
 }
 """Architecture to class: what a file can hold."""
 
-EMBEDDED = {
-    "rooms-attributes": "rooms-attributes.safetensors",
-    "rooms-attributes-2": "rooms-attributes-2.safetensors",
-    "rooms-segmenter": "rooms-segmenter.safetensors",
-    "rooms-segmenter-2": "rooms-segmenter-2.safetensors",
-}
-"""Name to file under ``assets/``: the predictors that come with the package.
-
-The second of a kind reads the same but has another shape and seed: what one network chose or was
-optimised against, the other one judges.
-"""
-
 
 @overload
 def predictor(
     source: str | os.PathLike[str],
     names: Sequence[str] | None = None,
     *,
-    batch: int = 128,
+    batch_size: int = 128,
     device: str = "cpu",
 ) -> StoredPredictor: ...
 
@@ -105,7 +91,7 @@ def predictor(
     resolution: int | tuple[int, int] | None = None,
     normalise: Normalise | None = None,
     channels: int | None = None,
-    batch: int = 128,
+    batch_size: int = 128,
     device: str = "cpu",
 ) -> BasePredictor: ...
 
@@ -118,13 +104,13 @@ def predictor(
     resolution: int | tuple[int, int] | None = None,
     normalise: Normalise | None = None,
     channels: int | None = None,
-    batch: int = 128,
+    batch_size: int = 128,
     device: str = "cpu",
 ) -> BasePredictor:
-    """A predictor by the name of an embedded one, from a file, or around any model.
+    """Return a predictor by the name of an embedded one, from a file, or around any model.
 
     Args:
-        source: A key of `EMBEDDED`; the path of a file written by `save`; or a
+        source: The name of an embedded one; the path of a file written by `save`; or a
             function or module that takes pictures ``[n, C, H, W]`` and returns scores
             ``[n, len(names)]`` (tensor or array), or of a segmenter ``[n, len(names), h, w]`` or
             integer labels ``[n, h, w]``.
@@ -135,7 +121,7 @@ def predictor(
         normalise: ``(mean, std)`` of pixels in [0, 1], as torchvision states them; ``(0, 1)`` for
             a model that wants pixels in [0, 1], ``(0, 1 / 255)`` in [0, 255]; None for [-1, 1].
         channels: 1 for a model of grey pictures, 3 for RGB, None to pass them as they come.
-        batch: Pictures the model gets at a time.
+        batch_size: Pictures the model gets at a time.
         device: Where to put it; a plain function stays where it is.
 
     Raises:
@@ -151,7 +137,7 @@ def predictor(
             )
         found = _load(os.fspath(source))
         found = found if names is None else found.only(names)
-        found.batch = batch
+        found.batch_size = batch_size
         return found.on(device)
     if not callable(source):
         raise PredictorError(
@@ -167,34 +153,34 @@ def predictor(
         resolution=resolution,
         normalise=normalise,
         channels=channels,
-        batch=batch,
+        batch_size=batch_size,
         name=getattr(source, "__name__", type(source).__name__),
     )
     return wrapped if device == "cpu" else wrapped.on(device)
 
 
-def oracle(source: str | os.PathLike[str]) -> AttributePredictor:
-    """As `predictor`, where the features and attributes of an oracle are needed.
+def oracle(source: str | os.PathLike[str] | BasePredictor) -> AttributePredictor:
+    """Return a predictor whose features and attributes can be used, by name, from a file, or given.
 
     Raises:
         PredictorError: It is another kind of predictor.
     """
-    found = predictor(source)
+    found = source if isinstance(source, BasePredictor) else predictor(source)
     if not isinstance(found, AttributePredictor):
         raise PredictorError(
-            f"{found.name} is a {type(found).__name__}; an oracle that reads attributes is needed "
-            "here, such as 'rooms-attributes-2'."
+            f"{found.name} is a {type(found).__name__}; an oracle that reads attributes by its own "
+            "network is needed here, as python -m steerbench.training attributes makes it."
         )
     return found
 
 
 def _load(name: str) -> StoredPredictor:
-    path = Path(name).expanduser()
-    if name in EMBEDDED:
-        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
+    embedded = assets.path("predictors", name)
+    path = embedded or Path(name).expanduser()
     if not path.is_file():
+        near = closest(name, assets.names("predictors"))
         raise NotFoundError(
-            f"There is no predictor and no file {name!r}. {closest(name, EMBEDDED)} "
+            f"There is no predictor and no file {name!r}. {near} "
             "Give one of these names, the path of a file, or a model with names=[...]."
         )
     tensors, header = store.load(path)
@@ -205,7 +191,7 @@ def _load(name: str) -> StoredPredictor:
             f", architecture {architecture!r}. Give a file written by steerbench.predictors.save."
         )
     try:
-        called = name if name in EMBEDDED else path.stem
+        called = name if embedded else path.stem
         return PREDICTORS[architecture].build(header["config"], tensors, name=called)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(

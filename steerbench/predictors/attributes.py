@@ -41,7 +41,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import NotFoundError, unknown
 from steerbench.predictors.base import BasePredictor
-from steerbench.predictors.layers import Convolution, folded
+from steerbench.predictors.layers import Convolution, fold_normalisation
 
 RESOLUTION = 64
 """Height and width, in pixels, at which the network looks at every picture."""
@@ -66,7 +66,7 @@ class Attribute:
 
 
 def scales(attributes: Sequence[Attribute]) -> tuple[Tensor, Tensor, Tensor]:
-    """Which attributes are binary, and the middle and spread of each (there 0 and 1)."""
+    """Return which attributes are binary, and the middle and spread of each (there 0 and 1)."""
     binary = torch.tensor([a.kind == "binary" for a in attributes])
     low = torch.tensor([float(a.low) for a in attributes])
     high = torch.tensor([float(a.high) for a in attributes])
@@ -106,21 +106,21 @@ class AttributeNetwork(nn.Module):
         self.heads = nn.Linear(features, outputs)
 
     def features(self, images: Tensor) -> Tensor:
-        """The penultimate layer ``[N, features]``, non-negative."""
+        """Return the penultimate layer ``[N, features]``, non-negative."""
         return self.describe(self.trunk(images))
 
     def describe(self, maps: Tensor) -> Tensor:
-        """Features from what the convolutions make of pictures, ``[N, widths[-1], 4, 4]``."""
+        """Return features of what the convolutions make of pictures, ``[N, widths[-1], 4, 4]``."""
         return self.dense(maps.flatten(1)).relu()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Readings ``[N, outputs]``: standardised values, and log odds for binary attributes."""
+        """Return readings ``[N, outputs]``: standardised values, log odds of binary attributes."""
         return self.heads(self.features(images))
 
-    def folded(self) -> AttributeNetwork:
-        """The same network in float32 with the normalisation folded into the convolutions."""
+    def fold(self) -> AttributeNetwork:
+        """Return the same network, float32, its normalisation folded into the convolutions."""
         twin = AttributeNetwork(self.heads.out_features, self.widths, self.dense.out_features)
-        twin.load_state_dict(folded(self))
+        twin.load_state_dict(fold_normalisation(self))
         return twin.eval()
 
 
@@ -195,11 +195,11 @@ class AttributePredictor(BasePredictor):
         return self.read(self.features(images))
 
     def logits(self, images: Tensor) -> Tensor:
-        """As `predict`, but binary attributes as log odds, which never saturate."""
+        """Return the same as `predict`, but binary attributes as log odds, which never saturate."""
         return self._logits(self.features(images))
 
     def read(self, features: Tensor) -> Tensor:
-        """What `predict` gives, from `features` computed before."""
+        """Return what `predict` gives, from `features` computed before."""
         scores = self._logits(features)
         return torch.where(self._binary.to(scores.device), scores.sigmoid(), scores)
 
@@ -215,7 +215,7 @@ class AttributePredictor(BasePredictor):
         return self._middle.to(device) + self._spread.to(device) * chosen
 
     def features(self, images: Tensor) -> Tensor:
-        """Where pictures lie as the network sees them.
+        """Return where pictures lie as the network sees them.
 
         Distances between these vectors tell what the eye notices in a room (what stands where,
         in which light and colour) and pass over single pixels, which makes them fit to compare
@@ -228,7 +228,7 @@ class AttributePredictor(BasePredictor):
         return self.run(images, self.network.features)
 
     def only(self, names: Sequence[str]) -> Self:
-        """A predictor of some of the attributes, in the order given, with the same network.
+        """Return a predictor of some of the attributes, in the order given, with the same network.
 
         Raises:
             NotFoundError: It does not read one of them.
@@ -236,7 +236,7 @@ class AttributePredictor(BasePredictor):
         return type(self)(self.network, self.readings, names=names, name=self.name)
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs beside the tensors."""
+        """Return what `build` needs beside the tensors."""
         return {
             "readings": [asdict(reading) for reading in self.readings],
             "names": list(self.names),
@@ -245,12 +245,12 @@ class AttributePredictor(BasePredictor):
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights by name."""
+        """Return the weights by name."""
         return dict(self.network.state_dict())
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Self:
-        """The inverse of `config` and `tensors`."""
+        """Return build a predictor: the inverse of `config` and `tensors`."""
         readings = [Attribute(**item) for item in config["readings"]]
         network = AttributeNetwork(len(readings), config["widths"], config["features"])
         network.load_state_dict(tensors)

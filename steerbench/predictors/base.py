@@ -47,7 +47,7 @@ class BasePredictor:
             torchvision states them; ``(0, 1)`` gives pixels in [0, 1], ``(0, 1 / 255)`` in
             [0, 255], None in [-1, 1].
         channels: 1 makes pictures grey, 3 makes them RGB, None leaves them as they come.
-        batch: How many pictures the model gets at a time, so that memory stays bounded.
+        batch_size: How many pictures the model gets at a time, so that memory stays bounded.
         name: What to call it in messages.
     """
 
@@ -60,18 +60,20 @@ class BasePredictor:
         resolution: int | tuple[int, int] | None = None,
         normalise: Normalise | None = None,
         channels: int | None = None,
-        batch: int = 128,
+        batch_size: int = 128,
         name: str = "predictor",
     ) -> None:
-        self.model, self.name, self.batch = model, name, batch
-        self.names, self.units = _named(names, units)
+        self.model, self.name, self.batch_size = model, name, batch_size
+        self.names, self.units = _check_names(names, units)
         self.resolution, self.normalise, self.channels = resolution, normalise, channels
         if resolution is not None:
             size_of(resolution)
         if channels not in (None, 1, 3):
             raise PredictorError(f"channels={channels!r}; give 1 (grey), 3 (RGB) or None (as is).")
-        if not isinstance(batch, int) or batch < 1:
-            raise PredictorError(f"batch={batch!r}; give a whole number of pictures from 1 on.")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise PredictorError(
+                f"batch_size={batch_size!r}; give a whole number of pictures from 1 on."
+            )
         if normalise is not None:
             _normalisation(normalise)
 
@@ -97,7 +99,7 @@ class BasePredictor:
         return self
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Pictures as the model wants them: clamped, resized, grey or RGB, normalised."""
+        """Return pictures as the model wants them: clamped, resized, grey or RGB, normalised."""
         x, weight = batch_of(images).clamp(-1, 1).float(), self._weight
         x = x if weight is None else x.to(weight.device)
         if self.channels == 3:
@@ -107,10 +109,10 @@ class BasePredictor:
         if self.resolution is not None:
             x = resize(x, self.resolution)
         if self.normalise is not None:
-            x = self._normalised(x, self.normalise)
+            x = self._normalise(x, self.normalise)
         return x if weight is None else x.to(weight.dtype)
 
-    def _normalised(self, x: Tensor, normalise: Normalise) -> Tensor:
+    def _normalise(self, x: Tensor, normalise: Normalise) -> Tensor:
         mean, std = (x.new_tensor(v).view(1, -1, 1, 1) for v in _normalisation(normalise))
         if mean.shape[1] not in (1, x.shape[1]) or std.shape[1] not in (1, x.shape[1]):
             raise PredictorError(
@@ -120,7 +122,7 @@ class BasePredictor:
         return ((x + 1) / 2 - mean) / std
 
     def run(self, images: Tensor, work: Callable[[Tensor], Any]) -> Any:
-        """``work`` on prepared pictures, batch by batch, joined on the device of ``images``.
+        """Run ``work`` on prepared pictures, batch by batch, joined on the device of ``images``.
 
         Gradients flow where the pictures require them; otherwise none are kept.
         """
@@ -131,8 +133,8 @@ class BasePredictor:
                 "Look for a diverged model or an overflow in half precision."
             )
         wanted = torch.is_grad_enabled() and pictures.requires_grad
-        with torch.set_grad_enabled(wanted), _evaluating(self.model):
-            parts = [work(self.prepare(part)) for part in pictures.split(self.batch)]
+        with torch.set_grad_enabled(wanted), _evaluation_mode(self.model):
+            parts = [work(self.prepare(part)) for part in pictures.split(self.batch_size)]
             return torch.cat([torch.as_tensor(part) for part in parts]).to(pictures.device)
 
     def predict(self, images: Tensor) -> Tensor:
@@ -147,10 +149,10 @@ class BasePredictor:
             PredictorError: The pictures contain NaN, or the model returned something else.
         """
         size = batch_of(images).shape[2:]
-        return self.run(images, lambda part: self._checked(self.model(part), len(part), size))
+        return self.run(images, lambda part: self._check_output(self.model(part), len(part), size))
 
     def areas(self, images: Tensor) -> Tensor:
-        """Of a segmenter: the share of a picture's pixels that each name has.
+        """Return the share of a picture's pixels that each name of a segmenter has.
 
         Returns:
             ``[N, len(names)]`` float32; every row sums to 1.
@@ -160,20 +162,20 @@ class BasePredictor:
         """
         size = batch_of(images).shape[2:]
         return self.run(
-            images, lambda part: self._shares(self._checked(self.model(part), len(part), size))
+            images, lambda part: self._shares(self._check_output(self.model(part), len(part), size))
         )
 
     def _shares(self, labels: Tensor) -> Tensor:
         if labels.ndim != 3:
             raise PredictorError(
                 f"{self.name} gives scores of whole pictures, not label maps, so there are no "
-                "areas. Take its predict, or a segmenter such as 'rooms-segmenter'."
+                "areas. Take its predict, or a segmenter, which gives a class to every pixel."
             )
         n, k = len(labels), len(self.names)
         cells = labels.flatten(1) + k * torch.arange(n, device=labels.device)[:, None]
         return cells.flatten().bincount(minlength=n * k).view(n, k) / labels[0].numel()
 
-    def _checked(self, given: Any, n: int, size: Sequence[int]) -> Tensor:
+    def _check_output(self, given: Any, n: int, size: Sequence[int]) -> Tensor:
         """What a model gave for ``n`` pictures of this size, as scores or labels."""
         scores = self._tensor(given, n)
         if scores.ndim == 4 and scores.shape[1] == 1 and not scores.is_floating_point():
@@ -184,26 +186,26 @@ class BasePredictor:
         if shape == (n, names):
             return scores.float()
         if len(shape) == 4 and shape[:2] == (n, names) and names > 1:
-            return resized(scores.float(), size).argmax(1)
+            return resize_maps(scores.float(), size).argmax(1)
         if len(shape) == 3 and len(scores) == n and not scores.is_floating_point():
             return self._labels(scores.long(), size)
         raise PredictorError(
-            f"{self.name} returned {list(shape)} for {n} pictures; {self._expected} Wrap the "
+            f"{self.name} returned {list(shape)} for {n} pictures; {self._asks} Wrap the "
             "model in a function that picks the right part of its answer, or correct the names."
         )
 
     def _tensor(self, given: Any, n: int) -> Tensor:
         try:
-            scores = torch.as_tensor(_inside(given))
+            scores = torch.as_tensor(_unpack(given))
         except (TypeError, ValueError, RuntimeError):
             raise PredictorError(
-                f"{self.name} returned a {type(given).__name__} for {n} pictures; {self._expected}"
+                f"{self.name} returned a {type(given).__name__} for {n} pictures; {self._asks}"
                 " Wrap the model in a function that picks the right part of its answer."
             ) from None
         if scores.is_complex() or (scores.is_floating_point() and bool(scores.isnan().any())):
             kind = "complex numbers" if scores.is_complex() else "NaN"
             raise PredictorError(
-                f"{self.name} returned {kind} for {n} pictures; {self._expected} Check the range "
+                f"{self.name} returned {kind} for {n} pictures; {self._asks} Check the range "
                 "and the normalisation that the model was trained with."
             )
         return scores
@@ -223,20 +225,20 @@ class BasePredictor:
         return maps[:, 0].long()
 
     @property
-    def _expected(self) -> str:
+    def _asks(self) -> str:
         k = len(self.names)
         pixels = f"scores a pixel [N, {max(k, 2)}, H, W]"
         return f"expected scores [N, {k}], {pixels}, or integer labels [N, H, W]."
 
 
-def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """Maps ``[N, K, h, w]`` at the size of pictures, ``(H, W)``: bilinear, antialiased."""
+def resize_maps(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Return maps ``[N, K, h, w]`` at the size of pictures, ``(H, W)``: bilinear, antialiased."""
     if maps.shape[2:] == size:
         return maps.float()
     return F.interpolate(maps.float(), tuple(size), mode="bilinear", antialias=True)
 
 
-def _inside(given: Any) -> Any:
+def _unpack(given: Any) -> Any:
     """The scores in what a library's model returns around them."""
     if isinstance(given, Mapping) and "out" in given:
         return given["out"]
@@ -244,7 +246,7 @@ def _inside(given: Any) -> Any:
     return given if logits is None else logits
 
 
-def _named(names: Sequence[str], units: str | Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _check_names(names: Sequence[str], units: str | Sequence[str]) -> tuple[tuple[str, ...], ...]:
     if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
         raise PredictorError(f"names={names!r}; give a list of strings, one for each score.")
     twice = sorted({name for name in names if list(names).count(name) > 1})
@@ -271,7 +273,7 @@ def _normalisation(normalise: Normalise) -> list[list[float]]:
 
 
 @contextmanager
-def _evaluating(model: object) -> Iterator[None]:
+def _evaluation_mode(model: object) -> Iterator[None]:
     """Put a module into evaluation mode, and back as it was, part by part."""
     modules = model.modules() if isinstance(model, nn.Module) else ()
     training = [module for module in modules if module.training]

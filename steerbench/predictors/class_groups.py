@@ -2,7 +2,7 @@
 
 >>> from steerbench.predictors import predictor
 >>> fine = predictor(lambda x: (x[:, 0] > 0).long() + (x[:, 0] > 0.5), ["wall", "frame", "sky"])
->>> coarse = Merged(fine, {"window": ["frame", "sky"]})
+>>> coarse = ClassGroups(fine, {"window": ["frame", "sky"]})
 >>> coarse.names, coarse.predict(torch.tensor([[[[-1.0, 0.2, 0.9]]]]))
 (('wall', 'window'), tensor([[[0, 1, 1]]]))
 """
@@ -18,7 +18,7 @@ from steerbench.errors import PredictorError, unknown
 from steerbench.types import Predictor
 
 
-class Merged:
+class ClassGroups:
     """A predictor of label maps with fewer classes.
 
     Args:
@@ -44,12 +44,12 @@ class Merged:
         self._table = torch.tensor([self.names.index(name) for name in called])
 
     def predict(self, images: Tensor) -> Tensor:
-        """Label maps ``[N, H, W]`` int64, indices into ``names``."""
+        """Return label maps ``[N, H, W]`` int64, indices into ``names``."""
         labels = self.segmenter.predict(images)
         return self._table.to(labels.device)[labels]
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """``[N, len(names), H, W]``: those of the classes of a group added up.
+        """Return those of the classes of a group added up, ``[N, len(names), H, W]``.
 
         Raises:
             PredictorError: The segmenter gives none.

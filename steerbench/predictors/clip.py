@@ -32,7 +32,6 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +39,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench import store
+from steerbench import assets, store
 from steerbench.compat import ensure_torchvision
 from steerbench.errors import CheckpointError, NotFoundError, PredictorError, closest
 from steerbench.predictors.base import BasePredictor, Normalise
 from steerbench.predictors.tokenizer import Words, split
 
 KIND = "steerbench clip"
-
-EMBEDDED = {
-    "rooms-clip": "rooms-clip.safetensors",
-    "rooms-clip-2": "rooms-clip-2.safetensors",
-}
-"""Name to file under ``assets/``: the CLIPs that come with the package."""
 
 
 class Clip(BasePredictor):
@@ -114,7 +107,7 @@ class Clip(BasePredictor):
         return self._fingerprint
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Where pictures lie.
+        """Return where pictures lie.
 
         Args:
             images: ``[N, C, H, W]`` in [-1, 1], any size, grey or RGB. Gradients flow back to them.
@@ -129,7 +122,7 @@ class Clip(BasePredictor):
         return self.run(images, lambda x: F.normalize(self.network.encode_image(x).float(), dim=-1))
 
     def encode_text(self, texts: str | Sequence[str]) -> Tensor:
-        """Where sentences lie: ``[N, features]`` float32 of unit length, one row a sentence.
+        """Return where sentences lie: ``[N, features]`` float32 of unit length, one row a sentence.
 
         Words outside a closed vocabulary are left out, and what is beyond the context is cut off;
         `unknown_words` and `cut_off` tell.
@@ -145,12 +138,12 @@ class Clip(BasePredictor):
             return F.normalize(self.network.encode_text(numbers).float(), dim=-1)
 
     def similarity(self, images: Tensor, texts: str | Sequence[str]) -> Tensor:
-        """Cosines of pictures and sentences, ``[N, texts]`` in [-1, 1]."""
+        """Return cosines of pictures and sentences, ``[N, texts]`` in [-1, 1]."""
         features = self.encode_image(images)
         return features @ self.encode_text(texts).T.to(features.device)
 
     def predict(self, images: Tensor) -> Tensor:
-        """Not what a CLIP alone can say.
+        """Refuse: what a CLIP says, it says of sentences.
 
         Raises:
             PredictorError: Always; it names `predictor`.
@@ -162,18 +155,18 @@ class Clip(BasePredictor):
         )
 
     def unknown_words(self, text: str) -> tuple[str, ...]:
-        """The words of a text that are outside a closed vocabulary, each once, in order."""
+        """Return the words of a text that are outside a closed vocabulary, each once, in order."""
         if not self.vocabulary:
             return ()
         known = set(self.vocabulary)
         return tuple(dict.fromkeys(word for word in split(text) if word not in known))
 
     def cut_off(self, text: str) -> int:
-        """How many tokens (here mostly words) of a text are beyond what the network reads."""
+        """Return how many tokens (mostly words) of a text are beyond what the network reads."""
         return max(0, len(self._encode(text)) - (self.context_length - 2))
 
     def remarks(self, text: str) -> tuple[str, ...]:
-        """In plain English, what of a text will not count; empty where all of it does."""
+        """Return in plain English what of a text will not count; nothing where all of it does."""
         said = []
         if unknown := self.unknown_words(text):
             shown = ", ".join(repr(word) for word in unknown[:6])
@@ -190,7 +183,7 @@ class Clip(BasePredictor):
         return tuple(said)
 
     def predictor(self, opposites: Mapping[str, tuple[str, str]]) -> ZeroShotPredictor:
-        """A reader of pictures made of words alone.
+        """Return a reader of pictures made of words alone.
 
         Args:
             opposites: Name to what is said of a picture that has it, and of one that has not.
@@ -243,13 +236,13 @@ class ZeroShotPredictor(BasePredictor):
         return self.logits(images).sigmoid()
 
     def logits(self, images: Tensor) -> Tensor:
-        """As `predict`, but log odds, which never saturate."""
+        """Return the same as `predict`, but log odds, which never saturate."""
         features = self.clip.encode_image(images)
         return self.clip.scale * features @ self.axes.T.to(features.device)
 
 
-def small(config: Mapping[str, Any], words: Sequence[str], name: str = "clip") -> Clip:
-    """A new, untrained CLIP for a closed vocabulary.
+def build_clip(config: Mapping[str, Any], words: Sequence[str], name: str = "clip") -> Clip:
+    """Return a new, untrained CLIP for a closed vocabulary.
 
     Args:
         config: ``features``; ``image`` and ``text``, the settings of open_clip's ``CLIPVisionCfg``
@@ -278,7 +271,7 @@ def small(config: Mapping[str, Any], words: Sequence[str], name: str = "clip") -
 def save(
     clip: Clip, config: Mapping[str, Any], path: str | os.PathLike[str], **header: Any
 ) -> None:
-    """Write a CLIP made by `small` as one safetensors file, in half precision."""
+    """Write a CLIP made by `build_clip` as one safetensors file, in half precision."""
     tensors = {
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in clip.network.state_dict().items()
@@ -287,11 +280,11 @@ def save(
     store.save(path, tensors, document)
 
 
-def clip(name: str = "rooms-clip", *, pretrained: str | os.PathLike[str] | None = None) -> Clip:
-    """A CLIP by name.
+def clip(name: str, *, pretrained: str | os.PathLike[str] | None = None) -> Clip:
+    """Return a CLIP by name.
 
     Args:
-        name: A key of `EMBEDDED`; the path of a file written by `save`; or a model of
+        name: That of an embedded one; the path of a file written by `save`; or a model of
             open_clip, such as ``"ViT-B-32"``.
         pretrained: With a model of open_clip, which weights: a tag such as ``"openai"``, which is
             downloaded where there is a network, or the path of a local file.
@@ -301,17 +294,16 @@ def clip(name: str = "rooms-clip", *, pretrained: str | os.PathLike[str] | None 
         CheckpointError: A file is broken, or holds something else; or a download failed.
         PredictorError: A model of open_clip was named without its weights.
     """
-    path = Path(name).expanduser()
-    if name in EMBEDDED:
-        path = Path(str(resources.files("steerbench") / "assets" / EMBEDDED[name]))
+    embedded = assets.path("clips", name)
+    path = embedded or Path(name).expanduser()
     if path.suffix == ".safetensors":
         if pretrained is not None:
             raise PredictorError(f"{name!r} has its weights; leave out pretrained.")
-        return _stored(path, name if name in EMBEDDED else path.stem)
-    return _published(name, pretrained)
+        return _read(path, name if embedded else path.stem)
+    return _load_published(name, pretrained)
 
 
-def _stored(path: Path, name: str) -> Clip:
+def _read(path: Path, name: str) -> Clip:
     tensors, header = store.load(path)
     if header.get("kind") != KIND:
         raise CheckpointError(
@@ -320,7 +312,7 @@ def _stored(path: Path, name: str) -> Clip:
             "with pretrained=PATH."
         )
     try:
-        made = small(header["config"], header["words"], name)
+        made = build_clip(header["config"], header["words"], name)
         made.network.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         )
@@ -332,15 +324,15 @@ def _stored(path: Path, name: str) -> Clip:
     return made
 
 
-def _published(name: str, pretrained: str | os.PathLike[str] | None) -> Clip:
+def _load_published(name: str, pretrained: str | os.PathLike[str] | None) -> Clip:
     ensure_torchvision()
     import open_clip
 
-    models = open_clip.list_models()
+    models, embedded = open_clip.list_models(), assets.names("clips")
     if name.replace("/", "-") not in models:
         raise NotFoundError(
-            f"No CLIP is called {name!r}. {closest(name, [*EMBEDDED, *models])} The embedded ones "
-            f"are {', '.join(EMBEDDED)}; the others are models of open_clip."
+            f"No CLIP is called {name!r}. {closest(name, [*embedded, *models])} The embedded ones "
+            f"are {', '.join(embedded)}; the others are models of open_clip."
         )
     tags = open_clip.list_pretrained_tags_by_model(name.replace("/", "-"))
     weights = None if pretrained is None else os.fspath(pretrained)
@@ -355,7 +347,8 @@ def _published(name: str, pretrained: str | os.PathLike[str] | None) -> Clip:
     except Exception as error:  # whatever a download or somebody's file may raise
         raise CheckpointError(
             f"{name} with pretrained={weights!r} did not load: {type(error).__name__}: {error} "
-            "Without a network give the path of a local file, or take 'rooms-clip'."
+            "Without a network give the path of a local file, or take an embedded one: "
+            f"{', '.join(embedded)}."
         ) from error
     visual = network.visual
     return Clip(

@@ -4,13 +4,13 @@ Published generators often come with tables of scores (the age and the gender th
 read from the picture of each seed) and without that network. A small one that learns the same
 scores from the same pictures stands in for it: three convolutions that halve the picture, and a
 linear layer. How well it reads is measured on codes that it did not learn from
-(`Learned.held_out`); with another ``seed`` it is another network, so that one may choose and
-another one judge.
+(`DistilledPredictor.held_out`); with another ``seed`` it is another network, so that one may
+choose and another one judge.
 
 >>> import steerbench as sb
 >>> G = sb.wrap(nn.Sequential(nn.Linear(4, 3 * 16 * 16), nn.Unflatten(1, (3, 16, 16))), (4,))
 >>> z = G.sample(40, seed=0)
->>> read = learn(G, z, {"first": z.data[:, 0]}, epochs=1)
+>>> read = distill(G, z, {"first": z.data[:, 0]}, epochs=1)
 >>> read.predict(G.render(z)).shape, read.names
 (torch.Size([40, 1]), ('first',))
 """
@@ -33,7 +33,7 @@ WIDTHS = (24, 48, 64)
 BATCH = 64
 
 
-class Learned(BasePredictor):
+class DistilledPredictor(BasePredictor):
     """A predictor that learned recorded scores.
 
     Attributes:
@@ -44,7 +44,7 @@ class Learned(BasePredictor):
     held_out: Mapping[str, float]
 
 
-def learn(
+def distill(
     generator: Generator,
     latents: Latent,
     scores: Mapping[str, Tensor | Sequence[float]],
@@ -53,7 +53,7 @@ def learn(
     held_out: float = 0.25,
     epochs: int = 10,
     seed: int = 0,
-) -> Learned:
+) -> DistilledPredictor:
     """Learn to read from pictures what was recorded for their codes.
 
     Args:
@@ -69,17 +69,17 @@ def learn(
         PredictorError: Scores do not fit the codes, are not finite, or never vary; or fewer than
             ten codes are left to learn from.
     """
-    truth = _checked(latents, scores)
+    truth = _check_scores(latents, scores)
     count = len(latents) - round(held_out * len(latents))
     if count < 10:
         raise PredictorError(
             f"Of {len(latents)} codes {count} are left to learn from; give at least 10, and "
             f"thousands for a predictor that is worth something (held_out={held_out})."
         )
-    pictures = _drawn(generator, latents)
+    pictures = _render(generator, latents)
     mean, spread = truth[:count].mean(0), truth[:count].std(0).clamp_min(1e-12)
-    network = _trained(pictures[:count], (truth[:count] - mean) / spread, epochs, seed)
-    learned = Learned(
+    network = _train(pictures[:count], (truth[:count] - mean) / spread, epochs, seed)
+    learned = DistilledPredictor(
         lambda images: network(images) * spread + mean,
         tuple(scores),
         units=units,
@@ -90,7 +90,7 @@ def learn(
     return learned
 
 
-def _checked(latents: Latent, scores: Mapping[str, Tensor | Sequence[float]]) -> Tensor:
+def _check_scores(latents: Latent, scores: Mapping[str, Tensor | Sequence[float]]) -> Tensor:
     if not scores:
         raise PredictorError("No scores were given. Give name to one number a code.")
     columns = {name: torch.as_tensor(np.asarray(values)).float() for name, values in scores.items()}
@@ -108,7 +108,7 @@ def _checked(latents: Latent, scores: Mapping[str, Tensor | Sequence[float]]) ->
     return torch.stack(list(columns.values()), dim=1)
 
 
-def _drawn(generator: Generator, latents: Latent) -> Tensor:
+def _render(generator: Generator, latents: Latent) -> Tensor:
     parts = range(0, len(latents), 100)
     with torch.no_grad():
         return torch.cat(
@@ -119,7 +119,7 @@ def _drawn(generator: Generator, latents: Latent) -> Tensor:
         )
 
 
-def _trained(pictures: Tensor, targets: Tensor, epochs: int, seed: int) -> nn.Module:
+def _train(pictures: Tensor, targets: Tensor, epochs: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = _network(pictures, targets.shape[1])
@@ -148,7 +148,7 @@ def _network(pictures: Tensor, outputs: int) -> nn.Sequential:
     )
 
 
-def _correlations(read: Learned, pictures: Tensor, truth: Tensor) -> dict[str, float]:
+def _correlations(read: DistilledPredictor, pictures: Tensor, truth: Tensor) -> dict[str, float]:
     if len(pictures) < 2:
         return dict.fromkeys(read.names, float("nan"))
     told = read.predict(pictures)

@@ -7,7 +7,7 @@ Reference: Ioffe, Szegedy, "Batch Normalization" (2015, arXiv 1502.03167).
 
 >>> learned = nn.Sequential(Convolution(3, 8, norm=True), nn.Flatten()).eval()
 >>> kept = nn.Sequential(Convolution(3, 8), nn.Flatten())
->>> _ = kept.load_state_dict(folded(learned))
+>>> _ = kept.load_state_dict(fold_normalisation(learned))
 >>> images = torch.rand(2, 3, 16, 16)
 >>> torch.allclose(kept(images), learned(images), atol=1e-5)
 True
@@ -40,8 +40,8 @@ class Convolution(nn.Sequential):
 
 
 @torch.no_grad()
-def folded(network: nn.Module) -> dict[str, Tensor]:
-    """The weights of a network whose every `Convolution` has its normalisation folded in.
+def fold_normalisation(network: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of a network whose every `Convolution` has its normalisation folded in.
 
     They fit the same network built without normalisation. The network is put in evaluation mode.
     """

@@ -36,8 +36,8 @@ from torch import Tensor, nn
 
 from steerbench.errors import PredictorError
 from steerbench.image.pixels import batch_of
-from steerbench.predictors.base import BasePredictor, resized
-from steerbench.predictors.layers import Convolution, folded
+from steerbench.predictors.base import BasePredictor, resize_maps
+from steerbench.predictors.layers import Convolution, fold_normalisation
 
 RESOLUTION = 64
 """Height and width, in pixels, at which the network looks at every picture."""
@@ -72,7 +72,7 @@ class SegmentationNetwork(nn.Module):
         self.heads = nn.Conv2d(widths[0], classes, 1)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the last layer reads, ``[N, widths[0], H, W]``, non-negative."""
+        """Return what the last layer reads, ``[N, widths[0], H, W]``, non-negative."""
         maps = [self.enter(images)]
         for down in self.down:
             maps.append(down(maps[-1]))
@@ -82,13 +82,13 @@ class SegmentationNetwork(nn.Module):
         return x
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits ``[N, classes, H, W]``."""
+        """Return logits ``[N, classes, H, W]``."""
         return self.heads(self.features(images))
 
-    def folded(self) -> SegmentationNetwork:
-        """The same network in float32 with the normalisation folded into the convolutions."""
+    def fold(self) -> SegmentationNetwork:
+        """Return the same network, float32, its normalisation folded into the convolutions."""
         twin = SegmentationNetwork(self.heads.out_channels, self.widths)
-        twin.load_state_dict(folded(self))
+        twin.load_state_dict(fold_normalisation(self))
         return twin.eval()
 
 
@@ -122,7 +122,7 @@ class SegmentationPredictor(BasePredictor):
             )
 
     def logits(self, images: Tensor) -> Tensor:
-        """Scores of every class at every pixel, before the softmax.
+        """Return scores of every class at every pixel, before the softmax.
 
         Args:
             images: ``[N, C, H, W]`` in [-1, 1], any size, grey or RGB.
@@ -135,17 +135,17 @@ class SegmentationPredictor(BasePredictor):
             PredictorError: The pictures contain NaN.
         """
         size = batch_of(images).shape[2:]
-        return self.run(images, lambda part: resized(self.network(part), size))
+        return self.run(images, lambda part: resize_maps(self.network(part), size))
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """As `logits`, but probabilities, which sum to 1 over the classes.
+        """Return the same as `logits`, but probabilities, which sum to 1 over the classes.
 
         Their mean over the pixels is a smooth kin of `areas` that has a gradient.
         """
         return self.logits(images).softmax(1)
 
     def only(self, names: Sequence[str]) -> Self:
-        """Refused: every pixel gets one of all the classes.
+        """Refuse: every pixel gets one of all the classes.
 
         Raises:
             PredictorError: Always, with what to do instead.
@@ -157,16 +157,16 @@ class SegmentationPredictor(BasePredictor):
         )
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs beside the tensors."""
+        """Return what `build` needs beside the tensors."""
         return {"names": list(self.names), "widths": list(self.network.widths)}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights by name."""
+        """Return the weights by name."""
         return dict(self.network.state_dict())
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Self:
-        """The inverse of `config` and `tensors`."""
+        """Return build a predictor: the inverse of `config` and `tensors`."""
         network = SegmentationNetwork(len(config["names"]), config["widths"])
         network.load_state_dict(tensors)
         return cls(network, config["names"], name=name)

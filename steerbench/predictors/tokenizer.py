@@ -34,12 +34,12 @@ class Words:
         self.vocab_size = self.end + 1
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of the words that it knows, without start and end, however many."""
+        """Return the numbers of the words that it knows, without start and end, however many."""
         known = (self._numbers.get(word) for word in split(text))
         return [number for number in known if number is not None]
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """Texts as ``[N, context_length]`` int64; what does not fit is cut off."""
+        """Return texts as ``[N, context_length]`` int64; what does not fit is cut off."""
         rows = torch.zeros(len(texts), self.context_length, dtype=torch.long)
         for row, text in zip(rows, texts):
             numbers = [1, *self.encode(text)[: self.context_length - 2], self.end]
@@ -48,7 +48,7 @@ class Words:
 
 
 def split(text: str) -> list[str]:
-    """The words of a text, in small letters.
+    """Return the words of a text, in small letters.
 
     >>> split("A sea-green sofa, please")
     ['a', 'sea', 'green', 'sofa', 'please']

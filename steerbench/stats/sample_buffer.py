@@ -51,12 +51,12 @@ class SampleBuffer:
         return self.add(other.samples) if other.count else self
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return everything kept so far."""
+        """Everything kept so far."""
         return {"rows": self.samples.contiguous()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> Self:
-        """Return samples as they were when ``state_dict`` was called.
+        """Rows as they were when ``state_dict`` was called.
 
         Raises:
             CheckpointError: The state is one of something else.

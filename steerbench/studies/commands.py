@@ -38,8 +38,8 @@ def compare_results(
 
 @app.command()
 def clip_quality(
-    first: Path = Path("steerbench/assets/rooms-clip.safetensors"),
-    second: Path = Path("steerbench/assets/rooms-clip-2.safetensors"),
+    first: Path = Path("steerbench/assets/rooms/rooms-clip.safetensors"),
+    second: Path = Path("steerbench/assets/rooms/rooms-clip-2.safetensors"),
     held_out: Path = Path("runs/held-out-64"),
     judge: Annotated[str, typer.Option(help="an oracle to stand beside")] = "rooms-attributes",
     n: Annotated[int, typer.Option(help="held-out pictures")] = 2000,
@@ -116,8 +116,8 @@ def how_many(out: Path = Path("steerbench/assets/results")) -> None:
 
 @app.command()
 def segmenter_quality(
-    first: Path = Path("steerbench/assets/rooms-segmenter.safetensors"),
-    second: Path = Path("steerbench/assets/rooms-segmenter-2.safetensors"),
+    first: Path = Path("steerbench/assets/rooms/rooms-segmenter.safetensors"),
+    second: Path = Path("steerbench/assets/rooms/rooms-segmenter-2.safetensors"),
     held_out: Path = Path("runs/held-out-64"),
     generator: str = "rooms",
     judge: str = "rooms-attributes-2",
@@ -150,7 +150,7 @@ def inversion(
 
 @app.command()
 def quality(
-    generator: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
+    generator: Path = Path("steerbench/assets/rooms/rooms-stylegan2.safetensors"),
     n: int = 10_000,
     data: Path = Path("runs/pictures-64"),
     held_out: Path = Path("runs/held-out-64"),

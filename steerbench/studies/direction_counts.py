@@ -17,10 +17,10 @@ from steerbench import store
 from steerbench.generators import load
 from steerbench.leaderboard import FinderRun, summary
 from steerbench.leaderboard.judging import evaluate_prefixes, readable
+from steerbench.methods import FINDERS
 from steerbench.predictors import AttributePredictor, oracle
-from steerbench.supervised import LatentBoundaries
+from steerbench.supervised.boundaries.higan import LatentBoundaries
 from steerbench.types import Direction, Generator
-from steerbench.unsupervised import FINDERS
 
 KINDS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "stylespace": ("stylespace", {}),
@@ -57,7 +57,14 @@ def _directions(
 ) -> list[Direction]:
     if kind == LABELLED:
         found = LatentBoundaries(
-            oracle, "w", n_samples=3072, chosen=0.25, c=0.01, n_verify=2, n_random=0, seed=seed
+            oracle,
+            "w",
+            n_samples=3072,
+            chosen=0.25,
+            c=0.01,
+            n_fresh_samples=2,
+            n_random=0,
+            seed=seed,
         )
         return found.fit(rooms).directions_
     name, options = KINDS[kind]

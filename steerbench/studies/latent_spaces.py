@@ -40,7 +40,7 @@ def measure(
             store.write_text_atomic(out, table.round(4).to_csv(index=False))
 
         found = space_metrics(
-            load(name), reader, spaces, n=n, seed=seed, paths=PATHS, after_space=write
+            load(name), reader, spaces, n_samples=n, seed=seed, paths=PATHS, after_space=write
         )
         done.append(_named(found, name, n))
     return pd.concat(done, ignore_index=True)

@@ -19,13 +19,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
-from steerbench.embedding.styleclip import layout_of
+from steerbench.embedding.styleclip import (
+    GlobalDirections,
+    LatentMapper,
+    LatentOptimiser,
+    layout_of,
+)
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.generators.base import BaseGenerator
@@ -92,9 +97,9 @@ class Judges:
         self.words = second.predictor({"asked": (asked.prompt, asked.opposite)})
         self.oracle = oracle("rooms-attributes-2").only(list(asked.wants))
         self.wants = torch.tensor(list(asked.wants.values())).float()
-        self.layout = layout_of("rooms-attributes-2")
-        self.before = before
-        kept = self.layout(before)
+        layout: Any = layout_of(load("rooms"), oracle("rooms-attributes-2"))
+        self.before, self.layout = before, layout
+        kept = layout(before)
         self.kept, self.typical = kept, 2 * kept.var(0, correction=1).sum()
 
     def read(self, images: Tensor) -> dict[str, Tensor]:
@@ -112,7 +117,7 @@ class Judges:
 def optimised(generator: BaseGenerator, guide: Clip, asked: Asked, codes: Latent) -> Edited:
     """One walk a picture, together."""
     began = time.perf_counter()
-    done = LatentOptimiser(guide, asked.prompt).edit(generator, codes)
+    done = LatentOptimiser(guide, asked.prompt).fit(generator).optimise(codes)
     return Edited(done.images, (time.perf_counter() - began) / len(codes))
 
 
@@ -120,7 +125,7 @@ def mapped(generator: BaseGenerator, guide: Clip, asked: Asked, codes: Latent) -
     """One mapper, applied to all."""
     mapper = LatentMapper(guide, asked.prompt).fit(generator)
     began = time.perf_counter()
-    images = generator.render(mapper.edit(generator, codes))
+    images = generator.render(mapper.edit(codes))
     return Edited(images, (time.perf_counter() - began) / len(codes), mapper.seconds_)
 
 
@@ -227,9 +232,9 @@ def relevance(out: Path, only: str = "") -> None:
     The exact seconds are those of the channels that were measured, times how many more there are.
     """
     generator, guide = load("rooms"), clip("rooms-clip")
-    fast = GlobalDirections(guide, "fast", refine=0, references=REFERENCES, state="")
+    fast = GlobalDirections(guide, "fast", refine=0, references=REFERENCES)
     estimate = exact = 0.0
-    for now in fast.steps(generator):
+    for now in fast.steps(generator, state=""):
         estimate, exact = (estimate, now.seconds) if fast.exact_.any() else (now.seconds, exact)
     channels = len(fast.channels_)
     rows = []

@@ -47,8 +47,8 @@ from steerbench.stats import random_unit_vectors
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
 from steerbench.training.pictures import Pictures
 from steerbench.types import Direction
-from steerbench.unsupervised import RandomDirections
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
+from steerbench.unsupervised.random_directions import RandomDirections
 
 TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
 ORACLE, JUDGE = "rooms-attributes", "rooms-attributes-2"
@@ -213,10 +213,8 @@ def interference(generator: BaseGenerator, n: int = 64) -> float:
     def draw(z: Tensor) -> Tensor:
         return generator.render(generator.latent(z, space="z"))
 
-    codes, signs = (
-        generator.sample(n, seed=Codes.DISTILLATION.start).data,
-        torch.Generator().manual_seed(0),
-    )
+    codes = generator.sample(n, seed=Codes.DISTILLATION.start).data
+    signs = torch.Generator().manual_seed(0)
     penalty = hessian_penalty(draw, codes, k=4, reduction="mean", generator=signs)
     return float(penalty / draw(codes).var(dim=0).mean())
 

@@ -32,7 +32,7 @@ from torch import Tensor
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion import Degradation, Grey, Hole, Noisy, Restoration, Smaller, restore
-from steerbench.inversion.optimize import JUDGE, apart
+from steerbench.inversion.optimize import apart
 from steerbench.inversion.perceptual import Features, seen_by
 from steerbench.metrics.reconstruction import psnr, ssim
 from steerbench.predictors import oracle
@@ -43,6 +43,7 @@ from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.worlds import world
 
 STEPS, SIDE, FACTOR, NOISE = 30, 24, 4, 0.25
+JUDGE = "rooms-attributes-2"
 SETS = ("renders", "samples")
 SEARCH: dict[str, Any] = {"starts": "encoder", "precision": "fast", "batch": 25, "progress": False}
 SAMPLES_SEED = Codes.RESTORATION.start

@@ -24,10 +24,13 @@ from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import load
 from steerbench.metrics import random_units
 from steerbench.predictors import oracle, predictor
-from steerbench.predictors.class_groups import Merged
+from steerbench.predictors.class_groups import ClassGroups
 from steerbench.seeds import Codes
 from steerbench.stats import wilson
-from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
+from steerbench.supervised.dissection import Dissection
+from steerbench.supervised.dissection.artefacts import ArtefactUnits
+from steerbench.supervised.dissection.effects import UnitEffects
+from steerbench.supervised.dissection.search import UnitSearch
 from steerbench.training.pictures import HELD_OUT_SEED
 from steerbench.types import UnitEdit
 from steerbench.worlds import world
@@ -37,13 +40,13 @@ THINGS = {"window": ["window", "sky", "hill", "tree"], "bed": ["bed", "headboard
 CONCEPTS = ("lamp", "window", "plant", "picture", "bed")
 SEARCHED = ("lamp", "picture")
 UNITS = 16
-FRESH = {"n_samples": 64, "pool": 320, "batch": 32}
+FRESH = {"n_samples": 64, "n_fresh_samples": 320, "batch_size": 32}
 MARK_LAYER, MARK_UNITS = "b32.conv1", 24
 
 
 def units(out: Path, segmenter: str, judge: str) -> None:
     """What units match, and what they do."""
-    found, second = _dissected(segmenter), Merged(predictor(judge), THINGS)
+    found, second = _dissected(segmenter), ClassGroups(predictor(judge), THINGS)
     best = [found.best(name, 5) for name in found.labels_["concept"].unique()]
     _write(pd.concat(best), out / "03-units.csv")
     effects = UnitEffects(found, second, CONCEPTS, UNITS, n_random=9, **FRESH).fit(load("rooms"))
@@ -53,7 +56,7 @@ def units(out: Path, segmenter: str, judge: str) -> None:
 def search(out: Path, segmenter: str, judge: str) -> None:
     """What the sets do that gradient descent finds."""
     rooms, found = load("rooms"), _dissected(segmenter)
-    second = Merged(predictor(judge), THINGS)
+    second = ClassGroups(predictor(judge), THINGS)
     sets = {name: UnitSearch(found, name).fit(rooms).best(UNITS) for name in SEARCHED}
     effects = UnitEffects(found, second, SEARCHED, sets, n_random=1, **FRESH).fit(rooms)
     table = effects.effects_.query("units == 'matched'").drop(columns="p")
@@ -69,14 +72,14 @@ def artefacts(out: Path, segmenter: str, judge: str) -> None:
     rooms = load("rooms")
     real = world("rooms").sample(800, seed=HELD_OUT_SEED, resolution=rooms.resolution).images
     features = oracle("rooms-attributes-2").features
-    study = ArtefactUnits(features, LAYER, n_units=8, n_samples=64, n_fresh=400)
+    study = ArtefactUnits(features, LAYER, n_units=8, n_samples=64, n_fresh_samples=400)
     _write(study.fit(rooms, real).quality_, out / "03-artefacts.csv")
 
 
 def watermarks(out: Path, segmenter: str, judge: str) -> None:
     """Whether a learned watermark can be switched off."""
     marked = load("rooms-watermarked")
-    found = Dissection(predictor(segmenter), MARK_LAYER, n_samples=400, batch=32).fit(marked)
+    found = Dissection(predictor(segmenter), MARK_LAYER, n_samples=400, batch_size=32).fit(marked)
     chosen = UnitSearch(found, "watermark").fit(marked).best(MARK_UNITS)
     count = marked.find_layer(MARK_LAYER).channels
     rivals = random_units(count, chosen, 3, seed=0)
@@ -114,8 +117,8 @@ def measure(out: Path, study: str, segmenter: str, judge: str) -> None:
 
 
 def _dissected(segmenter: str) -> Dissection:
-    chooser = Merged(predictor(segmenter), THINGS)
-    return Dissection(chooser, LAYER, n_samples=1000, batch=32).fit(load("rooms"))
+    chooser = ClassGroups(predictor(segmenter), THINGS)
+    return Dissection(chooser, LAYER, n_samples=1000, batch_size=32).fit(load("rooms"))
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

@@ -128,7 +128,7 @@ def compare(
 @app.command()
 def export(
     checkpoint: Path = Path("runs/progressive/run/latest.safetensors"),
-    out: Path = Path("steerbench/assets/rooms-stylegan2.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-stylegan2.safetensors"),
     name: Annotated[str, typer.Option(help="what sb.load calls it")] = "rooms",
     note: Annotated[str, typer.Option(help="a sentence for its card")] = "",
 ) -> None:
@@ -146,7 +146,7 @@ def remake(
     state: Path = Path("runs/progressive/run/latest.safetensors"),
     pictures: Path = Path("runs/progressive/pictures"),
     held_out: Path = Path("runs/held-out-64"),
-    assets: Path = Path("steerbench/assets"),
+    assets: Path = Path("steerbench/assets/rooms"),
     work: Annotated[Path, typer.Option(help="keeps checkpoints")] = Path("runs/remake"),
     note: Annotated[str, typer.Option(help="what is still wrong to the eye")] = "",
     hardware: str = "2 CPU cores with bfloat16 matrix units",
@@ -174,10 +174,39 @@ def remake(
 
 
 @app.command()
+def fingerprints() -> None:
+    """State the fingerprints of all embedded generators anew, in their bundle.json."""
+    from steerbench import assets
+    from steerbench.training.export import state_fingerprint
+
+    for name in assets.names("generators"):
+        path = assets.path("generators", name)
+        if path is not None:
+            state_fingerprint(path)
+        typer.echo(name)
+
+
+@app.command()
+def seeds(
+    generator: Annotated[
+        list[str], typer.Argument(help="names; all embedded generators by default")
+    ] = [],  # noqa: B006
+    n_seeds: int = 12,
+    n_samples: Annotated[int, typer.Option(help="how many seeds to choose from")] = 512,
+) -> None:
+    """Choose good seeds to open with, and state them in bundle.json."""
+    from steerbench import assets
+    from steerbench.training.seeds import state_seeds
+
+    for name in generator or assets.names("generators"):
+        typer.echo(f"{name}: {state_seeds(name, n_seeds, n_samples)}")
+
+
+@app.command()
 def attributes(
     data: Path = Path("runs/pictures-64"),
     held_out: Path = Path("runs/held-out-64"),
-    out: Path = Path("steerbench/assets/rooms-attributes.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-attributes.safetensors"),
     seed: int = 0,
     images: int = 200_000,
     widths: Annotated[str, typer.Option(help="channels at 32, 16, 8 and 4")] = "32,64,96,128",
@@ -193,7 +222,7 @@ def attributes(
 @app.command()
 def segmenter(
     data: Path = Path("runs/pictures-64"),
-    out: Path = Path("steerbench/assets/rooms-segmenter.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-segmenter.safetensors"),
     work: Annotated[Path | None, typer.Option(help="by default runs/NAME-OF-OUT")] = None,
     seed: int = 0,
     images: int = 180_000,
@@ -214,7 +243,7 @@ def segmenter(
 @app.command()
 def clip(
     data: Path = Path("runs/pictures-64"),
-    out: Path = Path("steerbench/assets/rooms-clip.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-clip.safetensors"),
     work: Annotated[Path | None, typer.Option(help="by default runs/NAME-OF-OUT")] = None,
     seed: int = 0,
     images: int = 90_000,
@@ -234,7 +263,7 @@ def clip(
 
 @app.command()
 def channels(
-    out: Path = Path("steerbench/assets/rooms-clip-channels.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-clip-channels.safetensors"),
     generator: str = "rooms",
     guide: Annotated[str, typer.Option(help="a CLIP")] = "rooms-clip",
     hardware: str = "one CPU core",
@@ -249,7 +278,7 @@ def channels(
 @app.command()
 def watermarked(
     start: Annotated[str, typer.Argument(help="a generator or its file")] = "rooms",
-    out: Path = Path("steerbench/assets/rooms-watermarked.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-watermarked.safetensors"),
     steps: int = 500,
     seed: int = 0,
     hardware: str = "one CPU core",
@@ -264,7 +293,7 @@ def watermarked(
 def encoder(
     data: Path = Path("runs/pictures-64"),
     held_out: Path = Path("runs/held-out-64"),
-    out: Path = Path("steerbench/assets/rooms-encoder.safetensors"),
+    out: Path = Path("steerbench/assets/rooms/rooms-encoder.safetensors"),
     work: Path = Path("runs/encoder"),
     steps: int = 3500,
     seed: int = 0,

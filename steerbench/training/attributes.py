@@ -38,7 +38,7 @@ from steerbench.store import write_text_atomic
 from steerbench.training import pictures as cache
 from steerbench.training.shared import check_held_out, cosine, epochs, soften, watermark
 from steerbench.worlds import world
-from steerbench.worlds.rooms.visibility import visible
+from steerbench.worlds.rooms.visibility import visibility_mask
 
 HANDED = ("furniture_offset", "window_offset", "cloud_shift", "sun_side", "tree_offset")
 """Factors that the world states towards the lamp, on whichever side it stands."""
@@ -71,7 +71,7 @@ class Examples:
         self.names = tuple(self.pictures.factor_names)
         self.factors = self.pictures.factors.float()
         columns = dict(zip(self.names, self.factors.T))
-        self.visible = visible(self.names, columns, self._pixels())
+        self.visible = visibility_mask(self.names, columns, self._pixels())
         self._mark = watermark(self.pictures.pixels[0].shape[-1])
 
     def __len__(self) -> int:
@@ -173,7 +173,7 @@ def train(examples: Examples, settings: Settings) -> AttributePredictor:
         schedule.step()
         if step % 20 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}")
-    return AttributePredictor(network.folded(), attributes)
+    return AttributePredictor(network.fold(), attributes)
 
 
 def scores(oracle: AttributePredictor, examples: Examples) -> dict[str, dict[str, Any]]:

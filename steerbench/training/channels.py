@@ -1,6 +1,6 @@
 """What every channel of s does to a CLIP, as an asset: any prompt is then a direction at once.
 
-The measurement is that of `steerbench.embedding.GlobalDirections`, by the paper's exact procedure.
+The measurement is that of `sb.GlobalDirections`, by the paper's exact procedure.
 A file that holds it for other weights is measured anew.
 
 Reference: Patashnik et al., "StyleCLIP" (2021, arXiv 2103.17249).
@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from steerbench.cards.text import card
-from steerbench.embedding import GlobalDirections
+from steerbench.embedding.styleclip import GlobalDirections
 from steerbench.generators import load
 from steerbench.predictors.clip import clip
 from steerbench.store import write_text_atomic
@@ -27,7 +27,7 @@ def measure(generator: str, guide: str, out: Path, *, hardware: str) -> GlobalDi
         hardware: For the card.
     """
     drawn = load(generator)
-    found = GlobalDirections(clip(guide), "exact", state=out).fit(drawn)
+    found = GlobalDirections(clip(guide), "exact").fit(drawn, state=out)
     text = card(
         {
             "title": out.stem,
@@ -37,7 +37,7 @@ def measure(generator: str, guide: str, out: Path, *, hardware: str) -> GlobalDi
             "models; a file for other weights is measured anew.",
             "facts": {
                 "procedure": f"exact (StyleCLIP, arXiv 2103.17249): each of "
-                f"{len(found.channels_)} channels {found.strength:g} standard deviations down and "
+                f"{len(found.channels_)} channels {found.alpha:g} standard deviations down and "
                 f"up on {found.n_samples} pictures, seeds from {found.seed}; channels that only "
                 "turn activations into colours stay still",
                 "made by": "`python -m steerbench.training channels`, "

@@ -57,7 +57,7 @@ from steerbench.training.shared import (
 )
 from steerbench.worlds import world
 from steerbench.worlds.rooms.captions import caption
-from steerbench.worlds.rooms.statements import OPPOSITES, opposites, statement, told
+from steerbench.worlds.rooms.statements import OPPOSITES, opposites, readable_factors, statement
 
 SAVE_EVERY = 100
 """Steps between two checkpoints, about a minute."""
@@ -94,7 +94,7 @@ class Settings:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The networks, as `steerbench.predictors.clip.small` wants them."""
+        """The networks, as `steerbench.predictors.clip.build_clip` wants them."""
         image = {"layers": list(self.layers), "width": self.width, "head_width": 64}
         text = {"width": self.text_width, "heads": self.text_width // 32}
         return {
@@ -133,7 +133,7 @@ class Examples:
             shares["watermark"] = float(self.mark.ink.float().mean())
         # A caption words itself by the factors: one more number gives another wording.
         worded = caption(factors | {"wording": choose.random()}, shares)
-        known = told(factors, shares)
+        known = readable_factors(factors, shares)
         truth = [float(known[name]) if name in known else math.nan for name in OPPOSITES]
         return worded, statement(factors, shares, choose), truth
 
@@ -209,7 +209,7 @@ class Trainer:
     def __init__(self, examples: Examples, settings: Settings, words: Sequence[str]) -> None:
         torch.manual_seed(settings.seed)
         self.examples, self.settings = examples, settings
-        self.clip = clips.small(settings.config, words)
+        self.clip = clips.build_clip(settings.config, words)
         self.network: Any = self.clip.network.requires_grad_(True).train()
         self.network.visual.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Norms, biases and the scale are not pulled towards 0.

@@ -34,7 +34,7 @@ from steerbench import store
 from steerbench.cards.text import card
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion.encoders import Encoder, EncoderNetwork, save
-from steerbench.inversion.optimize import JUDGE, apart
+from steerbench.inversion.optimize import apart
 from steerbench.inversion.perceptual import difference, seen_by
 from steerbench.metrics import mse, psnr, ssim
 from steerbench.predictors import oracle
@@ -52,6 +52,8 @@ from steerbench.training.shared import (
 
 SAVE_EVERY = 250
 """Steps between two checkpoints, about a minute."""
+JUDGE = "rooms-attributes-2"
+"""By whose layers guesses are judged."""
 JUDGED, GENERATED_SEED = 256, Codes.ENCODER.start
 """How many pictures of each kind judge it, and the first seed of the generated ones."""
 

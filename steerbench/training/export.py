@@ -1,12 +1,12 @@
-"""From a training's state to an asset: what was kept of the generator."""
+"""From a training's state to an asset: what was kept of the generator, and its fingerprint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from steerbench import store
-from steerbench.generators import BaseGenerator, save
+from steerbench import assets, store
+from steerbench.generators import BaseGenerator, load, save
 from steerbench.training import progressive
 from steerbench.training.game import Game
 from steerbench.training.siblings import SIBLINGS
@@ -30,6 +30,7 @@ def export_generator(
     generator, training = _read(checkpoint, name)
     training["remarks"] = [*training.get("remarks", []), *([note] if note else [])]
     save(generator, target, training=training)
+    state_fingerprint(target)
     return generator
 
 
@@ -48,3 +49,16 @@ def _read(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, Any]]:
         "remarks": list(game.remarks),
     }
     return generator, training
+
+
+def state_fingerprint(path: Path) -> None:
+    """Write the fingerprint of a generator's file to the bundle.json beside it that names it.
+
+    Raises:
+        CheckpointError: The file holds no generator.
+    """
+    if not (path.parent / assets.DOCUMENT).is_file():
+        return
+    named = assets.read(path.parent).models("generators")
+    ours = [name for name, place in named.items() if place.samefile(path)]
+    assets.state(path.parent, {name: {"fingerprint": load(path).fingerprint} for name in ours})

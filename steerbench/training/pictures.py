@@ -72,7 +72,7 @@ def _render_shard(
     folder: Path, index: int, *, resolution: int, world_name: str, watermark: float, first_seed: int
 ) -> None:
     torch.set_num_threads(1)
-    source = world(world_name, watermark=watermark)
+    source = world(world_name, **({"watermark": watermark} if watermark else {}))
     batch = source.sample(SHARD, seed=first_seed + index * SHARD, resolution=resolution)
     pixels = ((batch.images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     factors = torch.stack([batch.factors[name] for name in source.factor_names], dim=1)

@@ -13,18 +13,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
 
-from steerbench import store
+from steerbench import assets, store
 from steerbench.cards import quality
 from steerbench.errors import NotFoundError, unknown
-from steerbench.generators import EMBEDDED
 from steerbench.training import channels, encoder, watermark
 from steerbench.training import pictures as cache
 from steerbench.training.export import export_generator
+from steerbench.training.seeds import state_seeds
 from steerbench.training.shared import HELD_OUT_LEAST
 
 NAME = "rooms"
@@ -42,7 +41,7 @@ class Materials:
     state: Path
     pictures: Path
     held_out: Path = Path("runs/held-out-64")
-    assets: Path = Path("steerbench/assets")
+    assets: Path = Path("steerbench/assets/rooms")
     work: Path = Path("runs/remake")
     note: str = ""
     hardware: str = "2 CPU cores with bfloat16 matrix units"
@@ -60,13 +59,21 @@ class Materials:
     @property
     def weights(self) -> Path:
         """The file of the generator's weights."""
-        return self.assets / EMBEDDED[NAME]
+        return self.assets / self._own.name
 
     @property
     def generator(self) -> str:
         """What to load the generator by: its name where it is the embedded one, else its file."""
-        own = Path(str(resources.files("steerbench"))) / "assets"
-        return NAME if self.assets.resolve() == own.resolve() else str(self.weights)
+        own = self._own.resolve() == self.weights.resolve()
+        return NAME if own else str(self.weights)
+
+    @property
+    def _own(self) -> Path:
+        """The file of the embedded generator."""
+        found = assets.path("generators", NAME)
+        if found is None:
+            raise NotFoundError(unknown("generator", NAME, assets.names("generators")))
+        return found
 
     def prepare(self) -> None:
         """Make the folder of the assets, and render the held-out pictures that are missing."""
@@ -111,6 +118,13 @@ def make_watermarked(materials: Materials) -> None:
     )
 
 
+def make_seeds(materials: Materials) -> None:
+    """Choose good seeds to open with, of the generator and of its watermarked copy."""
+    if materials.generator == NAME:  # elsewhere there is no bundle.json to state them in
+        for name in (NAME, "rooms-watermarked"):
+            state_seeds(name)
+
+
 def make_card(materials: Materials) -> None:
     """Measure the generator against held-out renders, and write its card."""
     quality.run(
@@ -129,6 +143,7 @@ STEPS: tuple[tuple[str, Callable[[Materials], None]], ...] = (
     ("encoder", make_encoder),
     ("channels", make_channels),
     ("watermarked", make_watermarked),
+    ("seeds", make_seeds),
     ("card", make_card),
 )
 """Name and function of every step; whoever makes something new of the weights adds a line."""

@@ -144,7 +144,7 @@ class Trainer:
             if checkpoint is not None and self.step_count % SAVE_EVERY == 0:
                 self.save(checkpoint)
         progress.close()
-        return SegmentationPredictor(self.network.folded(), self.names)
+        return SegmentationPredictor(self.network.fold(), self.names)
 
     def save(self, path: Path) -> None:
         """Write everything that a later run needs to go on from here."""

@@ -32,6 +32,7 @@ from steerbench.generators.stylegan2.network import StyleGAN2Network
 from steerbench.predictors import oracle
 from steerbench.seeds import Codes
 from steerbench.store import write_text_atomic
+from steerbench.training.export import state_fingerprint
 from steerbench.training.shared import cosine, watermark
 
 LEARNING = ("b8", "b16", "b32", "b64")
@@ -101,6 +102,7 @@ def train(
     training = {"start": start, "steps": steps, "batch": batch, "seed": seed, "seconds": seconds}
     save(generator, out, training=training)
     halve(out)
+    state_fingerprint(out)
     return load(out)
 
 

@@ -35,7 +35,7 @@ An arc has the length that the straight step would have. `GreatCircle` and `Smal
 >>> closed.directions_[0].name
 'principal 1'
 >>> zoom = prescribe(G, "zoom")
->>> len(zoom.walk(G.sample(1), steps=3))
+>>> len(zoom.walk(G.sample(1), n_steps=3))
 4
 
 Reference: Spingarn, Banner, Michaeli, "GAN 'Steerability' without optimization" (2021,
@@ -63,19 +63,14 @@ from steerbench.errors import (
 from steerbench.types import Direction, FirstFeatures, Generator, Latent, Provenance, Walk
 from steerbench.unsupervised.shared import (
     check_count,
+    fix_signs,
     layer_suffix,
     make_direction,
     rows_of,
-    signed,
 )
-from steerbench.unsupervised.step_function import Shifts
-
-REFERENCE = (
-    "Spingarn, Banner, Michaeli, \"GAN 'Steerability' without optimization\", arXiv 2012.05328"
-)
+from steerbench.unsupervised.step_function import StepFunction
 
 PLACES = ("zoom", "shift x", "shift y")
-PRESCRIBED = (*PLACES, "brightness")
 AMOUNTS = {"zoom": 1.25, "shift x": 1.0, "shift y": 1.0, "brightness": 0.1}
 
 
@@ -94,7 +89,9 @@ class ClosedForm:
             (`steerbench.unsupervised.closed_form.small_circle`).
     """
 
-    reference = REFERENCE
+    reference = (
+        "Spingarn, Banner, Michaeli, \"GAN 'Steerability' without optimization\", arXiv 2012.05328"
+    )
     directions_: list[Direction]
     singular_values_: Tensor
     weakest_: Direction
@@ -107,7 +104,7 @@ class ClosedForm:
 
     @classmethod
     def refuses(cls, generator: Generator) -> str | None:
-        """Why it cannot work on a generator, or none: no weights are known that a code meets."""
+        """Return why it cannot work on a generator, or None: no weights are known."""
         try:
             _first_weights(generator, "all")
         except CapabilityError as error:
@@ -125,7 +122,7 @@ class ClosedForm:
         space, weights, rows = _first_weights(generator, self.layers)
         check_count(self.n_directions, generator.spaces[space].size, space, generator)
         _, values, vectors = torch.linalg.svd(weights.double().cpu(), full_matrices=True)
-        vectors = signed(vectors)
+        vectors = fix_signs(vectors)
         values = F.pad(values, (0, len(vectors) - len(values)))
         found = [
             make_direction(
@@ -172,15 +169,15 @@ class Prescription:
     matrix: Tensor
     offset: Tensor
 
-    def walk(self, latent: Latent, steps: int) -> list[Latent]:
-        """Codes after 0, 1, ... ``steps`` times the amount asked for, by ``z = M z + q``.
+    def walk(self, latent: Latent, n_steps: int) -> list[Latent]:
+        """Return codes after 0, 1, ... ``n_steps`` times the amount asked for, by ``z = M z + q``.
 
         Args:
             latent: Codes in the direction's space.
-            steps: How many.
+            n_steps: How many.
         """
         frames = [latent]
-        for _ in range(steps):
+        for _ in range(n_steps):
             data = frames[-1].data.double()
             moved = data @ self.matrix.to(data).T + self.offset.to(data)
             frames.append(latent.with_data(moved.to(latent.data.dtype)))
@@ -190,7 +187,7 @@ class Prescription:
 def prescribe(
     generator: Generator, what: str, amount: float | None = None, n_samples: int = 16
 ) -> Prescription:
-    """The step that zooms, shifts or brightens, in closed form.
+    """Return the step that zooms, shifts or brightens, in closed form.
 
     Args:
         generator: One that begins with an affine layer; any for brightness.
@@ -203,8 +200,8 @@ def prescribe(
         CapabilityError: The generator's first features do not depend on the code, or are not known.
         ArgumentError: There is no such change, or it cannot be of that amount.
     """
-    if what not in PRESCRIBED:
-        raise ArgumentError(unknown("change", what, PRESCRIBED))
+    if what not in AMOUNTS:
+        raise ArgumentError(unknown("change", what, AMOUNTS))
     amount = AMOUNTS[what] if amount is None else float(amount)
     if amount == 0 or (what == "zoom" and amount < 0):
         raise ArgumentError(
@@ -220,7 +217,13 @@ def prescribe(
 
 
 def spatial(what: str, amount: float, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A change in space as a matrix over places, and the places whose content it knows.
+    """Return a change in space as a matrix over places, and the places whose content it knows.
+
+    Args:
+        what: ``"zoom"``, ``"shift x"`` or ``"shift y"``.
+        amount: The factor of a zoom, or places of a shift.
+        height: Of the features.
+        width: Of the features.
 
     Returns:
         P ``[places, places]`` float64 and D ``[places]``, 1 or 0; places row by row.
@@ -249,7 +252,7 @@ def spatial(what: str, amount: float, height: int, width: int) -> tuple[Tensor, 
 def _least_squares(
     features: FirstFeatures, what: str, amount: float
 ) -> tuple[Tensor, Tensor, float]:
-    """M, q, and the share of the wanted mean change that q makes."""
+    """Return M, q, and the share of the wanted mean change that q makes."""
     weight, bias = features.weight.double().cpu(), features.bias.double().cpu()
     _, height, width, size = weight.shape
     change, known = spatial(what, amount, height, width)
@@ -274,8 +277,8 @@ def _least_squares(
 
 
 def _brightness(generator: Generator, amount: float, n_samples: int) -> Prescription:
-    """The step that raises the mean of pictures the quickest, and as far as it should."""
-    shifts = Shifts(generator)
+    """Return the step that raises the mean of pictures the quickest, and as far as it should."""
+    shifts = StepFunction(generator)
     codes = shifts.sample(n_samples, seed=0)
     steps = torch.zeros(n_samples, shifts.size).to(codes.data).requires_grad_()
     means = shifts(codes, steps).flatten(1).mean(1)
@@ -311,7 +314,7 @@ def _prescription(
         fingerprint=generator.fingerprint,
         n_samples=options.get("n_samples"),
         scores={"length": length} | ({"explained": explained} if explained == explained else {}),
-        reference=REFERENCE,
+        reference=ClosedForm.reference,
         version=__version__,
     )
     scale = generator.prior_std(space, vector)
@@ -324,7 +327,7 @@ def _prescription(
 def _first_weights(
     generator: Generator, layers: str | int | Iterable[int] | None
 ) -> tuple[str, Tensor, tuple[int, ...] | None]:
-    """The space, the weights ``[outputs, size]`` that its codes meet first, and the rows read."""
+    """Return the space, the weights ``[outputs, size]`` that its codes meet, and the rows."""
     try:
         features = generator.first_features()
     except CapabilityError:

@@ -24,10 +24,6 @@ from steerbench.errors import ArgumentError, CapabilityError
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.shared import make_direction
 
-REFERENCE = 'He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021), arXiv 2104.12476'
-MOST = 1024
-"""Coordinates beyond which parts of a code are features of a layer rather than a basis."""
-
 
 class EigenBasis:
     """The coordinates of a generator's later layers, as directions of z.
@@ -44,7 +40,11 @@ class EigenBasis:
         layers_: The layers, in that order, each with its directions.
     """
 
-    reference = REFERENCE
+    reference = (
+        'He, Kan, Shan, "EigenGAN: Layer-Wise Eigen-Learning for GANs" (2021), arXiv 2104.12476'
+    )
+    most = 1024
+    """Coordinates beyond which parts of a code are features of a layer rather than a basis."""
     directions_: list[Direction]
     layers_: dict[str, list[Direction]]
 
@@ -55,7 +55,7 @@ class EigenBasis:
 
     @classmethod
     def refuses(cls, generator: Generator) -> str | None:
-        """Why it cannot work on a generator, or none: its layers read no numbers of their own."""
+        """Return why it cannot work on a generator, or None: layers read no numbers of z."""
         parts = later_parts(generator)
         if not parts:
             return (
@@ -64,11 +64,11 @@ class EigenBasis:
                 "(spaces['z'].slices). A finder such as SeFa looks for directions instead."
             )
         count = sum(part.stop - part.start for part in parts.values())
-        if count > MOST:
+        if count > cls.most:
             return (
                 f"The later layers of {generator.name!r} read {count:,} numbers of z, more than "
-                f"{MOST:,}: these are whole features, no basis. A finder such as SeFa looks for "
-                "directions among them instead."
+                f"{cls.most:,}: these are whole features, no basis. A finder such as SeFa looks "
+                "for directions among them instead."
             )
         return None
 
@@ -128,7 +128,7 @@ class EigenBasis:
 
 
 def later_parts(generator: Generator) -> dict[str, slice]:
-    """The parts of z that layers after the first read; empty where z is read as a whole."""
+    """Return the parts of z that layers after the first read; empty where z is read as a whole."""
     space = generator.spaces.get("z")
     if space is None or len(space.shape) != 1 or not space.slices:
         return {}

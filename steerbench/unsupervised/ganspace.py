@@ -53,16 +53,13 @@ from steerbench.stats.principal import Principal, of_covariance, principal_compo
 from steerbench.stats.sample_buffer import SampleBuffer
 from steerbench.types import Direction, Latent, UnitEdit
 from steerbench.unsupervised.shared import (
-    RunFile,
     check_count,
     layer_suffix,
     make_direction,
     rows_of,
+    run_file,
 )
 
-REFERENCE = (
-    'Haerkoenen et al., "GANSpace: Discovering Interpretable GAN Controls", arXiv 2004.02546'
-)
 WIDEST = 4096
 """The longest activation, with its code, whose covariance is summed up: 128 MiB of it."""
 KEPT = 2**27
@@ -79,7 +76,7 @@ class GANSpace:
         layers: The rows of the layer-wise latent that the directions change: ``"all"``, ``"0-3"``.
         label: The class of all samples, for conditional generators; by default they differ.
         seed: Of the first code; the others follow it.
-        batch: Codes at a time.
+        batch_size: Codes at a time.
 
     Attributes:
         directions_: Directions of w (of z, where there is no w).
@@ -88,7 +85,9 @@ class GANSpace:
         moments_: What was summed up of them, from which runs are merged.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Haerkoenen et al., "GANSpace: Discovering Interpretable GAN Controls", arXiv 2004.02546'
+    )
     directions_: list[Direction]
     principal_: Principal
     samples_: list[tuple[int, int]]
@@ -102,7 +101,7 @@ class GANSpace:
         layers: str | int | Iterable[int] | None = "all",
         label: Any = None,
         seed: int = 0,
-        batch: int = 250,
+        batch_size: int = 250,
     ) -> None:
         self.n_directions = n_directions
         self.n_samples = n_samples
@@ -110,11 +109,11 @@ class GANSpace:
         self.layers = layers
         self.label = label
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     @classmethod
     def refuses(cls, generator: BaseGenerator) -> str | None:
-        """Why it cannot work on a generator, or none."""
+        """Return why it cannot work on a generator, or None."""
         if "w" in generator.spaces or generator.layers:
             return None
         return (
@@ -143,31 +142,30 @@ class GANSpace:
                 run may take, or the file belongs to another run.
         """
         moments = self._begin(generator)
-        file = RunFile(state, self, generator, save_every)
+        file = run_file(state, self, generator, save_every)
         if kept := file.read():
             moments = type(moments).from_state(kept)
         done = moments.count
         with tqdm(total=self.n_samples, initial=done, desc="GANSpace", delay=1) as progress:
             while moments.count < self.n_samples:
-                count = min(self.batch, self.n_samples - moments.count)
+                count = min(self.batch_size, self.n_samples - moments.count)
                 moments.add(self._look(generator, self.seed + moments.count, count))
                 progress.update(count)
-                if file.due():
-                    file.write(moments.state_dict())
+                file.write(moments.state_dict)
         if moments.count > done:
-            file.write(moments.state_dict())
-        self.__dict__.update(self._found(generator, moments, [(self.seed, self.n_samples)]))
+            file.write(moments.state_dict, now=True)
+        self.__dict__.update(self._results(generator, moments, [(self.seed, self.n_samples)]))
         return self
 
     def merge(self, generator: BaseGenerator, *others: GANSpace) -> GANSpace:
-        """The axes of all samples that several finders drew, as a new finder.
+        """Return the axes of all samples that several finders drew, as a new finder.
 
         Raises:
             ArgumentError: Some code was drawn by two of them, or they looked at other things.
         """
         parts = [self, *others]
-        looked = {(part.layer, str(part.label), *_seen(part)) for part in parts}
-        if len(looked) != 1 or _seen(self)[0] != generator.fingerprint:
+        looked = {(part.layer, str(part.label), *_source(part)) for part in parts}
+        if len(looked) != 1 or _source(self)[0] != generator.fingerprint:
             raise ArgumentError(
                 "The finders looked at different layers, classes or generators. Merge those that "
                 "differ in seed and n_samples only."
@@ -184,11 +182,11 @@ class GANSpace:
             moments.merge(part.moments_)
         given = {key: value for key, value in vars(self).items() if not key.endswith("_")}
         merged = GANSpace(**given | {"seed": samples[0][0], "n_samples": moments.count})
-        merged.__dict__.update(merged._found(generator, moments, samples))
+        merged.__dict__.update(merged._results(generator, moments, samples))
         return merged
 
     def edit(self, index: int, alpha: float = 1.0) -> UnitEdit:
-        """An edit of the activations themselves along an axis, by so many standard deviations.
+        """Edit the activations themselves along an axis, by so many standard deviations.
 
         Raises:
             ArgumentError: The axes are those of w, or there is no such axis.
@@ -210,7 +208,7 @@ class GANSpace:
     # The work.
 
     def _layer(self, generator: BaseGenerator) -> str | None:
-        """The layer whose activations are looked at, by our name for it; none for w."""
+        """Return the layer whose activations are looked at, by our name for it; none for w."""
         if self.layer is not None:
             return generator.find_layer(self.layer).name
         return None if "w" in generator.spaces else generator.layers[0].name
@@ -225,11 +223,11 @@ class GANSpace:
         name = self._layer(generator)
         width = latent if name is None else _width(generator, name)
         check_count(self.n_directions, min(latent, width), space, generator)
-        if self.n_samples <= self.n_directions or self.batch < 1 or self.seed < 0:
+        if self.n_samples <= self.n_directions or self.batch_size < 1 or self.seed < 0:
             raise ArgumentError(
-                f"n_samples={self.n_samples}, batch={self.batch} and seed={self.seed} were given "
-                f"for {self.n_directions} directions. Draw more samples than directions, in "
-                "batches of at least one, from a seed of at least 0."
+                f"n_samples={self.n_samples}, batch_size={self.batch_size} and seed={self.seed} "
+                f"were given for {self.n_directions} directions. Draw more samples than "
+                "directions, in batches of at least one, from a seed of at least 0."
             )
         whole = width if name is None else width + latent
         if whole <= WIDEST:
@@ -243,7 +241,7 @@ class GANSpace:
         return SampleBuffer(self.n_samples)
 
     def _look(self, generator: BaseGenerator, seed: int, count: int) -> Tensor:
-        """What a run sums up of some codes: w, or activations with the codes beside them."""
+        """Return what a run sums up of some codes: w, or activations with the codes beside them."""
         space, name = generator.natural_space, self._layer(generator)
         with torch.no_grad():
             latent: Latent = generator.sample(count, seed=seed, space=space, label=self.label)
@@ -253,7 +251,7 @@ class GANSpace:
             seen = generator.capture(latent, [name])[name].flatten(1)
         return torch.cat([seen, codes.to(seen)], dim=1)
 
-    def _found(
+    def _results(
         self,
         generator: BaseGenerator,
         moments: Covariance | SampleBuffer,
@@ -291,7 +289,7 @@ class GANSpace:
 
 
 def regress(coordinates: Tensor, latents: Tensor) -> Tensor:
-    """The latent step that goes with each coordinate, by least squares.
+    """Return the latent step that goes with each coordinate, by least squares.
 
     Args:
         coordinates: ``[N, n]``, in standard deviations: ``principal.project(x) / principal.std``.
@@ -304,7 +302,7 @@ def regress(coordinates: Tensor, latents: Tensor) -> Tensor:
 
 
 def _axes(moments: Covariance | SampleBuffer, width: int, n: int) -> tuple[Principal, Tensor]:
-    """Principal components of the first ``width`` columns, and their covariance with the rest."""
+    """Return principal components of the first columns, and their covariance with the rest."""
     if isinstance(moments, Covariance):
         covariance = moments.covariance(ddof=0)
         principal = of_covariance(moments.mean[:width], covariance[:width, :width], n)
@@ -320,6 +318,6 @@ def _width(generator: BaseGenerator, name: str) -> int:
     return layer.channels * layer.height * layer.width
 
 
-def _seen(finder: GANSpace) -> tuple[str, str]:
-    """The generator whose codes were looked at, and how they were kept."""
+def _source(finder: GANSpace) -> tuple[str, str]:
+    """Return the generator whose codes were looked at, and how they were kept."""
     return finder.directions_[0].generator, type(finder.moments_).__name__

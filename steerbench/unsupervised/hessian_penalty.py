@@ -38,21 +38,17 @@ from torch import Tensor, nn
 from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Latent
+from steerbench.unsupervised import training_loop
 from steerbench.unsupervised.jacobian import Jacobian, products
 from steerbench.unsupervised.shared import (
-    RunFile,
     check_count,
+    fix_signs,
     layer_suffix,
     make_direction,
-    signed,
+    run_file,
 )
-from steerbench.unsupervised.step_function import Shifts
-from steerbench.unsupervised.training_loop import draw_source, take_steps
-
-REFERENCE = (
-    'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '
-    "arXiv 2008.10599"
-)
+from steerbench.unsupervised.step_function import StepFunction
+from steerbench.unsupervised.training_loop import draw_source
 
 Outputs = Tensor | Sequence[Tensor]
 Reduction = str | Callable[[Tensor], Tensor]
@@ -98,7 +94,7 @@ def hessian_penalty(
     generator: torch.Generator | None = None,
     separately: bool = False,
 ) -> Tensor | list[Tensor]:
-    """An unbiased estimate of the Hessian Penalty of a function at some codes.
+    """Return an unbiased estimate of the Hessian Penalty of a function at some codes.
 
     It is differentiable, through all 2k + 1 evaluations.
 
@@ -139,14 +135,19 @@ def hessian_penalty(
     if not epsilon > 0:
         raise ArgumentError(f"The step was given as {epsilon}. Give a positive one, such as 0.1.")
     signs = random_signs(z, k, generator) if vectors is None else _fitting(vectors, z)
-    middle = _listed(function(z) if value is None else value)
+    middle = _as_list(function(z) if value is None else value)
     seconds = [_second_derivatives(function, z, middle, v, epsilon) for v in signs]
     penalties = [reduce(torch.stack(of_output).var(dim=0)) for of_output in zip(*seconds)]
     return penalties if separately else torch.stack(penalties).sum()
 
 
 def random_signs(z: Tensor, k: int, generator: torch.Generator | None = None) -> Tensor:
-    """``[k, *z.shape]`` of 1 and -1 with equal chance (a Rademacher distribution).
+    """Return ``[k, *z.shape]`` of 1 and -1 with equal chance (a Rademacher distribution).
+
+    Args:
+        z: The codes whose shape they have.
+        k: How many vectors.
+        generator: The source of the signs; torch's own by default.
 
     Raises:
         ArgumentError: Fewer than two vectors were asked for; one has no variance.
@@ -165,13 +166,13 @@ def _second_derivatives(
     vector: Tensor,
     epsilon: float,
 ) -> list[Tensor]:
-    """``v^T H v`` of every output, by a central difference."""
+    """Return ``v^T H v`` of every output, by a central difference."""
     step = epsilon * vector
-    ahead, behind = _listed(function(z + step)), _listed(function(z - step))
+    ahead, behind = _as_list(function(z + step)), _as_list(function(z - step))
     return [(a - 2 * m + b) / epsilon**2 for a, m, b in zip(ahead, middle, behind)]
 
 
-def _listed(outputs: Outputs) -> list[Tensor]:
+def _as_list(outputs: Outputs) -> list[Tensor]:
     return [outputs] if isinstance(outputs, Tensor) else list(outputs)
 
 
@@ -203,7 +204,7 @@ class HessianPenalty:
         n_learned: How many directions are learned together, at least ``n_directions``; as many as
             the space has where it has fewer.
         n_steps: Of the optimiser (Adam).
-        batch: Codes a step.
+        batch_size: Codes a step.
         k: Random vectors a step, at least two.
         epsilon: The step of the finite differences, in standard deviations of the prior.
         reduction: Over the numbers of a picture, ``"max"`` or ``"mean"``.
@@ -220,7 +221,10 @@ class HessianPenalty:
         history_: A table, one row a step: ``step`` and ``penalty``.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Peebles et al., "The Hessian Penalty: A Weak Prior for Unsupervised Disentanglement", '
+        "arXiv 2008.10599"
+    )
     directions_: list[Direction]
     effects_: Tensor
     penalty_before_: float
@@ -235,7 +239,7 @@ class HessianPenalty:
         output: str | None = None,
         n_learned: int = 20,
         n_steps: int = 200,
-        batch: int = 4,
+        batch_size: int = 4,
         k: int = 2,
         epsilon: float = 0.1,
         reduction: str = "max",
@@ -249,13 +253,18 @@ class HessianPenalty:
         self.output = output
         self.n_learned = n_learned
         self.n_steps = n_steps
-        self.batch = batch
+        self.batch_size = batch_size
         self.k = k
         self.epsilon = epsilon
         self.reduction = reduction
         self.learning_rate = learning_rate
         self.n_samples = n_samples
         self.seed = seed
+
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: it differentiates any generator."""
+        return None
 
     def fit(
         self,
@@ -274,20 +283,20 @@ class HessianPenalty:
             SpaceError, LayerError: There is no such space, row or layer.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        shifts = Shifts(generator, self.space, self.layers, self.output)
+        shifts = StepFunction(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
-        if self.n_steps < 1 or self.batch < 1 or self.n_samples < 1:
+        if self.n_steps < 1 or self.batch_size < 1 or self.n_samples < 1:
             raise ArgumentError(
-                f"n_steps={self.n_steps}, batch={self.batch} and n_samples={self.n_samples} were "
-                "given; all of them must be at least 1."
+                f"n_steps={self.n_steps}, batch_size={self.batch_size} and n_samples="
+                f"{self.n_samples} were given; all of them must be at least 1."
             )
-        file = RunFile(state, self, generator, save_every)
+        file = run_file(state, self, generator, save_every)
         start = file.read().get("module.start")
-        turned = _Turned(self._start(shifts) if start is None else start)
+        turned = _Rotation(self._start(shifts) if start is None else start)
         optimiser = torch.optim.Adam(turned.parameters(), lr=self.learning_rate)
 
         def step(index: int) -> list[float]:
-            codes = shifts.sample(self.batch, self.seed + index * self.batch)
+            codes = shifts.sample(self.batch_size, self.seed + index * self.batch_size)
             penalty = self._penalty(shifts, codes, turned(), index)
             optimiser.zero_grad(set_to_none=True)
             penalty.backward()
@@ -295,26 +304,28 @@ class HessianPenalty:
             return [float(penalty.detach())]
 
         names, title = ["penalty"], "Hessian Penalty"
-        history = take_steps(turned, optimiser, step, self.n_steps, file, names=names, title=title)
+        history = training_loop.run(
+            turned, optimiser, step, self.n_steps, file, names=names, title=title
+        )
         return self._keep(shifts, turned, history)
 
-    def _start(self, shifts: Shifts) -> Tensor:
-        """The strongest singular vectors in rows, ``[n_learned, size]``."""
+    def _start(self, shifts: StepFunction) -> Tensor:
+        """Return the strongest singular vectors in rows, ``[n_learned, size]``."""
         count = min(max(self.n_learned, self.n_directions), shifts.size)
         basis = Jacobian(
             count, self.space, self.layers, self.output, self.n_samples, seed=self.seed
         ).fit(shifts.generator)
         return torch.stack([direction.vector.flatten() for direction in basis.directions_])
 
-    def _penalty(self, shifts: Shifts, codes: Latent, basis: Tensor, index: int) -> Tensor:
+    def _penalty(self, shifts: StepFunction, codes: Latent, basis: Tensor, index: int) -> Tensor:
         std = shifts.generator.spaces[shifts.space].std
         scale = 1.0 if std is None else float(std.square().mean().sqrt())
 
-        def moved(weights: Tensor) -> Tensor:
+        def displace(weights: Tensor) -> Tensor:
             return shifts(codes, scale * weights @ basis)
 
         return hessian_penalty(
-            moved,
+            displace,
             codes.data.new_zeros(len(codes), len(basis), dtype=basis.dtype),
             k=self.k,
             epsilon=self.epsilon,
@@ -323,14 +334,16 @@ class HessianPenalty:
         )
 
     @torch.no_grad()
-    def _keep(self, shifts: Shifts, turned: _Turned, history: pd.DataFrame) -> HessianPenalty:
+    def _keep(
+        self, shifts: StepFunction, turned: _Rotation, history: pd.DataFrame
+    ) -> HessianPenalty:
         codes = shifts.sample(self.n_samples, Codes.HELD_BACK + self.seed)
         basis = turned()
         before, after = (
             float(self._penalty(shifts, codes, rows, Codes.HELD_BACK.start))
             for rows in (turned.get_buffer("start"), basis)
         )
-        effects = _effects(shifts, codes, basis)
+        effects = _measure_effects(shifts, codes, basis)
         strongest = effects.argsort(descending=True, stable=True)[: self.n_directions].cpu()
         directions = [
             make_direction(
@@ -343,7 +356,7 @@ class HessianPenalty:
                 layers=shifts.rows,
                 scores={"effect": float(effects[strongest[rank]]), "rank": rank},
             )
-            for rank, vector in enumerate(signed(basis.cpu()[strongest]))
+            for rank, vector in enumerate(fix_signs(basis.cpu()[strongest]))
         ]
         self.__dict__.update(
             directions_=directions,
@@ -355,7 +368,7 @@ class HessianPenalty:
         return self
 
 
-class _Turned(nn.Module):
+class _Rotation(nn.Module):
     """An orthonormal basis that can turn within its span: exp(S) times the start, S skew."""
 
     def __init__(self, start: Tensor) -> None:
@@ -369,15 +382,15 @@ class _Turned(nn.Module):
         return torch.linalg.matrix_exp(skew - skew.T) @ self.get_buffer("start")
 
 
-def _effects(shifts: Shifts, codes: Latent, basis: Tensor) -> Tensor:
-    """How far the picture moves for a step of length one along each vector, ``[n]`` float64."""
+def _measure_effects(shifts: StepFunction, codes: Latent, basis: Tensor) -> Tensor:
+    """Measure how far pictures move for a step of one along each vector, ``[n]`` float64."""
     total = torch.zeros(len(basis), dtype=torch.float64)
     for index in range(len(codes)):
         code = codes[index]
 
-        def moved(steps: Tensor, code: Latent = code) -> Tensor:
+        def displace(steps: Tensor, code: Latent = code) -> Tensor:
             return shifts(Latent.cat([code] * len(steps)), steps)
 
-        pictures = products(moved, basis.to(codes.data)).flatten(1).double()
+        pictures = products(displace, basis.to(codes.data)).flatten(1).double()
         total += pictures.square().sum(1).cpu() / len(codes)
     return total.sqrt()

@@ -36,28 +36,21 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from steerbench import store
 from steerbench.errors import ArgumentError, SteerbenchError, unknown
+from steerbench.runs import RunFile
 from steerbench.stats import random_unit_vectors
 from steerbench.types import Direction, Generator, Latent
 from steerbench.unsupervised.shared import (
-    RunFile,
     check_count,
+    fix_signs,
     layer_suffix,
     make_direction,
-    signed,
+    run_file,
 )
-from steerbench.unsupervised.step_function import Shifts
-
-REFERENCE = (
-    'Ramesh, Choi, LeCun, "A Spectral Regularizer for Unsupervised Disentanglement", '
-    "arXiv 1812.01161"
-)
+from steerbench.unsupervised.step_function import StepFunction
 
 METHODS = ("auto", "iterate", "full")
-ITERATIONS_EXPECTED = 3
-"""How many blocks usually suffice; what ``"auto"`` reckons with."""
-BACKWARD = 1.5
-"""What a product with J^T costs, in products with J."""
 
 
 class Jacobian:
@@ -72,9 +65,9 @@ class Jacobian:
         oversampling: How many vectors a block has beyond ``n_directions``.
         tolerance: When to stop: ``|A v - lambda v|`` of every kept vector, in parts of the largest
             eigenvalue of A, the mean of J^T J.
-        max_iterations: At most so many blocks.
+        n_steps: At most so many blocks.
         method: ``"iterate"``, ``"full"`` (J, column by column), or ``"auto"``, the cheaper one.
-        batch: Products with J at a time.
+        batch_size: Products with J at a time.
         seed: Of the codes, and of the first block.
 
     Attributes:
@@ -84,7 +77,10 @@ class Jacobian:
         error_: The largest ``|A v - lambda v|``, as for ``tolerance``; 0 where J was made.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Ramesh, Choi, LeCun, "A Spectral Regularizer for Unsupervised Disentanglement", '
+        "arXiv 1812.01161"
+    )
     directions_: list[Direction]
     singular_values_: Tensor
     error_: float
@@ -98,9 +94,9 @@ class Jacobian:
         n_samples: int = 16,
         oversampling: int = 4,
         tolerance: float = 1e-3,
-        max_iterations: int = 20,
+        n_steps: int = 20,
         method: str = "auto",
-        batch: int = 32,
+        batch_size: int = 32,
         seed: int = 0,
     ) -> None:
         self.n_directions = n_directions
@@ -110,10 +106,15 @@ class Jacobian:
         self.n_samples = n_samples
         self.oversampling = oversampling
         self.tolerance = tolerance
-        self.max_iterations = max_iterations
+        self.n_steps = n_steps
         self.method = method
-        self.batch = batch
+        self.batch_size = batch_size
         self.seed = seed
+
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: it differentiates any generator."""
+        return None
 
     def fit(
         self,
@@ -134,29 +135,34 @@ class Jacobian:
             SpaceError, LayerError: There is no such space, row or layer.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        shifts = Shifts(generator, self.space, self.layers, self.output)
+        shifts = StepFunction(generator, self.space, self.layers, self.output)
         check_count(self.n_directions, shifts.size, shifts.space, generator)
         if self.method not in METHODS:
             raise ArgumentError(unknown("method", self.method, METHODS))
-        if self.n_samples < 1 or self.batch < 1 or self.max_iterations < 1:
+        if self.n_samples < 1 or self.batch_size < 1 or self.n_steps < 1:
             raise ArgumentError(
-                f"n_samples={self.n_samples}, batch={self.batch}, max_iterations="
-                f"{self.max_iterations} were given; all of them must be at least 1."
+                f"n_samples={self.n_samples}, batch_size={self.batch_size}, n_steps={self.n_steps} "
+                "were given; all of them must be at least 1."
             )
         if codes is None:
             codes = shifts.sample(self.n_samples, self.seed)
         else:
             codes = generator.to(codes, shifts.space).detach()
-        search = _Search(self, shifts, codes, RunFile(state, self, generator, save_every))
+        at = store.fingerprint({"codes": codes.data})
+        file = run_file(state, self, generator, save_every, codes=at)
+        search = _Search(self, shifts, codes, file)
         values, vectors, error = search.full() if self._makes_it(shifts) else search.iterate()
         return self._keep(shifts, values, vectors, error)
 
-    def _makes_it(self, shifts: Shifts) -> bool:
+    def _makes_it(self, shifts: StepFunction, n_blocks: int = 3, backward: float = 1.5) -> bool:
+        """Say whether J itself is cheaper: some blocks usually suffice, J^T costs more than J."""
         block = self.n_directions + self.oversampling
-        expected = ITERATIONS_EXPECTED * block * (1 + BACKWARD)
+        expected = n_blocks * block * (1 + backward)
         return self.method == "full" or (self.method == "auto" and shifts.size <= expected)
 
-    def _keep(self, shifts: Shifts, values: Tensor, vectors: Tensor, error: float) -> Jacobian:
+    def _keep(
+        self, shifts: StepFunction, values: Tensor, vectors: Tensor, error: float
+    ) -> Jacobian:
         sigma = values.clamp_min(0).sqrt()
         directions = [
             make_direction(
@@ -169,7 +175,7 @@ class Jacobian:
                 layers=shifts.rows,
                 scores={"singular value": float(sigma[index]), "rank": index},
             )
-            for index, vector in enumerate(signed(vectors))
+            for index, vector in enumerate(fix_signs(vectors))
         ]
         self.directions_, self.singular_values_, self.error_ = directions, sigma, error
         return self
@@ -178,30 +184,28 @@ class Jacobian:
 class _Search:
     """Eigenvectors of A, the mean of J^T J over codes, from products with J and J^T."""
 
-    def __init__(self, finder: Jacobian, shifts: Shifts, codes: Latent, file: RunFile) -> None:
+    def __init__(
+        self, finder: Jacobian, shifts: StepFunction, codes: Latent, file: RunFile
+    ) -> None:
         self.finder, self.shifts, self.codes, self.file = finder, shifts, codes, file
         self.state = file.read()
-        if self.state and not torch.equal(self.state["codes"], codes.data.cpu()):
-            raise ArgumentError(
-                f"{str(file.path)!r} belongs to a run at other codes. Give another file, or remove "
-                "this one."
-            )
 
     def full(self) -> tuple[Tensor, Tensor, float]:
-        """Eigenvalues and eigenvectors (rows) of A, from all columns of every J."""
+        """Return eigenvalues and eigenvectors (rows) of A, from all columns of every J."""
         size = self.shifts.size
         total = self.state.get("total", torch.zeros(size, size, dtype=torch.float64))
         done = int(self.state.get("done", torch.zeros(())))
         for index in tqdm(range(done, len(self.codes)), desc="Jacobians", unit="code", delay=1):
             images = self._ahead(index, torch.eye(size)).double()
             total = total + (images @ images.T).cpu() / len(self.codes)
-            self._write(index + 1 == len(self.codes), total=total, done=torch.tensor(index + 1))
+            state = {"total": total, "done": torch.tensor(index + 1)}
+            self.file.write(state, now=index + 1 == len(self.codes))
         values, vectors = torch.linalg.eigh(total)
         kept = self.finder.n_directions
         return values.flip(0)[:kept], vectors.flip(1).T[:kept], 0.0
 
     def iterate(self) -> tuple[Tensor, Tensor, float]:
-        """The same by block Krylov iteration."""
+        """Compute the same by block Krylov iteration."""
         finder, size = self.finder, self.shifts.size
         width = min(finder.n_directions + finder.oversampling, size)
         block = random_unit_vectors(width, size, orthonormal=True, seed=finder.seed)
@@ -212,9 +216,10 @@ class _Search:
             while True:
                 if len(basis):
                     values, vectors, error = _best(basis, images, finder.n_directions)
-                    ended = len(basis) >= width * finder.max_iterations or not len(block)
+                    ended = len(basis) >= width * finder.n_steps or not len(block)
                     if ended or error <= finder.tolerance:
-                        self._write(True, basis=basis, images=images, block=block)
+                        state = {"basis": basis, "images": images, "block": block}
+                        self.file.write(state, now=True)
                         return values, vectors, error
                 image = self._times(block, basis, images)
                 self.state = {}
@@ -223,30 +228,26 @@ class _Search:
                 progress.update()
 
     def _times(self, block: Tensor, basis: Tensor, images: Tensor) -> Tensor:
-        """A times the vectors in rows, one code after the other."""
+        """Return A times the vectors in rows, one code after the other."""
         total = self.state.get("total", torch.zeros_like(block))
         for index in range(int(self.state.get("done", torch.zeros(()))), len(self.codes)):
-            for rows in torch.arange(len(block)).split(self.finder.batch):
+            for rows in torch.arange(len(block)).split(self.finder.batch_size):
                 back = self._back(index, self._ahead(index, block[rows]))
                 total[rows] += back.double().cpu() / len(self.codes)
-            done = torch.tensor(index + 1)
-            self._write(False, basis=basis, images=images, block=block, total=total, done=done)
+            state = {"basis": basis, "images": images, "block": block, "total": total}
+            self.file.write(state | {"done": torch.tensor(index + 1)})
         return total
 
-    def _write(self, now: bool, **tensors: Tensor) -> None:
-        if now or self.file.due():
-            self.file.write(tensors | {"codes": self.codes.data})
-
     def _ahead(self, index: int, vectors: Tensor) -> Tensor:
-        """J times vectors in rows, ``[k, numbers of the picture]``."""
+        """Return J times vectors in rows, ``[k, numbers of the picture]``."""
         parts = [
             products(self._function(index), part.to(self.codes.data)).flatten(1)
-            for part in vectors.split(self.finder.batch)
+            for part in vectors.split(self.finder.batch_size)
         ]
         return torch.cat(parts)
 
     def _back(self, index: int, images: Tensor) -> Tensor:
-        """J^T times pictures in rows, ``[k, size]``."""
+        """Return J^T times pictures in rows, ``[k, size]``."""
         steps = self.codes.data.new_zeros(len(images), self.shifts.size, requires_grad=True)
         with torch.enable_grad():
             pictures = self._function(index)(steps).flatten(1)
@@ -256,14 +257,14 @@ class _Search:
     def _function(self, index: int) -> Callable[[Tensor], Tensor]:
         code = self.codes[index]
 
-        def moved(steps: Tensor) -> Tensor:
+        def displace(steps: Tensor) -> Tensor:
             return self.shifts(Latent.cat([code] * len(steps)), steps)
 
-        return moved
+        return displace
 
 
 def products(function: Callable[[Tensor], Tensor], vectors: Tensor) -> Tensor:
-    """J v for every row v, with J the Jacobian of ``function`` at zero.
+    """Return J v for every row v, with J the Jacobian of ``function`` at zero.
 
     By forward-mode differentiation; a function that has none is differentiated twice backwards:
     J^T u is linear in u, and its own transposed Jacobian is J.
@@ -299,7 +300,7 @@ def _twice_backwards(
 
 
 def _best(basis: Tensor, images: Tensor, kept: int) -> tuple[Tensor, Tensor, float]:
-    """The best eigenvectors of A in the span of an orthonormal basis, whose images are known."""
+    """Return the best eigenvectors of A in the span of an orthonormal basis with its images."""
     inner = images @ basis.T
     values, mixing = torch.linalg.eigh((inner + inner.T) / 2)
     values, mixing = values.flip(0)[:kept], mixing.flip(1)[:, :kept]
@@ -309,7 +310,7 @@ def _best(basis: Tensor, images: Tensor, kept: int) -> tuple[Tensor, Tensor, flo
 
 
 def _rest(vectors: Tensor, basis: Tensor) -> Tensor:
-    """An orthonormal basis of what vectors add to another basis."""
+    """Return an orthonormal basis of what vectors add to another basis."""
     for _ in range(2):  # once more for what rounding left
         vectors = vectors - (vectors @ basis.T) @ basis
         _, sizes, right = torch.linalg.svd(vectors, full_matrices=False)

@@ -65,6 +65,11 @@ class RandomDirections:
         self.kind = kind
         self.seed = seed
 
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: there is chance in any generator."""
+        return None
+
     def fit(self, generator: Generator) -> RandomDirections:
         """Draw them for a generator.
 

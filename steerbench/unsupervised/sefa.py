@@ -22,10 +22,8 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CapabilityError
-from steerbench.types import Generator, parse_layers
+from steerbench.types import Direction, Generator, parse_layers
 from steerbench.unsupervised.shared import check_count, layer_suffix, make_direction
-
-REFERENCE = 'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
 
 
 class SeFa:
@@ -41,7 +39,12 @@ class SeFa:
         eigenvalues_: ``[n_directions]`` float64, falling.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Shen, Zhou, "Closed-Form Factorization of Latent Semantics in GANs", arXiv 2007.06600'
+    )
+
+    directions_: list[Direction]
+    eigenvalues_: Tensor
 
     def __init__(self, n_directions: int = 8, layers: str | int | Iterable[int] = "all") -> None:
         self.n_directions = n_directions
@@ -49,7 +52,7 @@ class SeFa:
 
     @classmethod
     def refuses(cls, generator: Generator) -> str | None:
-        """Why it cannot work on a generator, or none: the weights that it reads are not known."""
+        """Return why it cannot work on a generator, or None: no weights are known."""
         try:
             generator.affine(generator.natural_space)
         except CapabilityError as error:
@@ -91,7 +94,7 @@ class SeFa:
 
 
 def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (falling) and eigenvectors (columns) of ``A^T A``, rows of A at unit norm.
+    """Return eigenvalues (falling) and eigenvectors (columns) of ``A^T A``, rows of A at unit norm.
 
     The sign of an eigenvector is arbitrary; here its largest number is positive.
 

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import inspect
 import os
-import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from steerbench import __version__, store
+from steerbench import __version__
 from steerbench.errors import ArgumentError, LayerError
+from steerbench.runs import RunFile
 from steerbench.types import Direction, Generator, Provenance, format_layers, parse_layers
-
-KIND = "steerbench finder run"
 
 
 def rows_of(
     generator: Generator, space: str, layers: str | int | Iterable[int] | None
 ) -> tuple[int, ...] | None:
-    """The rows of the layer-wise latent that a direction may change; none for all.
+    """Return the rows of the layer-wise latent that a direction may change; none for all.
+
+    Args:
+        generator: Whose.
+        space: Of the direction.
+        layers: As they were asked for: ``"all"``, ``"0-3"``, numbers.
 
     Raises:
         LayerError: A row does not exist, or rows were asked for and the space has none.
@@ -56,6 +58,12 @@ def layer_suffix(rows: tuple[int, ...] | None) -> str:
 def check_count(n_directions: int, size: int, space: str, generator: Generator) -> None:
     """Refuse to find more directions than there are.
 
+    Args:
+        n_directions: How many were asked for.
+        size: How many there are.
+        space: For the message.
+        generator: Likewise.
+
     Raises:
         ArgumentError: Fewer than one, or more than ``size``.
     """
@@ -66,10 +74,10 @@ def check_count(n_directions: int, size: int, space: str, generator: Generator) 
         )
 
 
-def signed(vectors: Tensor) -> Tensor:
-    """Vectors in rows whose sign is arbitrary, each with its largest number positive.
+def fix_signs(vectors: Tensor) -> Tensor:
+    """Return vectors in rows whose sign is arbitrary, each with its largest number positive.
 
-    >>> signed(torch.tensor([[0.6, -0.8], [0.0, 1.0]]))
+    >>> fix_signs(torch.tensor([[0.6, -0.8], [0.0, 1.0]]))
     tensor([[-0.6000,  0.8000],
             [ 0.0000,  1.0000]])
     """
@@ -78,7 +86,7 @@ def signed(vectors: Tensor) -> Tensor:
 
 
 def hyperparameters(finder: Any) -> dict[str, Any]:
-    """What a finder was given, by name."""
+    """Return what a finder was given, by name."""
     return {name: getattr(finder, name) for name in inspect.signature(type(finder)).parameters}
 
 
@@ -94,7 +102,7 @@ def make_direction(
     layers: tuple[int, ...] | None = None,
     scores: Mapping[str, Any] | None = None,
 ) -> Direction:
-    """A direction with all that its finder knows of where it came from.
+    """Return a direction with all that its finder knows of where it came from.
 
     Args:
         finder: Its hyperparameters are kept, with ``seed`` and ``n_samples`` where it has them.
@@ -131,58 +139,27 @@ def make_direction(
     )
 
 
-class RunFile:
-    """How far a run is, in a file that is replaced whole.
+def run_file(
+    path: str | os.PathLike[str] | None,
+    finder: Any,
+    generator: Generator,
+    every: float = 30.0,
+    **more: Any,
+) -> RunFile:
+    """Return the file of a finder's run, which its class and hyperparameters tell from others.
 
     Args:
-        path: Where; none for a run that is not kept.
-        finder: Its class and hyperparameters say what the run is.
+        path: Where; None for a run that is not kept.
+        finder: Whose run.
         generator: Likewise, by its fingerprint.
         every: Seconds between two writings.
+        more: What else decides the result.
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str] | None,
-        finder: Any,
-        generator: Generator,
-        every: float = 30.0,
-    ) -> None:
-        self.path, self.every = None if path is None else Path(path), every
-        given = Provenance(hyperparameters=hyperparameters(finder)).to_json()["hyperparameters"]
-        self.settings = {
-            "finder": type(finder).__name__,
-            "generator": generator.fingerprint,
-            **given,
-        }
-        self._written = time.monotonic()
-
-    def read(self) -> dict[str, Tensor]:
-        """What was last written; empty where there is no file yet.
-
-        Raises:
-            ArgumentError: The file belongs to another run; it is left alone.
-            CheckpointError: It is damaged.
-        """
-        if self.path is None or not self.path.exists():
-            return {}
-        tensors, header = store.load(self.path)
-        theirs = header.get("settings") if header.get("kind") == KIND else None
-        if theirs != self.settings:
-            differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
-            raise ArgumentError(
-                f"{str(self.path)!r} belongs to another run: it differs in "
-                f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
-            )
-        return tensors
-
-    def due(self) -> bool:
-        """Whether it is time to write."""
-        return self.path is not None and time.monotonic() - self._written >= self.every
-
-    def write(self, tensors: Mapping[str, Tensor]) -> None:
-        """Replace the file by all that is needed to go on from here."""
-        if self.path is None:
-            return
-        store.save(self.path, tensors, {"kind": KIND, "settings": self.settings})
-        self._written = time.monotonic()
+    given = Provenance(hyperparameters=hyperparameters(finder)).to_json()["hyperparameters"]
+    settings = {
+        "finder": type(finder).__name__,
+        "generator": generator.fingerprint,
+        **given,
+        **more,
+    }
+    return RunFile(path, "steerbench finder run", settings, every)

@@ -1,14 +1,14 @@
 """A generator as a function of a step: what methods that differentiate it have in common.
 
-``Shifts`` adds steps ``[N, *shape]`` to codes, in all rows of the layer-wise latent or in some, and
-gives what comes out: pictures, or the activations of a layer. It differentiates in either mode, and
-changes nothing.
+`StepFunction` adds steps ``[N, *shape]`` to codes, in all rows of the layer-wise latent or in some,
+and gives what comes out: pictures, or the activations of a layer. It differentiates in either mode,
+and changes nothing.
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
 >>> codes = G.sample(2, space="w")
 >>> steps = torch.zeros(2, 128)
->>> torch.equal(Shifts(G, "w")(codes, steps), G.render(codes))
+>>> torch.equal(StepFunction(G, "w")(codes, steps), G.render(codes))
 True
 """
 
@@ -24,7 +24,7 @@ from steerbench.types import Generator, Latent
 from steerbench.unsupervised.shared import rows_of
 
 
-class Shifts:
+class StepFunction:
     """What a generator makes of codes that were moved.
 
     Args:
@@ -60,15 +60,15 @@ class Shifts:
         self.size = generator.spaces[self.space].size
 
     def sample(self, n: int, seed: int) -> Latent:
-        """Codes of the prior in the space, with memory of their own."""
+        """Return codes of the prior in the space, with memory of their own."""
         codes = self.generator.sample(n, seed=seed, space=self.space)
         return codes.with_data(codes.data.detach().clone())
 
     def __call__(self, codes: Latent, steps: Tensor) -> Tensor:
-        """Pictures or activations ``[N, C, H, W]`` of codes moved by steps ``[N, size]``."""
+        """Return pictures or activations ``[N, C, H, W]`` of codes moved by steps ``[N, size]``."""
         steps = steps.to(codes.data).reshape(-1, *self.generator.spaces[self.space].shape)
         if self.rows is None or self.space.endswith("+"):
-            moved = codes.with_data(codes.data + self._limited(steps))
+            moved = codes.with_data(codes.data + self._limit(steps))
         else:
             layered = self.generator.to(codes, self.space + "+")
             chosen = torch.zeros(layered.data.shape[1], 1).to(steps)
@@ -78,7 +78,7 @@ class Shifts:
             return self.generator.capture(moved, [self.output])[self.output]
         return self.generator.render(moved, precision=self.precision)
 
-    def _limited(self, steps: Tensor) -> Tensor:
+    def _limit(self, steps: Tensor) -> Tensor:
         """Steps of a layer-wise space, in the chosen rows only."""
         if self.rows is None:
             return steps

@@ -14,22 +14,22 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.unsupervised.shared import RunFile
+from steerbench.runs import RunFile
 
 
 def draw_source(seed: int, step: int) -> torch.Generator:
-    """The random numbers of one step."""
+    """Return the random numbers of one step."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def built(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
-    """A module that draws its first weights from a seed, and leaves everybody's draws alone."""
+def build_module(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+    """Make a module that draws its first weights from a seed, and disturb nobody's draws."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
 
 
-def take_steps(
+def run(
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
     step: Callable[[int], Sequence[float]],
@@ -70,10 +70,9 @@ def take_steps(
             rows.append([float(value) for value in step(index)])
             progress.set_postfix({k: f"{v:.3g}" for k, v in zip(names, rows[-1])}, refresh=False)
             progress.update()
-            if file.due():
-                file.write(tensors())
+            file.write(tensors)
     if len(rows) > len(history):
-        file.write(tensors())
+        file.write(tensors, now=True)
     table = pd.DataFrame(rows, columns=list(names))
     table.insert(0, "step", range(len(rows)))
     return table

@@ -2,7 +2,7 @@
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
->>> grid = BoundaryGrid(G, sb.SeFa(2).fit(G).directions_, strengths=(-1, 0, 1), count=2, tile=64)
+>>> grid = BoundaryGrid(G, sb.SeFa(2).fit(G).directions_, alphas=(-1, 0, 1), n_samples=2, tile=64)
 >>> grid.cells
 (2, 3)
 >>> grid.rows = "directions"
@@ -43,7 +43,7 @@ from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import free
 from steerbench.widgets.style import button, column, refuse_unknown, row, style_sheet
 
-KEYWORDS = ("strengths", "seed", "count", "rows", "predictor", "attribute", "tile")
+KEYWORDS = ("alphas", "seed", "n_samples", "rows", "predictor", "attribute", "tile")
 ROWS = ("pictures", "directions")
 LEFT, TOP, LINE = 92, 20, 16
 """The margins for titles, and the height of a score, in pixels."""
@@ -56,9 +56,9 @@ class BoundaryGrid(ipywidgets.VBox):
     Args:
         generator: The generator.
         directions: The directions, of this generator, from one method or several.
-        strengths: The columns, in standard deviations.
+        alphas: The columns, in standard deviations.
         seed: Of the first picture.
-        count: How many pictures there are rows for.
+        n_samples: How many pictures there are rows for.
         rows: ``"pictures"`` or ``"directions"``.
         predictor: Its scores stand under the cells.
         attribute: The score that is shown first; the predictor's first one if None.
@@ -78,9 +78,9 @@ class BoundaryGrid(ipywidgets.VBox):
         generator: BaseGenerator,
         directions: Sequence[Traversal],
         *,
-        strengths: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
+        alphas: Sequence[float] = (-3, -2, -1, 0, 1, 2, 3),
         seed: int = 0,
-        count: int = 4,
+        n_samples: int = 4,
         rows: str = "pictures",
         predictor: Predictor | None = None,
         attribute: str | None = None,
@@ -90,18 +90,18 @@ class BoundaryGrid(ipywidgets.VBox):
         refuse_unknown("BoundaryGrid", unknown_words, KEYWORDS)
         self.generator, self.predictor = generator, predictor
         self.directions = check_traversals(generator, directions, generator.sample(1, seed=seed))
-        self.strengths = _strengths(strengths)
-        if not 1 <= count <= 32 or not 24 <= tile <= 512:
+        self.alphas = _strengths(alphas)
+        if not 1 <= n_samples <= 32 or not 24 <= tile <= 512:
             raise ArgumentError(
-                f"{count} rows of {tile} pixels were asked for. Give 1 to 32 rows and cells of 24 "
-                "to 512 pixels."
+                f"{n_samples} rows of {tile} pixels were asked for. Give 1 to 32 rows and cells of "
+                "24 to 512 pixels."
             )
         if rows not in ROWS:
             raise ArgumentError(unknown("kind of row", rows, ROWS))
         names = [] if predictor is None else list(predictor.names)
         if attribute is not None and attribute not in names:
             raise ArgumentError(unknown("attribute", attribute, names))
-        self.count, self._tile, self.notice = count, tile, Notice()
+        self.n_samples, self._tile, self.notice = n_samples, tile, Notice()
         self.scores: np.ndarray | None = None
         self._kind = ipywidgets.ToggleButtons(options=ROWS, value=rows, description="Rows")
         self._choice = ipywidgets.Dropdown(
@@ -119,7 +119,7 @@ class BoundaryGrid(ipywidgets.VBox):
         self._path = ipywidgets.Text(value=f"{generator.name}-grid", description="File")
         self._png = button("PNG", "image", "Write the grid to FILE.png")
         self._mp4 = button("Film", "film", "Write FILE.mp4, in which all rows move together")
-        self._picture = Picture(LEFT + len(self.strengths) * tile)
+        self._picture = Picture(LEFT + len(self.alphas) * tile)
         self._picture.add_class("sb-differences")
         controls = column(
             [row(self._kind), row(self._choice, self._seed, self._attribute),
@@ -149,12 +149,12 @@ class BoundaryGrid(ipywidgets.VBox):
         """What stands at the left of each row."""
         if self.rows == "directions":
             return [each.name for each in self.directions]
-        return [f"seed {self._seed.value + i}" for i in range(self.count)]
+        return [f"seed {self._seed.value + i}" for i in range(self.n_samples)]
 
     @property
     def cells(self) -> tuple[int, int]:
         """How many rows and columns there are."""
-        return len(self.titles), len(self.strengths)
+        return len(self.titles), len(self.alphas)
 
     @property
     def picture(self) -> bytes:
@@ -189,7 +189,9 @@ class BoundaryGrid(ipywidgets.VBox):
             start = self.generator.sample(1, seed=self._seed.value)
             return [(start, each) for each in self.directions]
         direction = self.directions[self._choice.value]
-        starts = [self.generator.sample(1, seed=self._seed.value + i) for i in range(self.count)]
+        starts = [
+            self.generator.sample(1, seed=self._seed.value + i) for i in range(self.n_samples)
+        ]
         return [(start, direction) for start in starts]
 
     def _render(self, start: Latent, direction: Traversal, alphas: Sequence[float]) -> Tensor:
@@ -203,7 +205,7 @@ class BoundaryGrid(ipywidgets.VBox):
         self._choice.disabled = self.rows == "directions"
         with self.notice.guard():
             lines = self._lines()
-            pictures = [self._render(*line, self.strengths) for line in lines]
+            pictures = [self._render(*line, self.alphas) for line in lines]
             starts = [self._render(*line, [0.0]) for line in lines]
             self.scores = self._read(pictures)
             self._sheet = self._lay(torch.stack([self._fit(each) for each in pictures]))
@@ -222,7 +224,7 @@ class BoundaryGrid(ipywidgets.VBox):
             return None
         place = list(self.predictor.names).index(self._attribute.value)
         read = [self.predictor.predict(each) for each in pictures]
-        wanted = (len(self.strengths), len(self.predictor.names))
+        wanted = (len(self.alphas), len(self.predictor.names))
         for scores in read:
             if tuple(scores.shape) != wanted or not torch.isfinite(scores).all():
                 raise PredictorError(
@@ -239,7 +241,7 @@ class BoundaryGrid(ipywidgets.VBox):
         height, width = TOP + len(cells) * (tile + line), LEFT + cells.shape[1] * tile
         sheet = Image.new("RGB", (width, height), "white")
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default()
-        for k, strength in enumerate(self.strengths):
+        for k, strength in enumerate(self.alphas):
             draw.text((LEFT + k * tile + tile // 2 - 12, 4), f"{strength:+g}", "black", font)
         for r, title in enumerate(self.titles):
             top = TOP + r * (tile + line)
@@ -254,7 +256,7 @@ class BoundaryGrid(ipywidgets.VBox):
 
     def _frames(self) -> Iterator[np.ndarray]:
         """From the lowest strength to the highest and back, all rows in one column of cells."""
-        low, high = min(self.strengths), max(self.strengths)
+        low, high = min(self.alphas), max(self.alphas)
         lines, side = self._lines(), self._tile + self._tile % 2
         for step in range(FRAMES):
             alpha = low + (high - low) * (1 - abs(2 * step / FRAMES - 1))

@@ -93,7 +93,7 @@ def table_of(generator: BaseGenerator, given: Any, layer: str | None) -> tuple[p
         table = given
     elif hasattr(given, "units_"):
         _same_generator(generator, given)
-        table, layer = given.units_, _same_layer(generator, given.layer, layer)
+        table, layer = given.units_, _same_layer(generator, given.layer_, layer)
     elif hasattr(given, "fit"):
         raise NotFittedError("Nothing has been dissected yet; call fit(generator) first.")
     else:

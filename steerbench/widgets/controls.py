@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import ipywidgets
 
+from steerbench.bundles import part
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.seeds import Codes
@@ -103,6 +104,13 @@ class Controls:
         self.seed.observe(lambda _: notify("seed"), "value")
         self.truncation.observe(lambda _: notify("truncation"), "value")
         self.random.on_click(lambda _: setattr(self.seed, "value", random_seed()))
+
+
+def opening_seed(generator: Generator, seed: int | None) -> int:
+    """Return the seed of the first picture: the one given, a good one of the bundle, or 0."""
+    if seed is not None:
+        return seed
+    return (part(generator, "seeds") or (0,))[0]
 
 
 def random_seed() -> int:

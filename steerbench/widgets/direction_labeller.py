@@ -31,7 +31,7 @@ from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.image import resize, to_uint8
 from steerbench.renderer import lock_of
-from steerbench.supervised.boundaries.labelling import Evidence, LabelledDirection
+from steerbench.supervised.boundaries.labelling import CrossValidation, LabelledDirection
 from steerbench.types import Direction
 from steerbench.widgets.canvas import drawing
 from steerbench.widgets.latent_sliders import LatentSliders
@@ -64,7 +64,7 @@ class DirectionLabeller(ipywidgets.VBox):
         labels: ``{seed: True or False}``, all labels so far, on the wall or not.
         shown: The seeds on the wall.
         direction: The `Direction`, or None before there are two labels of each kind.
-        evidence: What it is worth (`Evidence`), or None.
+        evidence: What it is worth (`CrossValidation`), or None.
         sliders: The `LatentSliders` that "Try it" opened, or None.
         notice: Says what went wrong.
 
@@ -93,7 +93,7 @@ class DirectionLabeller(ipywidgets.VBox):
         self.generator, self.space, self.notice = generator, space, Notice()
         self.labels: dict[int, bool] = {}
         self.direction: Direction | None = None
-        self.evidence: Evidence | None = None
+        self.evidence: CrossValidation | None = None
         self.sliders: LatentSliders | None = None
         self._found: LabelledDirection | None = None
         self._columns, self._rows, self._tile = columns, rows, tile

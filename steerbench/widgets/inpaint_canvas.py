@@ -42,7 +42,7 @@ from steerbench.inversion.restoration import ReadsAndSees, given_for
 from steerbench.renderer import Renderer
 from steerbench.types import Latent, Recipe
 from steerbench.widgets.canvas import drawing, on_brush
-from steerbench.widgets.controls import check_numbers
+from steerbench.widgets.controls import check_numbers, opening_seed
 from steerbench.widgets.history import History
 from steerbench.widgets.inpaint_tools import InpaintTools, check_settings
 from steerbench.widgets.inpaint_worker import InpaintRequest, InpaintWorker
@@ -66,13 +66,15 @@ class InpaintCanvas(ipywidgets.VBox):
         generator: What fills the hole.
         image: A picture: ``[1, C, H, W]`` in [-1, 1], or a photograph (a path, the bytes of a
             file, a Pillow image, an array, an upload); a sample if None.
-        seed: Of the sample, and of the search.
+        seed: Of the sample, and of the search; None takes a good one of the generator's bundle,
+            or 0.
         brush: The diameter of the brush, in pixels of the picture; a sixth of it if None.
         proposals: How many answers to give, up to 4.
         steps: Of the search, at most.
         feather: Over how many pixels of the picture the seam fades; a fifth of it if None.
         prompt: What should be in the hole, at first.
-        clip: Reads it; ``sb.clip("rooms-clip")`` if None, loaded when there is something to read.
+        clip: Reads it; that of the generator's bundle if None, loaded when there is something to
+            read.
         size: The width of the picture on the screen, in pixels.
 
     Attributes:
@@ -88,7 +90,7 @@ class InpaintCanvas(ipywidgets.VBox):
         generator: BaseGenerator,
         image: Any = None,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         brush: float | None = None,
         proposals: int = 3,
         steps: int = 120,
@@ -103,6 +105,7 @@ class InpaintCanvas(ipywidgets.VBox):
         check_settings(proposals, steps, brush, feather)
         self.generator, self.renderer, self.notice = generator, Renderer(generator), Notice()
         self._filling = InpaintWorker(self.renderer, self.notice, clip)
+        seed = opening_seed(generator, seed)
         sample = generator.sample(1, seed=seed)
         picture = self.renderer.render(sample).clamp(-1, 1)
         self._shape = (picture.shape[2], picture.shape[3])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from steerbench.bundles import require
 from steerbench.inversion import Hole, Restoration, restore
 from steerbench.inversion.restoration import ReadsAndSees
 from steerbench.renderer import Renderer
@@ -52,7 +53,7 @@ class InpaintWorker:
     Args:
         renderer: Of the generator; its lock is held.
         notice: Where mistakes, and words that a CLIP does not know, are told.
-        clip: Reads prompts; the embedded one, when it is needed, if None.
+        clip: Reads prompts; that of the generator's bundle, when it is needed, if None.
     """
 
     def __init__(self, renderer: Renderer, notice: Notice, clip: ReadsAndSees | None) -> None:
@@ -115,9 +116,7 @@ class InpaintWorker:
         if not prompt:
             return None
         if self._clip is None:
-            from steerbench.predictors.clip import clip
-
-            self._clip = clip("rooms-clip")
+            self._clip = require(self._renderer.generator, "clip", "reads prompts", "clip=")
         remarks = getattr(self._clip, "remarks", None)
         if remarks is not None and (said := remarks(prompt)):
             self._notice.fail(" ".join(said))

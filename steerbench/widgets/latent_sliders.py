@@ -35,6 +35,7 @@ from steerbench.widgets.controls import (
     can_truncate,
     check_numbers,
     check_traversals,
+    opening_seed,
 )
 from steerbench.widgets.direction_row import Step
 from steerbench.widgets.history import History
@@ -55,7 +56,7 @@ class LatentSliders(ipywidgets.VBox):
     Args:
         generator: The generator.
         directions: The directions or walks, of this generator.
-        seed: Of the first picture.
+        seed: Of the first picture; None takes a good one of the generator's bundle, or 0.
         truncation: How far codes are drawn towards the mean, from 0 (the mean) to 1 (not at all).
         alpha_range: How far a slider goes to either side, in standard deviations.
         size: The width of the picture on the screen, in pixels.
@@ -78,7 +79,7 @@ class LatentSliders(ipywidgets.VBox):
         generator: BaseGenerator,
         directions: Sequence[Traversal],
         *,
-        seed: int = 0,
+        seed: int | None = None,
         truncation: float = 1.0,
         alpha_range: float = 3.0,
         size: int = 384,
@@ -88,6 +89,7 @@ class LatentSliders(ipywidgets.VBox):
     ) -> None:
         refuse_unknown("LatentSliders", unknown, KEYWORDS)
         self.generator = generator
+        seed = opening_seed(generator, seed)
         self._own, self._own_seed = latent, seed
         self._found = check_traversals(generator, directions, self._code(seed))
         check_numbers(truncation, alpha_range, size, can_truncate(generator, self._found))

@@ -28,13 +28,14 @@ from typing import Any
 import ipywidgets
 import torch
 
-from steerbench.embedding import GlobalDirections
+from steerbench.bundles import part, require
+from steerbench.embedding.styleclip import GlobalDirections
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator
-from steerbench.predictors.clip import Clip, clip
+from steerbench.predictors.clip import Clip
 from steerbench.renderer import Renderer
 from steerbench.types import Direction, Edit, Predictor, Recipe
-from steerbench.widgets.controls import random_seed
+from steerbench.widgets.controls import opening_seed, random_seed
 from steerbench.widgets.latent_sliders import LatentSliders
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
@@ -47,14 +48,6 @@ from steerbench.widgets.style import column, refuse_unknown, row, style_sheet
 from steerbench.widgets.worker import Ending, Worker
 
 KEYWORDS = ("clip", "directions", "neutral", "seed", "mode", "n_steps", "predictor", "size")
-EXAMPLES = (
-    "a bedroom at night with the lamp on",
-    "a room by day",
-    "a room with a plant",
-    "a living room",
-    "a room with a wooden floor",
-    "a room without a picture",
-)
 
 
 class PromptBox(ipywidgets.VBox):
@@ -62,10 +55,11 @@ class PromptBox(ipywidgets.VBox):
 
     Args:
         generator: The generator.
-        clip: Guides; ``rooms-clip`` where none is given.
+        clip: Guides; that of the generator's bundle where none is given. Without any the box shows
+            the picture, and says what is missing.
         directions: Channels of s that were measured before.
         neutral: What prompts are to differ from, at first; may be empty.
-        seed: Of the picture.
+        seed: Of the first picture; None takes a good one of the generator's bundle, or 0.
         mode: ``"direction"``, ``"optimise"`` or ``"mapper"``, at first.
         n_steps: Steps of an optimisation; a mapper takes twice as many.
         predictor: Another model whose scores stand under the picture: a judge.
@@ -90,7 +84,7 @@ class PromptBox(ipywidgets.VBox):
         *,
         directions: GlobalDirections | None = None,
         neutral: str = "",
-        seed: int = 0,
+        seed: int | None = None,
         mode: str = "optimise",
         n_steps: int = 40,
         predictor: Predictor | None = None,
@@ -100,7 +94,7 @@ class PromptBox(ipywidgets.VBox):
         refuse_unknown("PromptBox", others, KEYWORDS)
         if mode not in MODES.values():
             raise ArgumentError(unknown("mode", mode, MODES.values()))
-        self.generator, self.clip = generator, clip or _default()
+        self.generator, self.clip = generator, clip or part(generator, "clip")
         self.renderer, self.notice = Renderer(generator), Notice()
         self._modes = PromptModes(generator, self.clip, directions)
         self.direction: Direction | None = None
@@ -111,9 +105,9 @@ class PromptBox(ipywidgets.VBox):
         self._worker = Worker("following a prompt")
         self._scores = None if predictor is None else Scores(predictor)
         self._picture = Picture(size)
-        self._controls = PromptControls(neutral, mode, seed)
+        self._controls = PromptControls(neutral, mode, opening_seed(generator, seed))
         self.request = replace(self._read(), n_steps=n_steps)
-        self._words = WordRow(self.clip.vocabulary, self._examples(), self._take)
+        self._words = WordRow(self._vocabulary, self._examples(), self._take)
         self._save = SaveRow(generator, lambda: self.recipe, self.notice)
         self._quiet = False
         self._stage = ipywidgets.VBox()
@@ -121,6 +115,8 @@ class PromptBox(ipywidgets.VBox):
         self.add_class("sb-panel")
         self._listen()
         self._restart()
+        with self.notice.guard():
+            self._reader()
 
     # What programs ask for.
 
@@ -156,11 +152,11 @@ class PromptBox(ipywidgets.VBox):
     def _follow(self, request: PromptRequest) -> None:
         with self.notice.guard():
             self.stop()
-            self.request = request
+            clip, self.request = self._reader(), request
             self._mirror()
             self.notice.clear()
-            remarks = [*self.clip.remarks(request.prompt), *self.clip.remarks(request.neutral)]
-            self.clip.encode_text(request.prompt)  # an empty one is refused here, before any work
+            remarks = [*clip.remarks(request.prompt), *clip.remarks(request.neutral)]
+            clip.encode_text(request.prompt)  # an empty one is refused here, before any work
             if remarks:
                 self.notice.fail(" ".join(remarks))
             self._busy(True)
@@ -203,6 +199,18 @@ class PromptBox(ipywidgets.VBox):
         return self._picture.data
 
     # From words to pixels.
+
+    def _reader(self) -> Clip:
+        """Return the CLIP that reads prompts.
+
+        Raises:
+            CapabilityError: None was given, and none is known for the generator.
+        """
+        return self.clip or require(self.generator, "clip", "reads prompts", "clip=")
+
+    @property
+    def _vocabulary(self) -> tuple[str, ...]:
+        return () if self.clip is None else self.clip.vocabulary
 
     def _read(self) -> PromptRequest:
         """What the controls ask for."""
@@ -321,9 +329,11 @@ class PromptBox(ipywidgets.VBox):
     # The tree, built once.
 
     def _examples(self) -> Sequence[str]:
-        """Whole prompts of which the model knows every word."""
-        known = [text for text in EXAMPLES if not self.clip.unknown_words(text)]
-        return known if self.clip.vocabulary else ()
+        """Return the prompts of the bundle of which the model knows every word."""
+        examples = part(self.generator, "examples") or ()
+        if self.clip is None:
+            return ()
+        return [text for text in examples if not self.clip.unknown_words(text)]
 
     def _columns(self, size: int) -> ipywidgets.HBox:
         has = self._controls
@@ -361,6 +371,8 @@ class PromptBox(ipywidgets.VBox):
             self.go()
 
     def _on_type(self, text: str) -> None:
+        if self.clip is None:
+            return
         self._words.follow(text)
         finished = text[: text.rfind(" ") + 1]  # the last word may not be complete yet
         unknown_words = self.clip.unknown_words(finished)
@@ -375,7 +387,3 @@ class PromptBox(ipywidgets.VBox):
     def _busy(self, working: bool) -> None:
         self._controls.stop.disabled = not working
         self._controls.bar.bar_style = "info" if working else "success"
-
-
-def _default() -> Clip:
-    return clip("rooms-clip")

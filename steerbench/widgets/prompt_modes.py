@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
+from steerbench.embedding.styleclip import GlobalDirections, LatentMapper, LatentOptimiser
 from steerbench.errors import ArgumentError, LatentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
@@ -72,18 +73,19 @@ class PromptModes:
 
     Args:
         generator: Draws the pictures.
-        clip: Guides.
+        clip: Guides; None where there is none, and nothing can be begun.
         directions: The channels of s, measured or not; None for none measured yet.
     """
 
     def __init__(
         self,
         generator: BaseGenerator,
-        clip: Clip,
+        clip: Clip | None,
         directions: GlobalDirections | None = None,
     ) -> None:
-        self.generator, self.clip = generator, clip
-        self.directions = directions or GlobalDirections(clip)
+        guide: Any = clip
+        self.generator, self.clip = generator, guide
+        self.directions = directions or GlobalDirections(guide)
         self.mappers: dict[tuple[str, str], LatentMapper] = {}
 
     def begin(self, request: PromptRequest) -> Iterator[Frame]:
@@ -106,8 +108,7 @@ class PromptModes:
 
     def direction(self, request: PromptRequest) -> Direction:
         """The prompt as a direction in s, where the channels are measured."""
-        neutral = request.neutral.strip() or "a room"
-        return self.directions.direction(request.prompt, neutral, beta=request.beta)
+        return self.directions.direction(request.prompt, request.neutral, beta=request.beta)
 
     def _along(self, request: PromptRequest) -> Iterator[Frame]:
         if not self.is_measured:
@@ -123,7 +124,7 @@ class PromptModes:
 
     def _optimise(self, request: PromptRequest) -> Iterator[Frame]:
         walk = LatentOptimiser(self.clip, request.prompt, request.neutral, n_steps=request.n_steps)
-        for now in walk.steps(self.generator, self.start(request.seed)):
+        for now in walk.fit(self.generator).steps(self.start(request.seed)):
             fits = [1 - now.losses[0]["clip"], 1 - min(loss["clip"] for loss in now.losses)]
             words = (
                 f"step {now.step} of {now.total}: fits {fits[0]:.2f} at first, {fits[1]:.2f} now"
@@ -157,7 +158,7 @@ class PromptModes:
     def _frame_of(
         self, mapper: LatentMapper, start: Latent, request: PromptRequest, share: float, words: str
     ) -> Frame:
-        edited = mapper.edit(self.generator, start)
+        edited = mapper.edit(start)
         way = (edited.data - start.data)[0].double()
         if not float(way.norm()) > 0:
             raise ArgumentError("The mapper takes no step. Train it longer.")
@@ -167,6 +168,6 @@ class PromptModes:
             way,
             scale=float(way.norm()),
             generator=self.generator.fingerprint,
-            provenance=mapper.provenance(self.generator),
+            provenance=mapper.provenance(),
         )
         return Frame(share, words, self.generator.render(edited), found, 1.0)

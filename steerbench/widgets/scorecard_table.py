@@ -41,8 +41,8 @@ from steerbench.widgets.scorecard_columns import COLUMNS, cells
 from steerbench.widgets.style import button, column, refuse_unknown, row, style_sheet
 
 MEASURING = (
-    "n", "attributes", "step", "alphas", "n_null", "n_null_images", "power", "kind", "batch",
-    "precision",
+    "n_samples", "attributes", "alpha", "alphas", "n_null", "n_null_samples", "power", "kind",
+    "batch_size", "precision",
 )  # fmt: skip
 SHOWN = 12
 """How many scores stand under the picture at most."""

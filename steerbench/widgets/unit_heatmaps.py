@@ -35,7 +35,7 @@ from steerbench.renderer import Renderer
 from steerbench.types import Edit, Latent, Recipe, UnitEdit
 from steerbench.widgets.canvas import drawing
 from steerbench.widgets.concept_units import convolutional, table_of
-from steerbench.widgets.controls import check_numbers, random_seed
+from steerbench.widgets.controls import check_numbers, opening_seed, random_seed
 from steerbench.widgets.history import History
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
@@ -62,7 +62,7 @@ class UnitHeatmaps(ipywidgets.VBox):
         generator: Any generator with layers that have height and width.
         layer: The layer; None for that of the dissection.
         units: A fitted dissection of this layer or its table, to sort by; None for no order.
-        seed: Of the first picture.
+        seed: Of the first picture; None takes a good one of the generator's bundle, or 0.
         truncation: How far codes are drawn towards the mean, from 0 (the mean) to 1 (not at all).
         size: The width of the pictures on the screen, in pixels.
         width: That of the sheet of tiles.
@@ -83,7 +83,7 @@ class UnitHeatmaps(ipywidgets.VBox):
         layer: str | None = None,
         units: Any = None,
         *,
-        seed: int = 0,
+        seed: int | None = None,
         truncation: float = 1.0,
         size: int = 224,
         width: int = 544,
@@ -103,7 +103,7 @@ class UnitHeatmaps(ipywidgets.VBox):
         self._levels = _levels(table, self.channels)
         self.sheet = Sheet.of(groups, width)
         self.renderer, self.notice = Renderer(generator), Notice()
-        self.history = History(Setting(seed))
+        self.history = History(Setting(opening_seed(generator, seed)))
         self._seen: tuple[int, Latent, Tensor, Tensor] | None = None
         self._hovered: int | None = None
         self._build(size)

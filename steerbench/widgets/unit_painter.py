@@ -44,7 +44,7 @@ from steerbench.renderer import Renderer
 from steerbench.types import Latent, Recipe
 from steerbench.widgets.canvas import drawing, on_brush
 from steerbench.widgets.concept_units import read_units
-from steerbench.widgets.controls import check_numbers
+from steerbench.widgets.controls import check_numbers, opening_seed
 from steerbench.widgets.history import History
 from steerbench.widgets.latest_worker import LatestWorker
 from steerbench.widgets.notice import Notice
@@ -76,7 +76,7 @@ class UnitPainter(ipywidgets.VBox):
         n_units: How many of a concept's units take part at first, the best ones.
         strength: 1 sets units to a high value (insert) or to 0 (remove); up to 3 goes beyond.
         brush: The diameter of the brush, in pixels of the picture; a sixth of it if None.
-        seed: Of the first picture.
+        seed: Of the first picture; None takes a good one of the generator's bundle, or 0.
         truncation: How far codes are drawn towards the mean, from 0 (the mean) to 1 (not at all).
         size: The width of the picture on the screen, in pixels.
 
@@ -101,7 +101,7 @@ class UnitPainter(ipywidgets.VBox):
         n_units: int = 20,
         strength: float = 1.0,
         brush: float | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         truncation: float = 1.0,
         size: int = 384,
         **unknown: Any,
@@ -112,6 +112,7 @@ class UnitPainter(ipywidgets.VBox):
         self.generator, self.truncation = generator, float(truncation)
         self.units = read_units(generator, units, layer)
         self.renderer, self.notice = Renderer(generator), Notice()
+        seed = opening_seed(generator, seed)
         self.history = History(Painting(seed))
         self._base: tuple[int, Latent] | None = None
         self._picture = Picture(size)

@@ -11,27 +11,44 @@ asked: which factor changed, where the lamp is, how far the wall.
 
 from __future__ import annotations
 
-from steerbench.errors import NotFoundError, unknown
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, overload
+
+from steerbench.errors import KeywordError, NotFoundError, closest, unknown
 from steerbench.worlds.base import Camera, Factor, World, WorldBatch
 from steerbench.worlds.rooms import Rooms
 
 __all__ = ["WORLDS", "Camera", "Factor", "Rooms", "World", "WorldBatch", "world"]
 
-WORLDS: dict[str, type[Rooms]] = {"rooms": Rooms}
+WORLDS: dict[str, Callable[..., World]] = {"rooms": Rooms}
+"""Name to what makes a world."""
 
 
-def world(name: str, *, correlation: float = 1.0, watermark: float = 0.0) -> Rooms:
-    """A world by its name.
+@overload
+def world(name: Literal["rooms"], *, correlation: float = 1.0, watermark: float = 0.0) -> Rooms: ...
+
+
+@overload
+def world(name: str, **options: Any) -> World: ...
+
+
+def world(name: str, **options: Any) -> World:
+    """Return a world by its name.
 
     Args:
         name: A key of `WORLDS`.
-        correlation: In [0, 1], how strongly chosen factors go together; 0 makes all independent.
-        watermark: In [0, 1], the share of pictures that carry a watermark.
+        options: Its own, such as ``correlation`` and ``watermark`` of `Rooms`.
 
     Raises:
         NotFoundError: No world has this name.
-        ArgumentError: ``correlation`` or ``watermark`` lies outside [0, 1].
+        KeywordError: It has no such option.
+        ArgumentError: An option cannot be.
     """
     if name not in WORLDS:
         raise NotFoundError(unknown("world", name, WORLDS))
-    return WORLDS[name](correlation=correlation, watermark=watermark)
+    known = inspect.signature(WORLDS[name]).parameters
+    for option in options:
+        if option not in known:
+            raise KeywordError(f"The world {name!r} has no {option!r}. {closest(option, known)}")
+    return WORLDS[name](**options)

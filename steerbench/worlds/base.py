@@ -8,8 +8,8 @@ is the same factors with one of them changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -65,40 +65,52 @@ class WorldBatch:
         images: ``[N, 3, H, W]`` float32 in [-1, 1].
         factors: Name to ``[N]`` float32.
         masks: ``[N, H, W]`` int64, an index into the world's ``class_names``.
-        depth: ``[N, H, W]`` float32, metres along the viewing axis.
-        camera: Where each picture was taken from.
-        captions: One English sentence a picture, naming only what is visible in it.
+        depth: ``[N, H, W]`` float32, metres along the viewing axis; None in a flat world.
+        camera: Where each picture was taken from, or None.
+        captions: One English sentence a picture, naming only what is visible in it; empty in a
+            world without words.
     """
 
     images: Tensor
     factors: dict[str, Tensor]
     masks: Tensor
-    depth: Tensor
-    camera: Camera
-    captions: list[str]
+    depth: Tensor | None = None
+    camera: Camera | None = None
+    captions: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.captions)
+        return len(self.images)
 
 
+@runtime_checkable
 class World(Protocol):
-    """The protocol of a world."""
+    """Scenes whose truth is known: what every world offers.
+
+    Attributes:
+        name: Of the world.
+        factor_names: What varies.
+        class_names: What the values of a mask mean.
+    """
 
     name: str
-    factors: Mapping[str, Factor]
     factor_names: tuple[str, ...]
-    binary_names: tuple[str, ...]
-    continuous_names: tuple[str, ...]
     class_names: tuple[str, ...]
 
     def sample(self, n: int, *, seed: int = 0, resolution: int = 64) -> WorldBatch:
         """Draw and render ``n`` pictures; picture i of seed s is picture 0 of seed s + i."""
         ...
 
-    def draw(self, n: int, *, seed: int = 0) -> dict[str, Tensor]:
-        """Draw the factors that `sample` renders."""
-        ...
+    def counterfactual(
+        self, factors: Mapping[str, Tensor], *, resolution: int = 64, **changes: float | Tensor
+    ) -> WorldBatch:
+        """Render the scenes of some factors with a few of them changed, all else equal.
 
-    def render(self, factors: Mapping[str, Tensor], *, resolution: int = 64) -> WorldBatch:
-        """Render factors that the caller chose."""
+        Args:
+            factors: Name to ``[N]``, such as ``batch.factors``.
+            resolution: Height and width in pixels.
+            changes: Name of a factor to its value in all scenes, or to one for each, ``[N]``.
+
+        Raises:
+            NotFoundError: There is no such factor.
+        """
         ...

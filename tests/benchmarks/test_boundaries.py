@@ -15,8 +15,8 @@ import pytest
 import torch
 from sklearn.svm import SVC, LinearSVC
 
-from steerbench.supervised import linear_boundary, train_boundary
-from steerbench.supervised.boundaries.score_extremes import ConfidentEnds
+from steerbench.supervised.boundaries import linear_boundary, train_boundary
+from steerbench.supervised.boundaries.score_extremes import ScoreExtremes
 
 SAMPLES, SIZE = 500_000, 512
 
@@ -60,8 +60,8 @@ def test_half_a_million_samples(problem) -> None:
 
 
 def test_the_ends_of_forty_attributes() -> None:
-    def stream() -> ConfidentEnds:
-        ends = ConfidentEnds(keep=10_000, first=0)
+    def stream() -> ScoreExtremes:
+        ends = ScoreExtremes(keep=10_000, first=0)
         generator = torch.Generator().manual_seed(0)
         for _ in range(SAMPLES // 10_000):
             ends.add(torch.randn(10_000, 40, generator=generator))

@@ -16,7 +16,7 @@ import pytest
 from steerbench import world
 from steerbench.renderer import Renderer
 from steerbench.types import Direction
-from steerbench.unsupervised import SeFa
+from steerbench.unsupervised.sefa import SeFa
 from steerbench.widgets import LatentSliders, UnitPainter
 
 EVENTS = 100

@@ -12,8 +12,8 @@ CHANNELS = 12
 
 def test_steps_a_second(rooms) -> None:
     clip = sb.clip("rooms-clip")
-    walk = sb.LatentOptimiser(clip, PROMPT, n_steps=10)
-    steps = walk.steps(rooms, rooms.sample(1, seed=0))
+    walk = sb.LatentOptimiser(clip, PROMPT, n_steps=10).fit(rooms)
+    steps = walk.steps(rooms.sample(1, seed=0))
     next(steps)
     start = time.process_time()
     last = list(steps)[-1]
@@ -32,15 +32,15 @@ def test_a_prompt_is_a_direction(rooms) -> None:
 def test_measuring_channels(rooms) -> None:
     """The estimate of all channels against the exact procedure, of which a few are timed."""
     clip = sb.clip("rooms-clip")
-    exact = sb.GlobalDirections(clip, "exact", state="", n_samples=16)
+    exact = sb.GlobalDirections(clip, "exact", n_samples=16)
     start = time.process_time()
-    for now in exact.steps(rooms):
+    for now in exact.steps(rooms, state=""):
         if now.step == CHANNELS:
             break
     each = (time.process_time() - start) / CHANNELS
-    fast = sb.GlobalDirections(clip, "fast", state="", n_derivatives=8)
+    fast = sb.GlobalDirections(clip, "fast", n_derivatives=8)
     start = time.process_time()
-    fast.fit(rooms)
+    fast.fit(rooms, state="")
     seconds = time.process_time() - start
     total = each * len(fast.channels_)
     print(

@@ -23,7 +23,7 @@ def test_ten_directions_of_the_default_generator(precision: str) -> None:
         generator.render(codes, precision=precision)
         drawing = len(codes) / (time.process_time() - start)
         start = time.process_time()
-        card = sb.scorecard(directions, generator, predictor, n=64, precision=precision)
+        card = sb.scorecard(directions, generator, predictor, n_samples=64, precision=precision)
         seconds = time.process_time() - start
     rate = card.settings["pictures"] / seconds
     print(

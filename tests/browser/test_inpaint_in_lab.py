@@ -19,13 +19,11 @@ from servers import jupyter_lab, open_notebook, write_notebook
 
 from steerbench import predictor
 from steerbench.generators import BaseGenerator
-from steerbench.predictors import EMBEDDED
 from steerbench.types import Recipe
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(600),
-    pytest.mark.skipif("rooms-segmenter" not in EMBEDDED, reason="there is no segmenter yet"),
 ]
 
 SEEDS, STEPS = 32, 15

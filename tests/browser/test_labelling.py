@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')",
     "sb.widgets.DirectionLabeller(G, columns=6, rows=2, name='mine')",
-    "sb.widgets.BoundaryGrid(G, sb.SeFa(2).fit(G).directions_, strengths=(-2, 0, 2), count=2,\n"
+    "sb.widgets.BoundaryGrid(G, sb.SeFa(2).fit(G).directions_, alphas=(-2, 0, 2), n_samples=2,\n"
     "                        predictor=sb.predictor('rooms-attributes'), attribute='night')",
 )
 

@@ -15,7 +15,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')\nread = sb.predictor('rooms-attributes')",
-    "card = sb.scorecard(sb.SeFa(6).fit(G).directions_, G, read, n=8, n_null=9, n_null_images=4,\n"
+    "card = sb.scorecard(sb.SeFa(6).fit(G).directions_, G, read, n_samples=8, n_null=9,\n"
+    "                    n_null_samples=4,\n"
     "                    attributes=['night', 'daylight', 'yaw', 'wall_warmth', 'lamp_on'])",
     "sb.widgets.ScorecardTable(card, G, read.only(['night', 'daylight', 'yaw']), seed=3)",
 )

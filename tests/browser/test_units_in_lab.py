@@ -22,7 +22,6 @@ from torch import Tensor
 from steerbench import Dissection, predictor
 from steerbench.generators import BaseGenerator
 from steerbench.image import to_uint8
-from steerbench.predictors import EMBEDDED
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
 from steerbench.widgets.unit_mosaic import Sheet, by_concept
@@ -30,7 +29,6 @@ from steerbench.widgets.unit_mosaic import Sheet, by_concept
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(600),
-    pytest.mark.skipif("rooms-segmenter-2" not in EMBEDDED, reason="there are no segmenters yet"),
 ]
 
 LAYER, CONCEPT, BRUSH = "b16.conv0", "lamp", 5

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import steerbench as sb
 from steerbench.errors import LayerError, NotFoundError, PredictorError, SteerbenchError
-from steerbench.supervised import DISSECTORS
+from steerbench.methods import DISSECTORS
 from tests.conftest import make_toy
 
 LAYER = "b8.conv1"
@@ -35,7 +35,7 @@ def dissector(request: pytest.FixtureRequest) -> type:
 
 
 def make(dissector: type, segmenter=SEGMENTER, **options):
-    return dissector(segmenter, **({"layer": LAYER, "n_samples": 10, "batch": 4} | options))
+    return dissector(segmenter, **({"layer": LAYER, "n_samples": 10, "batch_size": 4} | options))
 
 
 def test_hyperparameters_are_kept_as_given(dissector: type) -> None:
@@ -93,7 +93,7 @@ def test_a_small_sketch_keeps_to_its_error_and_its_size(dissector: type, tmp_pat
 
 
 def test_it_is_deterministic_and_any_batch_gives_the_same(dissector: type) -> None:
-    one, two, three = (make(dissector, batch=n).fit(make_toy()).units_ for n in (3, 3, 10))
+    one, two, three = (make(dissector, batch_size=n).fit(make_toy()).units_ for n in (3, 3, 10))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     pd.testing.assert_frame_equal(one, three, atol=1e-5)
 

@@ -16,18 +16,19 @@ import steerbench as sb
 from steerbench import store
 from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators import BaseGenerator
-from steerbench.unsupervised import FINDERS
+from steerbench.methods import FINDERS
 from tests.contracts.test_generators import EXAMPLES
 from tests.linear_generator import LinearGenerator
 
-QUICK: dict[str, dict[str, Any]] = {
-    "ganspace": {"n_samples": 500, "batch": 100},
-    "hessian_penalty": {"n_learned": 4, "n_steps": 4, "n_samples": 2},
-    "jacobian": {"n_samples": 4},
-    "latent_discovery": {"n_steps": 4, "batch": 4, "n_samples": 8},
-    "stylespace": {"n_samples": 6, "size": 2, "batch": 2},
+QUICK = {"n_steps": 4, "n_samples": 6, "batch_size": 2}
+"""What every finder is given here, if it takes it, so that a fit takes little time."""
+OWN: dict[str, dict[str, Any]] = {
+    "ganspace": {"n_samples": 500, "batch_size": 100},
+    "hessian_penalty": {"n_learned": 4},
+    "jacobian": {"n_steps": 20},
+    "stylespace": {"size": 2},
 }
-"""What each finder is given here, so that a fit takes little time."""
+"""What some need beside that: a covariance many samples, an iteration all its steps."""
 CLOSE: dict[str, float] = {}
 """How near a finder comes to the planted factor (absolute cosine), where it is not exact."""
 OWN_LAW = {"latent_discovery", "random_directions"}
@@ -67,10 +68,10 @@ def keeps(name: str) -> str:
 
 
 def build(name: str, n: int = 3, **options: Any) -> Any:
-    finder, given = FINDERS[name], QUICK.get(name, {}) | options
-    if "n_directions" in inspect.signature(finder).parameters:
-        given = {"n_directions": n} | given
-    return finder(**given)
+    finder, usual = FINDERS[name], QUICK | {"n_directions": n}
+    known = inspect.signature(finder).parameters
+    given = {key: value for key, value in usual.items() if key in known}
+    return finder(**given | OWN.get(name, {}) | options)
 
 
 def vectors(finder: Any) -> list[torch.Tensor]:

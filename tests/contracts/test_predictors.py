@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench import assets
 from steerbench.errors import PredictorError, ShapeError
 from steerbench.predictors import (
-    EMBEDDED,
     PREDICTORS,
     BasePredictor,
     SegmentationPredictor,
@@ -18,7 +18,7 @@ from steerbench.predictors import (
 )
 
 
-@pytest.fixture(scope="module", params=sorted(EMBEDDED))
+@pytest.fixture(scope="module", params=sorted(assets.names("predictors")))
 def predictor(request: pytest.FixtureRequest) -> BasePredictor:
     return sb.predictor(request.param)
 
@@ -75,11 +75,11 @@ def test_a_batch_changes_nothing(predictor: BasePredictor, images: torch.Tensor)
     together = smooth(predictor, images)
     alone = torch.cat([smooth(predictor, image[None]) for image in images])
     assert torch.allclose(together, alone, rtol=1e-4, atol=1e-4)
-    before, predictor.batch = predictor.batch, 4
+    before, predictor.batch_size = predictor.batch_size, 4
     try:
         assert torch.allclose(together, smooth(predictor, images), rtol=1e-4, atol=1e-4)
     finally:
-        predictor.batch = before
+        predictor.batch_size = before
 
 
 def test_values_outside_the_range_are_clamped(

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.supervised import SUPERVISED
+from steerbench.methods import SUPERVISED
 from tests.conftest import make_toy
 
 SCALE = 0.15
 """So small that no quarter is ever white or black."""
-SMALL = {"n_samples": 200, "n_verify": 20, "n_random": 2, "batch": 16}
+SMALL = {"n_samples": 200, "n_fresh_samples": 20, "n_random": 2, "batch_size": 16}
 
 
 @pytest.fixture(params=sorted(SUPERVISED))
@@ -60,7 +60,7 @@ def test_hyperparameters_are_kept_as_given(finder) -> None:
     given = {"n_samples": 123, "seed": 4, "attributes": ["a"]}
     built = finder(read, **given)
     for name, parameter in inspect.signature(finder).parameters.items():
-        expected = given.get(name, read if name == "predictor" else parameter.default)
+        expected = given.get(name, read if name == "reader" else parameter.default)
         assert getattr(built, name) is expected or getattr(built, name) == expected
 
 
@@ -115,7 +115,7 @@ def test_a_direction_survives_its_file(finder, tmp_path) -> None:
 
 def test_it_recovers_planted_factors(finder) -> None:
     generator, normals = planted()
-    found = finder(reading(), space="z", n_samples=1500, n_verify=50).fit(generator)
+    found = finder(reading(), space="z", n_samples=1500, n_fresh_samples=50).fit(generator)
     for name, normal in zip("abcd", normals):
         cosine = float(found.direction(name).vector.flatten() @ normal.double())
         assert cosine > 0.97, name
@@ -140,7 +140,7 @@ def test_cancelling_leaves_everything_as_it_was_and_a_file_to_go_on_from(
         return quarters(images)
 
     built = finder(reading(model=impatient), space="z", **options)
-    built.predictor.name = whole.predictor.name
+    built.reader.name = whole.reader.name
     built.directions_ = "as before"
     with pytest.raises(KeyboardInterrupt):
         built.fit(generator, state=path, save_every=0)
@@ -148,7 +148,7 @@ def test_cancelling_leaves_everything_as_it_was_and_a_file_to_go_on_from(
     assert list(tmp_path.iterdir()) == [path]
     seen = calls
     # A new kernel, and a new object, goes on where the file stopped.
-    again = finder(built.predictor, space="z", **options).fit(generator, state=path)
+    again = finder(built.reader, space="z", **options).fit(generator, state=path)
     assert torch.equal(again.directions_[0].vector, whole.directions_[0].vector)
     assert again.table_.equals(whole.table_)
     assert 8 < calls - seen < 20 + 20 - 16

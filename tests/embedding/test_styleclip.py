@@ -8,11 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from steerbench.embedding import GlobalDirections, LatentMapper, LatentOptimiser
-from steerbench.embedding.styleclip import channel_features, channel_step
+from steerbench.embedding.styleclip import (
+    GlobalDirections,
+    LatentMapper,
+    LatentOptimiser,
+    channel_features,
+    channel_step,
+)
 from steerbench.embedding.styleclip.mapper import groups_of
 from steerbench.embedding.styleclip.target import Aim, changed, cutouts
-from steerbench.errors import CapabilityError, CheckpointError, LatentError, SteerbenchError
+from steerbench.errors import (
+    CapabilityError,
+    CheckpointError,
+    LatentError,
+    NotFittedError,
+    SteerbenchError,
+)
 from steerbench.generators import wrap
 from tests.embedding.planted import colour_clip, redness
 
@@ -32,13 +43,14 @@ def codes(toy_generator):
 @pytest.fixture(scope="module")
 def measured(toy_generator, clip, tmp_path_factory):
     path = tmp_path_factory.mktemp("channels") / "exact.safetensors"
-    found = GlobalDirections(clip, "exact", n_samples=4, strength=2.0, state=path)
-    return found.fit(toy_generator)
+    found = GlobalDirections(clip, "exact", n_samples=4, alpha=2.0)
+    return found.fit(toy_generator, state=path)
 
 
 def test_optimisation_makes_pictures_red(toy_generator, clip, codes) -> None:
     before = redness(toy_generator.render(codes))
-    done = LatentOptimiser(clip, "red", n_steps=25, rate=0.1, **FREE).edit(toy_generator, codes)
+    optimiser = LatentOptimiser(clip, "red", n_steps=25, rate=0.1, **FREE).fit(toy_generator)
+    done = optimiser.optimise(codes)
     assert (redness(done.images) > before + 0.02).all()
     assert done.done
     assert done.latent.space == "w+"
@@ -46,13 +58,13 @@ def test_optimisation_makes_pictures_red(toy_generator, clip, codes) -> None:
 
 
 def test_the_best_step_is_kept_and_a_walk_can_be_left(toy_generator, clip, codes) -> None:
-    walk = LatentOptimiser(clip, "grey", n_steps=12, rate=3.0, **FREE)
-    seen = list(walk.steps(toy_generator, codes[0]))
+    walk = LatentOptimiser(clip, "grey", n_steps=12, rate=3.0, **FREE).fit(toy_generator)
+    seen = list(walk.steps(codes[0]))
     costs = [loss["all"] for loss in seen[-1].losses]
     assert costs != sorted(costs, reverse=True)  # a rate this large overshoots
     kept = Aim(clip, "grey").distance(seen[-1].images, clip.encode_text("grey"))
     assert float(kept) == pytest.approx(min(costs), abs=1e-5)
-    left = list(islice(walk.steps(toy_generator, codes[0]), 4))[-1]
+    left = list(islice(walk.steps(codes[0]), 4))[-1]
     assert left.step == 3
     assert not left.done
     assert left.losses == seen[3].losses
@@ -63,18 +75,18 @@ def test_the_same_seed_walks_the_same_way_and_starts_are_left_alone(
 ) -> None:
     given = codes.data.clone()
     runs = [
-        LatentOptimiser(clip, "blue", n_steps=3, seed=seed, **FREE).edit(toy_generator, codes)
+        LatentOptimiser(clip, "blue", n_steps=3, seed=seed, **FREE).fit(toy_generator).edit(codes)
         for seed in (1, 1, 2)
     ]
-    assert torch.equal(runs[0].latent.data, runs[1].latent.data)
-    assert not torch.equal(runs[0].latent.data, runs[2].latent.data)  # other cutouts
+    assert torch.equal(runs[0].data, runs[1].data)
+    assert not torch.equal(runs[0].data, runs[2].data)  # other cutouts
     assert torch.equal(codes.data, given)
 
 
 def test_pictures_of_a_batch_are_optimised_as_if_alone(toy_generator, clip, codes) -> None:
-    walk = LatentOptimiser(clip, "red", n_steps=4, n_cutouts=0, **FREE)
-    together = walk.edit(toy_generator, codes).latent.data
-    alone = walk.edit(toy_generator, codes[2]).latent.data
+    walk = LatentOptimiser(clip, "red", n_steps=4, n_cutouts=0, **FREE).fit(toy_generator)
+    together = walk.edit(codes).data
+    alone = walk.edit(codes[2]).data
     assert torch.allclose(together[2:3], alone, atol=2e-3)
 
 
@@ -88,18 +100,22 @@ def test_what_is_to_stay_holds_the_walk_back(toy_generator, clip, codes) -> None
     )
     before = flat(toy_generator.render(codes))
     moved = [
-        changed(flat(x.edit(toy_generator, codes).images), before).mean() for x in (free, held)
+        changed(flat(x.fit(toy_generator).optimise(codes).images), before).mean()
+        for x in (free, held)
     ]
     assert moved[1] < 0.5 * moved[0]
 
 
 def test_a_walk_is_a_direction_whose_alpha_1_is_where_it_ended(toy_generator, clip, codes) -> None:
-    done = LatentOptimiser(clip, "red", n_steps=6, **FREE).edit(toy_generator, codes[1])
+    done = LatentOptimiser(clip, "red", n_steps=6, **FREE).fit(toy_generator).optimise(codes[1])
     found = done.direction("redder")
     again = toy_generator.render(codes[1], edits=[1.0 * found])
     assert torch.allclose(again, done.images, atol=1e-3)
     assert found.provenance.hyperparameters["prompt"] == "red"
-    first = next(LatentOptimiser(clip, "red", n_steps=1, **FREE).steps(toy_generator, codes[1]))
+    short = LatentOptimiser(clip, "red", n_steps=1, **FREE)
+    with pytest.raises(NotFittedError, match="call fit"):
+        short.edit(codes[1])
+    first = next(short.fit(toy_generator).steps(codes[1]))
     with pytest.raises(LatentError, match="Make more steps"):
         first.direction()
 
@@ -114,7 +130,7 @@ def test_an_interrupt_keeps_the_best_so_far(toy_generator, clip, codes) -> None:
         return images.flatten(1)
 
     walk = LatentOptimiser(clip, "red", n_steps=50, identity=1e-6, embedding=impatient)
-    done = walk.edit(toy_generator, codes[0])
+    done = walk.fit(toy_generator).optimise(codes[0])
     assert 0 < done.step < 50
     assert not done.done
 
@@ -142,17 +158,15 @@ def test_the_mapper_makes_pictures_red_that_it_never_saw(
     toy_generator, clip, codes, tmp_path
 ) -> None:
     mapper = LatentMapper(clip, "red", n_steps=40, batch=4, rate=1e-2, **FREE).fit(toy_generator)
-    after = redness(toy_generator.render(mapper.edit(toy_generator, codes)))
+    after = redness(toy_generator.render(mapper.edit(codes)))
     assert (after - redness(toy_generator.render(codes))).mean() > 0.02
     mapper.save(tmp_path / "red.safetensors")
-    again = LatentMapper(clip, "red").restore(tmp_path / "red.safetensors")
-    assert torch.equal(
-        again.edit(toy_generator, codes).data, mapper.edit(toy_generator, codes).data
-    )
-    none = mapper.edit(toy_generator, codes, alpha=0.0).data
+    again = LatentMapper(clip, "red").restore(tmp_path / "red.safetensors", toy_generator)
+    assert torch.equal(again.edit(codes).data, mapper.edit(codes).data)
+    none = mapper.edit(codes, alpha=0.0).data
     assert torch.equal(none, toy_generator.to(codes, "w+").data)
     with pytest.raises(CheckpointError, match="expected"):
-        LatentMapper(clip, "blue").restore(tmp_path / "red.safetensors")
+        LatentMapper(clip, "blue").restore(tmp_path / "red.safetensors", toy_generator)
 
 
 def test_a_mapper_is_deterministic_and_can_be_stopped(toy_generator, clip, codes) -> None:
@@ -164,9 +178,24 @@ def test_a_mapper_is_deterministic_and_can_be_stopped(toy_generator, clip, codes
             if now.step == 3:
                 break
         assert len(mapper.losses_) == 3
-        edits.append(mapper.edit(toy_generator, codes).data)
+        edits.append(mapper.edit(codes).data)
     assert torch.equal(*edits)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_mapper_goes_on_where_it_was_broken_off(toy_generator, clip, codes, tmp_path) -> None:
+    path, options = tmp_path / "run.safetensors", {"n_steps": 6, "batch": 2, **FREE}
+    whole = LatentMapper(clip, "red", **options).fit(toy_generator)
+    for now in LatentMapper(clip, "red", **options).steps(toy_generator, path, save_every=0.0):
+        if now.step == 4:
+            break
+    rest = LatentMapper(clip, "red", **options)
+    assert [now.step for now in rest.steps(toy_generator, path)] == [5, 6]
+    assert torch.equal(rest.edit(codes).data, whole.edit(codes).data)
+    assert rest.losses_ == whole.losses_
+    assert LatentMapper(clip, "red", **options).fit(toy_generator, path).losses_ == whole.losses_
+    with pytest.raises(SteerbenchError, match=r"another run.*prompt"):
+        LatentMapper(clip, "blue", **options).fit(toy_generator, state=path)
 
 
 def test_rows_are_parted_by_the_resolution_that_reads_them(toy_generator, rooms) -> None:
@@ -176,6 +205,8 @@ def test_rows_are_parted_by_the_resolution_that_reads_them(toy_generator, rooms)
 
 def test_a_text_is_a_direction_that_does_what_it_says(toy_generator, clip, measured, codes) -> None:
     found = measured.direction("red", "green", beta=0.05)
+    edited = measured.edit(codes, "red", 1.0, neutral="green", beta=0.05)
+    assert torch.equal(edited.data, (toy_generator.to(codes, "s") + 1.0 * found).data)
     shades = [redness(toy_generator.render(codes, edits=[a * found])).mean() for a in (-1, 0, 1)]
     assert shades[0] < shades[1] < shades[2]
     assert found.space == "s"
@@ -213,9 +244,9 @@ def test_exact_measurements_are_those_of_the_definition(toy_generator, clip, mea
 
 
 def test_the_estimate_is_the_exact_procedure_of_small_steps(toy_generator, clip) -> None:
-    options = {"n_samples": 4, "n_derivatives": 4, "state": ""}
-    small = GlobalDirections(clip, "exact", strength=0.02, **options).fit(toy_generator)
-    fast = GlobalDirections(clip, "fast", strength=0.02, refine=0, **options).fit(toy_generator)
+    options = {"n_samples": 4, "n_derivatives": 4, "alpha": 0.02}
+    small = GlobalDirections(clip, "exact", **options).fit(toy_generator, state="")
+    fast = GlobalDirections(clip, "fast", refine=0, **options).fit(toy_generator, state="")
     rows = small.channels_[small.std_[small.channels_] > 1e-3]
     guess = fast._guess[rows]
     agree = (guess * small.features_[rows]).sum(1)
@@ -228,8 +259,8 @@ def test_the_estimate_is_the_exact_procedure_of_small_steps(toy_generator, clip)
 
 
 def test_refining_a_prompt_measures_the_channels_that_matter(toy_generator, clip, measured) -> None:
-    options = {"n_samples": 4, "n_derivatives": 2, "strength": 2.0, "state": ""}
-    fast = GlobalDirections(clip, "fast", refine=10**6, **options).fit(toy_generator)
+    options = {"n_samples": 4, "n_derivatives": 2, "alpha": 2.0}
+    fast = GlobalDirections(clip, "fast", refine=10**6, **options).fit(toy_generator, state="")
     found = fast.direction("red", "green", beta=0.05)
     true = measured.direction("red", "green", beta=0.05)
     assert found.cosine(true) == pytest.approx(1.0, abs=1e-6)
@@ -238,29 +269,27 @@ def test_refining_a_prompt_measures_the_channels_that_matter(toy_generator, clip
 
 def test_measuring_goes_on_where_it_was_left(toy_generator, clip, measured, tmp_path) -> None:
     path = tmp_path / "state.safetensors"
-    options = {"n_samples": 4, "strength": 2.0, "state": path}
+    options = {"n_samples": 4, "alpha": 2.0}
     left = GlobalDirections(clip, "exact", **options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("steerbench.embedding.styleclip.global_directions.SAVE_SECONDS", 0.0)
-        for now in left.steps(toy_generator):
-            if now.step == 7:
-                break
+    for now in left.steps(toy_generator, path, save_every=0.0):
+        if now.step == 7:
+            break
     assert not left.fitted
     with pytest.raises(SteerbenchError, match="call fit"):
         left.direction("red")
     again = GlobalDirections(clip, "exact", **options)
-    steps = list(again.steps(toy_generator))
+    steps = list(again.steps(toy_generator, path))
     assert steps[-1].total == len(measured.channels_) - 7
     assert torch.allclose(again.features_, measured.features_, atol=1e-6)
-    other = GlobalDirections(clip, "exact", n_samples=3, strength=2.0, state=path)
-    with pytest.raises(CheckpointError, match="expected"):
-        other.fit(toy_generator)
+    other = GlobalDirections(clip, "exact", n_samples=3, alpha=2.0)
+    with pytest.raises(SteerbenchError, match="another run: it differs in n_samples"):
+        other.fit(toy_generator, state=path)
 
 
 def test_measurements_are_remembered_by_fingerprint(
     toy_generator, other_toy_generator, clip
 ) -> None:
-    options = {"n_samples": 2, "strength": 3.0}
+    options = {"n_samples": 2, "alpha": 3.0}
     GlobalDirections(clip, "exact", **options).fit(toy_generator)
     again = GlobalDirections(clip, "exact", **options)
     assert list(again.steps(toy_generator)) == []
@@ -269,9 +298,8 @@ def test_measurements_are_remembered_by_fingerprint(
 
 
 def test_only_chosen_layers_move(toy_generator, clip) -> None:
-    found = GlobalDirections(
-        clip, "exact", n_samples=2, layers=["b8.conv1"], strength=2.0, state=""
-    ).fit(toy_generator)
+    found = GlobalDirections(clip, "exact", n_samples=2, layers=["b8.conv1"], alpha=2.0)
+    found.fit(toy_generator, state="")
     part = toy_generator.spaces["s"].slices["b8.conv1"]
     step = found.direction("red", "green", beta=0.0).vector
     outside = np.ones(len(step), bool)
@@ -286,7 +314,8 @@ def test_generators_without_the_space_are_refused_with_the_reason(clip) -> None:
         GlobalDirections(clip).fit(plain)
     with pytest.raises(CapabilityError, match="layer-wise"):
         LatentMapper(clip, "red").fit(plain)
-    done = LatentOptimiser(clip, "red", n_steps=5, rate=0.3, **FREE).edit(plain, plain.sample(1))
+    optimiser = LatentOptimiser(clip, "red", n_steps=5, rate=0.3, **FREE).fit(plain)
+    done = optimiser.optimise(plain.sample(1))
     assert done.latent.space == "z"
     assert done.losses[-1]["clip"] < done.losses[0]["clip"]
 

@@ -14,9 +14,10 @@ import torch
 from typer.testing import CliRunner
 
 import steerbench as sb
+from steerbench import assets
 from steerbench.cli import app
 from steerbench.errors import CheckpointError, FileError, NotFoundError
-from steerbench.generators import EMBEDDED, GENERATORS
+from steerbench.generators import GENERATORS
 from steerbench.generators.catalogue import Entry, entries, fetch
 from tests.contracts.test_generators import dcgan
 from tests.misbehaving import Server, serving
@@ -81,7 +82,7 @@ def test_an_entry_is_sound(name: str) -> None:
             parts = urlsplit(address)
             assert (parts.scheme, parts.hostname in HOSTS) == ("https", True)
     assert entry.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", entry.sha256)
-    assert name not in EMBEDDED
+    assert name not in assets.names("generators")
 
 
 def test_architectures_are_ours() -> None:
@@ -108,7 +109,7 @@ def test_the_readme_speaks_of_this_list() -> None:
     assert f"{len(entries())} published models" in text
     named = re.findall(r'sb\.load\("([\w-]+)"\)', text)
     assert len(named) > 1
-    assert set(named) <= {*EMBEDDED, *entries()}
+    assert set(named) <= {*assets.names("generators"), *entries()}
 
 
 @pytest.mark.parametrize("name", ["stylegan3-r-ffhq", "StyleGAN3-r-ffhqu-256", "biggan-256"])
@@ -268,7 +269,7 @@ def test_a_model_behind_a_page_is_fetched_by_hand(
 def test_the_command_lists_all_and_details_few(cache: Path) -> None:
     shown = run(app, ["models"])
     assert shown.exit_code == 0
-    for name in [*EMBEDDED, *entries()]:
+    for name in [*assets.names("generators"), *entries()]:
         assert name in shown.stdout
     few = run(app, ["models", "biggan-deep-256"]).stdout
     assert entries()["biggan-deep-256"].origin in few

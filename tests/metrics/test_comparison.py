@@ -50,11 +50,11 @@ def test_a_step_of_z_is_compared_with_its_own_image_in_w(toy_generator):
         toy_generator.to(codes + 0.1 * z, "w").data - toy_generator.to(codes - 0.1 * z, "w").data
     )
     pushed = sb.Direction("pushed", "w", there[0])
-    found = sb.compare([z], [pushed, unit(0)], toy_generator, n=1, seed=3)
+    found = sb.compare([z], [pushed, unit(0)], toy_generator, n_samples=1, seed=3)
     assert found.space == "w"
     assert found.cosines.loc["z", "pushed"] == pytest.approx(1, abs=1e-4)
     assert abs(found.cosines.loc["z", "w0"]) < 0.99
-    many = sb.compare([z], [pushed], toy_generator, n=8)
+    many = sb.compare([z], [pushed], toy_generator, n_samples=8)
     assert abs(many.cosines.loc["z", "pushed"]) < 1
 
 

@@ -15,7 +15,7 @@ PICTURES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) 
 
 def test_a_module_is_an_extractor():
     module = nn.Sequential(nn.Conv2d(3, 5, 3, stride=8), nn.Flatten())
-    features = extract_features(module, PICTURES, batch=2)
+    features = extract_features(module, PICTURES, batch_size=2)
     assert torch.allclose(features, module(PICTURES), atol=1e-6)
     assert not features.requires_grad
     assert frechet_distance(features, extract_features(module, [PICTURES[:1], PICTURES[1:]])) < 1e-6

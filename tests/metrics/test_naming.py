@@ -43,7 +43,7 @@ def randoms(count: int, seed: int = 0):
 
 def card(directions, null: int = 99):
     return sb.scorecard(
-        directions, generator(), read(), n=8, n_null=null, n_null_images=8, alphas=(1,)
+        directions, generator(), read(), n_samples=8, n_null=null, n_null_samples=8, alphas=(1,)
     )
 
 

@@ -25,7 +25,7 @@ def plain():
 
 
 def test_a_straight_path_is_as_long_as_its_ends_are_apart(plain):
-    found = path_length(plain, pixels, space="z", n=40, epsilon=1e-2)
+    found = path_length(plain, pixels, space="z", n_samples=40, epsilon=1e-2)
     ends = plain.sample(80, seed=0).data.double()
     apart = (ends[40:] - ends[:40]).square().sum(1)
     assert torch.allclose(found.distances, apart, rtol=1e-3)
@@ -36,7 +36,7 @@ def test_a_great_circle_is_as_long_as_its_angle():
     circle = sb.wrap(
         torch.nn.Sequential(Unit(), FLAT), latent_shape=(4,), pixels=(-1, 1), prior="normal"
     )
-    found = path_length(circle, pixels, space="z", n=40, epsilon=1e-2)
+    found = path_length(circle, pixels, space="z", n_samples=40, epsilon=1e-2)
     ends = circle.sample(80, seed=0).data.double()
     angle = torch.cosine_similarity(ends[:40], ends[40:]).acos()
     assert torch.allclose(found.distances, angle.square(), rtol=1e-3)
@@ -54,7 +54,9 @@ def test_a_jump_is_what_makes_a_path_long():
 
     calm = sb.wrap(torch.nn.Sequential(FLAT, Scale()), latent_shape=(4,), pixels=(-1, 1))
     jumpy = sb.wrap(Jump(), latent_shape=(4,), pixels=(-1, 1))
-    lengths = [path_length(g, pixels, space="z", n=300, epsilon=1e-2) for g in (calm, jumpy)]
+    lengths = [
+        path_length(g, pixels, space="z", n_samples=300, epsilon=1e-2) for g in (calm, jumpy)
+    ]
     assert lengths[1].value > 5 * lengths[0].value
 
 
@@ -64,23 +66,29 @@ class Scale(torch.nn.Module):
 
 
 def test_the_outer_hundredths_are_left_out():
-    found = path_length(sb.wrap(FLAT, latent_shape=(4,)), pixels, space="z", n=200, epsilon=0.01)
+    found = path_length(
+        sb.wrap(FLAT, latent_shape=(4,)), pixels, space="z", n_samples=200, epsilon=0.01
+    )
     ordered = found.distances.sort().values
     # Of 200, numpy's "lower" and "higher" percentiles keep the 2nd to the 199th.
     assert found.value == pytest.approx(float(ordered[1:199].mean()))
 
 
 def test_ends_only_and_the_seed(plain):
-    end = path_length(plain, pixels, space="z", n=10, sampling="end", epsilon=0.01)
-    again = path_length(plain, pixels, space="z", n=10, sampling="end", epsilon=0.01)
-    other = path_length(plain, pixels, space="z", n=10, sampling="end", epsilon=0.01, seed=99)
+    end = path_length(plain, pixels, space="z", n_samples=10, sampling="end", epsilon=0.01)
+    again = path_length(plain, pixels, space="z", n_samples=10, sampling="end", epsilon=0.01)
+    other = path_length(
+        plain, pixels, space="z", n_samples=10, sampling="end", epsilon=0.01, seed=99
+    )
     assert torch.equal(end.distances, again.distances)
     assert not torch.equal(end.distances, other.distances)
 
 
 def test_style_space_is_w_seen_through_an_affine_map():
     rooms = sb.load("rooms")
-    w, s = (path_length(rooms, pixels, space=name, n=4, epsilon=0.01) for name in ("w", "s"))
+    w, s = (
+        path_length(rooms, pixels, space=name, n_samples=4, epsilon=0.01) for name in ("w", "s")
+    )
     assert torch.allclose(w.distances, s.distances, rtol=1e-2)
 
 
@@ -88,8 +96,8 @@ def test_what_makes_no_sense_is_refused(plain):
     with pytest.raises(SteerbenchError, match="full"):
         path_length(plain, pixels, space="z", sampling="half")
     with pytest.raises(SpaceError, match="'z'"):
-        path_length(plain, pixels, space="w", n=4)
+        path_length(plain, pixels, space="w", n_samples=4)
     with pytest.raises(PredictorError, match="one row a picture"):
-        path_length(plain, lambda x: x, space="z", n=4)
+        path_length(plain, lambda x: x, space="z", n_samples=4)
     with pytest.raises(PredictorError, match="NaN"):
-        path_length(plain, lambda x: pixels(x) * math.nan, space="z", n=4)
+        path_length(plain, lambda x: pixels(x) * math.nan, space="z", n_samples=4)

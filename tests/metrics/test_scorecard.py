@@ -57,7 +57,7 @@ def randoms(count: int, seed: int = 0):
 
 def test_effects_and_shares_are_those_that_were_planted():
     card = sb.scorecard(
-        [direction("a", 1.0), direction("b", -3.0, 4.0)], linear(), pixels(), n=32, n_null=0
+        [direction("a", 1.0), direction("b", -3.0, 4.0)], linear(), pixels(), n_samples=32, n_null=0
     )
     assert isinstance(card, Scorecard)
     assert len(card) == 2
@@ -76,14 +76,16 @@ def test_effects_and_shares_are_those_that_were_planted():
 
 
 def test_the_share_can_be_of_magnitudes():
-    card = sb.scorecard([direction("b", -3.0, 4.0)], linear(), pixels(), n=32, n_null=0, power=1)
+    card = sb.scorecard(
+        [direction("b", -3.0, 4.0)], linear(), pixels(), n_samples=32, n_null=0, power=1
+    )
     effects = card.effects.loc["b"].abs()
     assert card.table.loc["b", "share"] == pytest.approx(effects.max() / effects.sum())
 
 
 def test_effects_are_for_the_step_that_was_asked_for():
     one, half = (
-        sb.scorecard([direction("a", 1.0)], linear(), pixels(), n=16, n_null=0, step=step)
+        sb.scorecard([direction("a", 1.0)], linear(), pixels(), n_samples=16, n_null=0, alpha=step)
         for step in (1.0, 0.5)
     )
     assert half.table["effect"].iloc[0] == pytest.approx(one.table["effect"].iloc[0] / 2, rel=1e-3)
@@ -92,7 +94,11 @@ def test_effects_are_for_the_step_that_was_asked_for():
 def test_random_directions_are_held_to_the_same_change_of_pixels():
     """In a linear generator a random direction is exact at any change, and so is its effect."""
     card = sb.scorecard(
-        [direction("one", 1.0), direction("all", *[1.0] * 16)], linear(), pixels(16), n=8, n_null=49
+        [direction("one", 1.0), direction("all", *[1.0] * 16)],
+        linear(),
+        pixels(16),
+        n_samples=8,
+        n_null=49,
     )
     draws = random_directions(linear(), 49, "z", seed=Codes.NULL.start)
     vectors = torch.stack([each.vector for each in draws])
@@ -127,7 +133,7 @@ def test_every_change_is_near_a_level():
 
 def test_p_values_of_random_directions_are_about_uniform():
     card = sb.scorecard(
-        randoms(100), linear(), pixels(8), n=8, n_null=149, n_null_images=8, alphas=(1,)
+        randoms(100), linear(), pixels(8), n_samples=8, n_null=149, n_null_samples=8, alphas=(1,)
     )
     for column in ("p_effect", "p_share"):
         assert kstest(card.table[column], "uniform").pvalue > 0.01
@@ -163,7 +169,9 @@ def test_the_range_ends_where_pictures_leave_the_distribution():
     generator = sb.wrap(Wall(), latent_shape=(2,))
     read = sb.predictor(lambda x: x.mean((1, 2, 3))[:, None], names=["grey"])
     strong, idle = (sb.Direction(name, "z", v) for name, v in (("a", [1.0, 0]), ("b", [0, 1.0])))
-    table = sb.scorecard([strong, idle], generator, read, n=64, n_null=0, n_null_images=64).table
+    table = sb.scorecard(
+        [strong, idle], generator, read, n_samples=64, n_null=0, n_null_samples=64
+    ).table
     assert 1 < table.loc["a", "usable_high"] < 5
     assert -5 < table.loc["a", "usable_low"] < -1
     assert table.loc["b", ["usable_low", "usable_high"]].tolist() == [-6, 6]
@@ -178,27 +186,27 @@ def test_what_never_happens_has_no_effect():
     read = sb.predictor(
         lambda x: torch.stack([x.flatten(1)[:, 0], torch.ones(len(x))], 1), names=["a", "constant"]
     )
-    card = sb.scorecard([direction("a", 1.0)], linear(), read, n=8, n_null=9)
+    card = sb.scorecard([direction("a", 1.0)], linear(), read, n_samples=8, n_null=9)
     assert card.effects.loc["a", "constant"] == 0
     assert np.isfinite(card.effects.to_numpy()).all()
 
 
 def test_a_probability_that_hardly_stirs_is_not_blown_up():
     read = sb.predictor(lambda x: 1e-3 * x.flatten(1)[:, :1], names=["rare"], units="probability")
-    card = sb.scorecard([direction("a", 1.0)], linear(), read, n=16, n_null=0)
+    card = sb.scorecard([direction("a", 1.0)], linear(), read, n_samples=16, n_null=0)
     assert card.table["effect"].iloc[0] == pytest.approx(1e-3 * SCALE / 0.05, rel=1e-3)
 
 
 def test_a_segmenter_is_read_by_areas():
     read = sb.predictor(lambda x: torch.stack([x[:, 0], -x[:, 0]], 1), names=["light", "dark"])
-    card = sb.scorecard([direction("all", *[1.0] * 16)], linear(), read, n=16, n_null=9)
+    card = sb.scorecard([direction("all", *[1.0] * 16)], linear(), read, n_samples=16, n_null=9)
     effects = card.effects.loc["all"]
     assert effects["light"] == pytest.approx(-effects["dark"])
     assert effects["light"] > 0
 
 
 def test_without_features_distances_are_of_pixels_and_it_says_so():
-    plain = sb.scorecard([direction("a", 1.0)], linear(), pixels(), n=8, n_null=0)
+    plain = sb.scorecard([direction("a", 1.0)], linear(), pixels(), n_samples=8, n_null=0)
     assert plain.settings["sees"] == plain.settings["judge"] == "pixels"
     assert "no features" in repr(plain)
 
@@ -211,7 +219,7 @@ def test_without_features_distances_are_of_pixels_and_it_says_so():
         def features(self, images):
             return images.flatten(1)
 
-    seen = sb.scorecard([direction("a", 1.0)], linear(), WithFeatures(), n=8, n_null=9)
+    seen = sb.scorecard([direction("a", 1.0)], linear(), WithFeatures(), n_samples=8, n_null=9)
     assert seen.settings["sees"] == "features"
     assert seen.notes == []
     assert 0 < seen.table["distance"].iloc[0] < 1
@@ -220,7 +228,7 @@ def test_without_features_distances_are_of_pixels_and_it_says_so():
 def test_a_discriminator_judges_where_there_are_no_features():
     generator = linear()
     generator.discriminator = lambda images: -30 * images.flatten(1).abs().amax(1)
-    table = sb.scorecard([direction("a", 1.0)], generator, pixels(), n=32, n_null=0)
+    table = sb.scorecard([direction("a", 1.0)], generator, pixels(), n_samples=32, n_null=0)
     assert table.settings["judge"] == "discriminator"
     assert 1 < table.table["usable_high"].iloc[0] < 6
 
@@ -233,7 +241,7 @@ def test_every_space_and_layers_have_their_own_null(toy_generator):
     directions.append(directions[1].limited([0, 1]).named("w, first layers"))
     read = sb.predictor(lambda x: x.mean((2, 3)), names=["red", "green", "blue"])
     card = sb.scorecard(
-        directions, toy_generator, read, n=6, n_null=4, n_null_images=4, alphas=(1,)
+        directions, toy_generator, read, n_samples=6, n_null=4, n_null_samples=4, alphas=(1,)
     )
     assert card.table["layers"].tolist() == ["all"] * 4 + ["0-1"]
     assert card.chance.notna().all(axis=None)
@@ -246,7 +254,7 @@ def test_every_space_and_layers_have_their_own_null(toy_generator):
 
 
 def test_it_stands_for_its_table():
-    card = sb.scorecard(randoms(3), linear(), pixels(), n=8, n_null=9)
+    card = sb.scorecard(randoms(3), linear(), pixels(), n_samples=8, n_null=9)
     assert isinstance(card.table, pd.DataFrame)
     assert card.shape == card.table.shape
     assert list(card) == list(card.columns) == list(card.table)
@@ -262,7 +270,9 @@ def test_it_stands_for_its_table():
 def test_it_is_the_same_again_and_changes_nothing():
     generator = linear()
     state = torch.random.get_rng_state()
-    first, second = (sb.scorecard(randoms(2), generator, pixels(), n=8, n_null=9) for _ in range(2))
+    first, second = (
+        sb.scorecard(randoms(2), generator, pixels(), n_samples=8, n_null=9) for _ in range(2)
+    )
     pd.testing.assert_frame_equal(first.table, second.table)
     pd.testing.assert_frame_equal(first.chance, second.chance)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -270,7 +280,7 @@ def test_it_is_the_same_again_and_changes_nothing():
 
 def test_scores_travel_with_the_directions(tmp_path):
     found = sb.SeFa(2).fit(make_affine())
-    card = sb.scorecard(found.directions_, make_affine(), pixels(), n=8, n_null=9)
+    card = sb.scorecard(found.directions_, make_affine(), pixels(), n_samples=8, n_null=9)
     scored = card.directions_with_scores()[0]
     scores = scored.provenance.scores
     assert scores["rank"] == 0
@@ -291,7 +301,7 @@ def make_affine():
 
 
 def test_evidence_is_sorted_and_a_mistyped_name_is_helped():
-    card = sb.scorecard(randoms(2), linear(), pixels(), n=8, n_null=9)
+    card = sb.scorecard(randoms(2), linear(), pixels(), n_samples=8, n_null=9)
     effects = card.evidence("random 1")["effect"].abs().to_numpy()
     assert (np.diff(effects) <= 0).all()
     with pytest.raises(NotFoundError, match="random 1"):
@@ -299,7 +309,7 @@ def test_evidence_is_sorted_and_a_mistyped_name_is_helped():
 
 
 def test_the_plot_draws_every_direction():
-    card = sb.scorecard([direction("a", 1.0)], linear(), pixels(), n=8, n_null=0)
+    card = sb.scorecard([direction("a", 1.0)], linear(), pixels(), n_samples=8, n_null=0)
     figure = card.plot()
     figure.canvas.draw()
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
@@ -313,14 +323,21 @@ def test_the_plot_draws_every_direction():
 
 def test_names_that_occur_twice_are_numbered():
     card = sb.scorecard(
-        [direction("a", 1.0), direction("a", 0, 1.0)], linear(), pixels(), n=8, n_null=0
+        [direction("a", 1.0), direction("a", 0, 1.0)], linear(), pixels(), n_samples=8, n_null=0
     )
     assert card.table.index.tolist() == ["a", "a (2)"]
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"n": 1}, {"step": 0.0}, {"n_null": -1}, {"n_null_images": 1}, {"power": 0}, {"alphas": [0]}],
+    [
+        {"n_samples": 1},
+        {"alpha": 0.0},
+        {"n_null": -1},
+        {"n_null_samples": 1},
+        {"power": 0},
+        {"alphas": [0]},
+    ],
 )
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(SteerbenchError, match=next(iter(options))):
@@ -337,7 +354,7 @@ def test_what_is_no_direction_is_refused():
     with pytest.raises(NotFoundError, match="pixel 1"):
         sb.scorecard([direction("a", 1.0)], linear(), pixels(), attributes=["pixel l"])
     with pytest.raises(SteerbenchError, match="prior"):
-        sb.scorecard([direction("a", 1.0)], linear(), pixels(), n=8, n_null=3, kind="pior")
+        sb.scorecard([direction("a", 1.0)], linear(), pixels(), n_samples=8, n_null=3, kind="pior")
 
 
 def test_a_predictor_that_gives_nan_is_named():
@@ -348,7 +365,7 @@ def test_a_predictor_that_gives_nan_is_named():
             return torch.full((len(images), 1), torch.nan)
 
     with pytest.raises(PredictorError, match="NaN"):
-        sb.scorecard([direction("a", 1.0)], linear(), Broken(), n=8)
+        sb.scorecard([direction("a", 1.0)], linear(), Broken(), n_samples=8)
 
 
 def test_an_interrupt_leaves_nothing_behind():
@@ -363,9 +380,9 @@ def test_an_interrupt_leaves_nothing_behind():
     stopping = sb.predictor(read, names=["a", "b", "c", "d"])
     generator = linear()
     with pytest.raises(KeyboardInterrupt):
-        sb.scorecard(randoms(2), generator, stopping, n=8, n_null=9)
+        sb.scorecard(randoms(2), generator, stopping, n_samples=8, n_null=9)
     assert torch.is_grad_enabled()
     again, fresh = (
-        sb.scorecard(randoms(2), g, pixels(), n=8, n_null=9) for g in (generator, linear())
+        sb.scorecard(randoms(2), g, pixels(), n_samples=8, n_null=9) for g in (generator, linear())
     )
     pd.testing.assert_frame_equal(again.table, fresh.table)

@@ -37,9 +37,9 @@ def reader():
 
 def test_axes_of_the_attributes_are_disentangled_and_turned_ones_are_not(reader):
     straight, turned = (
-        space_metrics(generator(t), reader, n=500, repeats=2, paths=8, null=False).set_index(
-            "metric"
-        )["value"]
+        space_metrics(
+            generator(t), reader, n_samples=500, repeats=2, paths=8, null=False
+        ).set_index("metric")["value"]
         for t in (False, True)
     )
     for metric in ("disentanglement", "completeness", "mig", "sap", "disentanglement (lasso)"):
@@ -50,7 +50,9 @@ def test_axes_of_the_attributes_are_disentangled_and_turned_ones_are_not(reader)
 
 
 def test_shuffled_readings_stand_beside(reader):
-    table = space_metrics(generator(False), reader, n=800, metrics=["dci_lasso", "mig", "sap"])
+    table = space_metrics(
+        generator(False), reader, n_samples=800, metrics=["dci_lasso", "mig", "sap"]
+    )
     assert (table["value"] > table["null_high"]).sum() >= 4
     informative = table.set_index("metric").loc["informativeness (lasso)"]
     assert informative["value"] > 0.95
@@ -62,7 +64,7 @@ def test_shuffled_readings_stand_beside(reader):
 
 def test_the_seed_decides(reader):
     first, again, other = (
-        space_metrics(generator(True), reader, n=200, repeats=2, metrics=["mig"], seed=seed)
+        space_metrics(generator(True), reader, n_samples=200, repeats=2, metrics=["mig"], seed=seed)
         for seed in (0, 0, 5000)
     )
     pd.testing.assert_frame_equal(first, again)
@@ -80,7 +82,12 @@ def test_all_spaces_of_a_style_based_generator_and_the_whitened_one():
     reader = sb.predictor(lambda x: x.mean((2, 3)), names=["r", "g", "b"])
     seen: list[int] = []
     table = space_metrics(
-        rooms, reader, n=100, repeats=2, metrics="sap", after_space=lambda t: seen.append(len(t))
+        rooms,
+        reader,
+        n_samples=100,
+        repeats=2,
+        metrics="sap",
+        after_space=lambda t: seen.append(len(t)),
     )
     assert table["space"].tolist() == ["z", "w", "s", "p", "pn"]
     assert seen == [1, 2, 3, 4, 5]
@@ -91,7 +98,13 @@ def test_figures_stay_numbers_where_a_space_has_no_paths():
     reader = sb.predictor(lambda x: x.mean((2, 3)), names=["r", "g", "b"])
     reader.features = lambda x: x.mean((2, 3))
     table = space_metrics(
-        rooms, reader, ["z", "pn"], n=100, repeats=2, metrics=["mig", "path_length"], paths=2
+        rooms,
+        reader,
+        ["z", "pn"],
+        n_samples=100,
+        repeats=2,
+        metrics=["mig", "path_length"],
+        paths=2,
     )
     assert table["metric"].tolist() == ["mig", "path_length", "mig"]
     assert all(table[column].dtype == float for column in ("value", "low", "high", "null"))
@@ -117,10 +130,12 @@ def test_rare_attributes_are_left_out(reader):
         lambda x: torch.stack([x[:, 0, 0, 0], x[:, 0, 0, 1], 0 * x[:, 0, 0, 0]], 1),
         names=["a", "b", "never"],
     )
-    table = space_metrics(generator(False), rare, n=200, repeats=2, metrics=["mig"])
+    table = space_metrics(generator(False), rare, n_samples=200, repeats=2, metrics=["mig"])
     assert table.attrs["attributes"] == ["a", "b"]
     with pytest.raises(PredictorError, match="at least 2"):
-        space_metrics(generator(False), rare, n=200, attributes=["a", "never"], metrics=["mig"])
+        space_metrics(
+            generator(False), rare, n_samples=200, attributes=["a", "never"], metrics=["mig"]
+        )
 
 
 def test_what_does_not_exist_is_refused(reader):
@@ -129,9 +144,9 @@ def test_what_does_not_exist_is_refused(reader):
     with pytest.raises(NotFoundError, match="mig"):
         space_metrics(generator(False), reader, metrics=["migg"])
     with pytest.raises(NotFoundError, match="'a'"):
-        space_metrics(generator(False), reader, attributes=["aa"], n=200)
+        space_metrics(generator(False), reader, attributes=["aa"], n_samples=200)
     with pytest.raises(SteerbenchError, match="at least 2 sets"):
-        space_metrics(generator(False), reader, n=200, repeats=1)
+        space_metrics(generator(False), reader, n_samples=200, repeats=1)
 
 
 def test_separability_of_what_a_plane_parts_and_of_what_it_does_not():

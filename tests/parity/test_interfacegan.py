@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.svm import SVC
 
-from steerbench.supervised import interpolate, linear_boundary, train_boundary
+from steerbench.supervised.boundaries import interpolate, linear_boundary, train_boundary
 from steerbench.supervised.boundaries.interfacegan import choose_ends
 from steerbench.types import Direction
 
@@ -91,8 +91,8 @@ def test_projections(recorded: Arrays) -> None:
 
 INTERPOLATIONS = {
     "interp/z_default": {},
-    "interp/z_-2_4_7": {"start": -2, "end": 4, "steps": 7},
-    "interp/wp_-2_4_7": {"start": -2, "end": 4, "steps": 7},
+    "interp/z_-2_4_7": {"start": -2, "end": 4, "n_steps": 7},
+    "interp/wp_-2_4_7": {"start": -2, "end": 4, "n_steps": 7},
 }
 
 

@@ -66,8 +66,8 @@ def test_the_counts_and_what_follows_from_them(recorded, kind, batch):
         )
     pixels = 3  # a cell may differ by so many where a value meets its threshold
     assert np.allclose(counts.intersection.T, arrays[f"{kind}/intersection_counts"], atol=pixels)
-    activated = arrays[f"{kind}/category_activation_counts"]
-    assert np.allclose(counts.activated.T, activated, atol=pixels)
+    regions = arrays[f"{kind}/category_activation_counts"]
+    assert np.allclose(counts.regions.T, regions, atol=pixels)
     assert np.array_equal(counts.areas, arrays["label_counts"])
     assert np.array_equal(counts.totals, arrays["total_counts"])
     assert np.allclose(counts.iou().T, arrays[f"{kind}/iou"], atol=1e-3)

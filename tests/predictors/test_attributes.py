@@ -20,7 +20,7 @@ from steerbench.predictors import (
 from steerbench.training import pictures as cache
 from steerbench.training.attributes import Examples, Settings, augment, run, scores, train
 from steerbench.worlds import WorldBatch
-from steerbench.worlds.rooms.visibility import RULES, visible
+from steerbench.worlds.rooms.visibility import RULES, visibility_mask
 
 ORACLES = ("rooms-attributes", "rooms-attributes-2")
 SEED = 900_600_000
@@ -36,7 +36,7 @@ def fresh() -> WorldBatch:
 def shows(fresh: WorldBatch) -> dict[str, torch.Tensor]:
     world = sb.world("rooms")
     pixels = {name: (fresh.masks == i).sum((1, 2)) for i, name in enumerate(world.class_names)}
-    columns = visible(world.factor_names, fresh.factors, pixels)
+    columns = visibility_mask(world.factor_names, fresh.factors, pixels)
     return dict(zip(world.factor_names, columns.T))
 
 
@@ -58,7 +58,7 @@ def toy(norm: bool = False) -> AttributeNetwork:
 def test_folding_the_normalisation_changes_no_reading() -> None:
     network, images = toy(norm=True), torch.randn(8, 3, 64, 64)
     network(images)
-    assert torch.allclose(network.eval()(images), network.folded()(images), atol=1e-5)
+    assert torch.allclose(network.eval()(images), network.fold()(images), atol=1e-5)
 
 
 def test_readings_are_brought_to_their_units() -> None:

@@ -27,7 +27,7 @@ KNOWN = ("a", "room", "with", "plant", "lamp", "without", "at", "night")
 def tiny() -> clips.Clip:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return clips.small(TINY, KNOWN, "tiny")
+        return clips.build_clip(TINY, KNOWN, "tiny")
 
 
 def test_words_become_numbers_and_the_end_is_the_highest() -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench import assets
 from steerbench.errors import CheckpointError, PredictorError
-from steerbench.predictors import EMBEDDED, SegmentationNetwork, SegmentationPredictor, save
+from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
 from steerbench.stats import IoU
 from steerbench.worlds import WorldBatch
 
@@ -31,7 +32,7 @@ def toy(norm: bool = False, classes: int = 3) -> SegmentationNetwork:
 def test_folding_the_normalisation_changes_no_logit() -> None:
     network, images = toy(norm=True), torch.randn(8, 3, 32, 32)
     network(images)
-    assert torch.allclose(network.eval()(images), network.folded()(images), atol=1e-5)
+    assert torch.allclose(network.eval()(images), network.fold()(images), atol=1e-5)
 
 
 def test_a_pixel_is_named_by_what_surrounds_it() -> None:
@@ -115,4 +116,4 @@ def test_it_sees_the_watermark_and_the_lamp_go(name: str) -> None:
 def test_the_two_networks_differ() -> None:
     first, second = (sb.predictor(name) for name in SEGMENTERS)
     assert first.network.widths != second.network.widths
-    assert set(SEGMENTERS) <= set(EMBEDDED)
+    assert set(SEGMENTERS) <= set(assets.names("predictors"))

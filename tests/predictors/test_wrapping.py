@@ -83,7 +83,7 @@ def test_grey_and_rgb_models_get_their_channels(images: Tensor) -> None:
 
 def test_memory_stays_bounded(images: Tensor) -> None:
     spy = Spy()
-    sb.predictor(spy, ["x"], batch=2).predict(images)
+    sb.predictor(spy, ["x"], batch_size=2).predict(images)
     assert [len(part) for part in spy.seen] == [2, 2, 1]
 
 
@@ -226,7 +226,7 @@ def test_refusals_name_the_predictor_and_the_remedy(images: Tensor) -> None:
         sb.predictor(confused, names=["a", "b"]).predict(images)
     with pytest.raises(PredictorError, match=r"scores a pixel \[N, 2, H, W\]"):
         sb.predictor(confused, names=["a"]).predict(images)
-    with pytest.raises(PredictorError, match="rooms-segmenter"):
+    with pytest.raises(PredictorError, match="Take its predict, or a segmenter"):
         sb.predictor(means, names=["r", "g", "b"]).areas(images)
 
 
@@ -241,7 +241,7 @@ def test_refusals_name_the_predictor_and_the_remedy(images: Tensor) -> None:
         ({"names": ["a"], "normalise": (0.5, 0)}, "std above 0"),
         ({"names": ["a"], "normalise": 3}, "mean, std"),
         ({"names": ["a"], "channels": 2}, "channels=2"),
-        ({"names": ["a"], "batch": 0}, "batch=0"),
+        ({"names": ["a"], "batch_size": 0}, "batch_size=0"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, found) -> None:

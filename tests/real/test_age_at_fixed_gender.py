@@ -18,9 +18,8 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.metrics import rescore
 from steerbench.seeds import Codes
-from steerbench.supervised import train_boundary
+from steerbench.supervised.boundaries import train_boundary
 from steerbench.supervised.boundaries.entanglement import cosines
 from tests.real.models import face_dcgan
 
@@ -105,7 +104,8 @@ def test_age_changes_at_fixed_gender(faces, boundaries, judge) -> None:
     fixed = age.condition(on=[male]).named("age at fixed gender")
     opposite = male.condition(on=[age]).named("gender at fixed age")
     edits = [age, fixed, male, opposite]
-    found = rescore(edits, faces, judge, n=200, seed=20_000, step=STEP, pictures=Codes.FREE)
+    options = {"seed": 20_000, "pictures": Codes.FREE, "alpha": STEP}
+    found = sb.rescore(edits, faces, judge, n_samples=200, **options)
     print(found.table.round(2), found.in_spreads.round(2), sep="\n")
     for name in found.directions:
         print(name, {a: found.effect(name, a) for a in found.attributes})

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import steerbench as sb
-from steerbench.supervised import unit_edit
+from steerbench.supervised.dissection.effects import unit_edit
 from tests.real.dungeons import COLUMNS, ROWS, TILES, DungeonGAN, Tiles, dungeon_gan
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -62,7 +62,7 @@ def test_its_rooms_have_as_many_tiles_of_each_kind_as_the_levels_have(folder, du
 
 def test_units_draw_water_and_doors(dungeons, dissected):
     effects = sb.UnitEffects(
-        dissected, Tiles(), ["door", "water"], n_samples=48, pool=160, n_random=4
+        dissected, Tiles(), ["door", "water"], n_samples=48, n_fresh_samples=160, n_random=4
     )
     table = effects.fit(dungeons).effects_
     print(dissected.best("water", 3), dissected.best("door", 3), table, sep="\n")
@@ -80,7 +80,7 @@ def test_units_draw_water_and_doors(dungeons, dissected):
 
 
 def test_walls_are_painted_where_the_mask_is_and_nowhere_else(dungeons, dissected):
-    search = sb.UnitSearch(dissected, "wall", n_steps=30, pool=128)
+    search = sb.UnitSearch(dissected, "wall", n_steps=30, n_samples=128)
     with pytest.raises(sb.errors.SteerbenchError, match="0 lack it"):
         search.fit(dungeons)  # every room has walls
     units = dissected.best("wall", 16)["unit"].tolist()

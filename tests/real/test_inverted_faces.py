@@ -21,7 +21,7 @@ from torch import Tensor
 import steerbench as sb
 from steerbench.inversion import Inversion, OutOfDomainWarning, invert
 from steerbench.metrics import mse, ssim
-from steerbench.supervised import train_boundary
+from steerbench.supervised.boundaries import train_boundary
 from tests.real.models import face_dcgan, face_encoder, face_vae
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"

@@ -12,7 +12,7 @@ import pytest
 import steerbench as sb
 from steerbench.cli.score import write
 from steerbench.leaderboard import Protocol, leaderboard
-from steerbench.predictors.distillation import learn
+from steerbench.predictors.distillation import distill
 from tests.real.models import face_dcgan
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -39,7 +39,7 @@ def networks(faces, shared_path) -> list:
     for seed, rows in enumerate(halves):
         codes = generator.latent(recorded["z"][rows])
         scores = {"age": recorded["age_years"][rows], "male": recorded["male_logit"][rows]}
-        found.append(learn(generator, codes, scores, units=["years", "logit"], seed=seed))
+        found.append(distill(generator, codes, scores, units=["years", "logit"], seed=seed))
         print("held-out correlations:", found[-1].held_out)
     return found
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import steerbench as sb
-from steerbench.supervised import LatentBoundaries
-from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds
+from steerbench.supervised.boundaries.higan import LatentBoundaries
+from steerbench.supervised.boundaries.score_extremes import ScoreExtremes, SeededCodes
 from tests.conftest import make_toy
 from tests.contracts.test_supervised import SMALL, planted, quarters, reading
 
@@ -62,9 +62,7 @@ def test_an_attribute_of_one_class_loses_no_other():
     with pytest.raises(sb.errors.NotFoundError, match="No direction is called 'always'"):
         found.direction("always")
     with pytest.raises(sb.errors.SteerbenchError, match="two sides"):
-        LatentBoundaries(found.predictor, space="z", attributes=["always"], **SMALL).fit(
-            planted()[0]
-        )
+        LatentBoundaries(found.reader, space="z", attributes=["always"], **SMALL).fit(planted()[0])
 
 
 def test_scores_that_mean_none_are_left_out():
@@ -110,7 +108,7 @@ def test_layer_wise_every_range_is_verified_on_its_own():
 
 
 @pytest.mark.parametrize(
-    "options", [{"n_samples": 2}, {"n_verify": 1}, {"batch": 0}, {"n_random": -1}]
+    "options", [{"n_samples": 2}, {"n_fresh_samples": 1}, {"batch_size": 0}, {"n_random": -1}]
 )
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(sb.errors.SteerbenchError, match="at least"):
@@ -135,7 +133,7 @@ def test_a_file_of_another_run_is_refused_and_left_alone(tmp_path):
 
 def test_ends_hold_the_extremes_whatever_the_batches():
     scores = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
-    ends = ConfidentEnds(keep=20, first=500)
+    ends = ScoreExtremes(keep=20, first=500)
     for part in scores.split(130):
         ends.add(part)
     for column in range(3):
@@ -149,7 +147,7 @@ def test_ends_hold_the_extremes_whatever_the_batches():
 def test_memory_does_not_grow_with_the_samples():
     sizes = []
     for n in (2000, 20_000):
-        ends = ConfidentEnds(keep=50, first=0)
+        ends = ScoreExtremes(keep=50, first=0)
         for _ in range(n // 1000):
             ends.add(torch.randn(1000, 2))
         sizes.append(sum(v.numel() for v in ends.high.state_dict().values()))
@@ -157,12 +155,9 @@ def test_memory_does_not_grow_with_the_samples():
 
 
 @pytest.mark.parametrize("small", [True, False])
-def test_codes_come_back_by_their_seeds(small, monkeypatch):
-    monkeypatch.setattr(
-        "steerbench.supervised.boundaries.score_extremes.SMALL", 2**24 if small else 50
-    )
+def test_codes_come_back_by_their_seeds(small):
     generator = make_toy()
-    codes = Codes(generator, "w", range(10, 40))
+    codes = SeededCodes(generator, "w", range(10, 40), limit=2**24 if small else 50)
     seeds = np.array([12, 39, 10])
     expected = torch.cat([generator.sample(1, seed=int(s), space="w").data for s in seeds])
     assert torch.allclose(codes(seeds), expected, atol=1e-6)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.svm import SVC
 
 from steerbench.errors import LatentError, ShapeError, SteerbenchError
-from steerbench.supervised import linear_boundary as solve
-from steerbench.supervised import train_boundary
+from steerbench.supervised.boundaries import linear_boundary as solve
+from steerbench.supervised.boundaries import train_boundary
 
 
 def problem(n: int, dim: int, noise: float, seed: int, shift: float = 0.0):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from steerbench.errors import SpaceError, SteerbenchError
-from steerbench.supervised import LabelledDirection
-from steerbench.supervised.boundaries.labelling import judge
+from steerbench.supervised.boundaries.labelling import LabelledDirection, judge
 
 
 def planted(generator, n: int, first: int = 0) -> tuple[dict[int, bool], np.ndarray]:

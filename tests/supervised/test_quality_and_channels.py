@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.supervised import LatentBoundaries
 from steerbench.supervised.boundaries.channel_selection import select_channels, sensitivity
-from steerbench.supervised.boundaries.quality import Closeness, realness
+from steerbench.supervised.boundaries.higan import LatentBoundaries
+from steerbench.supervised.boundaries.quality import NeighbourRealism, realness
 from tests.conftest import make_toy
 from tests.contracts.test_supervised import SMALL, planted, quarters, reading
 
@@ -24,18 +24,18 @@ def test_the_discriminator_is_a_predictor(rooms):
 
 def test_closeness_falls_with_the_distance_to_the_reference():
     reference = torch.linspace(-0.1, 0.1, 20)[:, None, None, None].expand(-1, 1, 4, 4)
-    close = Closeness(lambda x: x.flatten(1), reference, k=3)
+    close = NeighbourRealism(lambda x: x.flatten(1), reference, k=3)
     near, far = (torch.full((1, 1, 4, 4), value) for value in (0.0, 0.9))
     assert close.predict(near) > close.predict(far)
     with pytest.raises(sb.errors.SteerbenchError, match="k=20"):
-        Closeness(lambda x: x.flatten(1), reference, k=20)
+        NeighbourRealism(lambda x: x.flatten(1), reference, k=20)
 
 
 def test_the_quality_boundary_points_towards_good():
     """Good pictures are those whose first quarter is bright."""
     generator, normals = planted()
     bright = generator.render(generator.latent(2 * normals[:1].repeat(30, 1) + 0.1))
-    close = Closeness(lambda x: quarters(x)[:, :1], bright, k=5)
+    close = NeighbourRealism(lambda x: quarters(x)[:, :1], bright, k=5)
     found = LatentBoundaries(close, space="z", **SMALL | {"n_samples": 600}).fit(generator)
     assert float(found.directions_[0].vector.flatten() @ normals[0].double()) > 0.9
 
@@ -55,7 +55,7 @@ class Channels(nn.Module):
 
 def test_channels_that_serve_the_condition_are_left_out():
     generator = sb.wrap(Channels(), latent_shape=(4,))
-    slopes = sensitivity(generator, reading(), ["a", "b"], space="z", n=8, batch=3)
+    slopes = sensitivity(generator, reading(), ["a", "b"], space="z", n_samples=8, batch_size=3)
     assert torch.allclose(slopes[0], torch.tensor([0.1, 0, 0.1, 0]).double(), atol=1e-6)
     both = sb.Direction("a", "z", [1.0, 0.1, 1.0, 0.1])
     chosen = select_channels(both, slopes[0], slopes[1])
@@ -67,7 +67,7 @@ def test_channels_that_serve_the_condition_are_left_out():
 
 def test_sensitivity_in_the_space_of_styles():
     generator = make_toy()
-    slopes = sensitivity(generator, reading(), ["a"], n=4)
+    slopes = sensitivity(generator, reading(), ["a"], n_samples=4)
     assert slopes.shape == (1, generator.spaces["s"].shape[0])
     codes = generator.sample(64, seed=900, space="s")
     direction = sb.Direction("up", "s", slopes[0], scale=1e-2, generator=generator.fingerprint)
@@ -79,8 +79,8 @@ def test_what_cannot_be_differentiated_or_does_not_exist_is_said():
     generator = make_toy()
     opaque = sb.predictor(lambda x: quarters(x).detach().numpy(), names=["a", "b", "c", "d"])
     with pytest.raises(sb.errors.PredictorError, match="No gradient"):
-        sensitivity(generator, opaque, ["a"], n=1)
+        sensitivity(generator, opaque, ["a"], n_samples=1)
     with pytest.raises(sb.errors.NotFoundError, match="'x'"):
-        sensitivity(generator, reading(), ["x"], n=1)
+        sensitivity(generator, reading(), ["x"], n_samples=1)
     with pytest.raises(sb.errors.SpaceError, match="no space 'q'"):
         sensitivity(generator, reading(), ["a"], space="q")

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from copy import copy
+import copy
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 import steerbench as sb
-from steerbench.errors import NotFoundError, PredictorError, ShapeError, SteerbenchError
+from steerbench.errors import (
+    CapabilityError,
+    NotFoundError,
+    PredictorError,
+    ShapeError,
+    SteerbenchError,
+)
 from steerbench.seeds import Codes
-from steerbench.supervised import ArtefactUnits, Dissection, UnitEffects, UnitSearch
-from steerbench.supervised.dissection.effects import unit_edit
-from steerbench.supervised.dissection.insertion_sites import Places
+from steerbench.supervised.dissection import Dissection
+from steerbench.supervised.dissection.artefacts import ArtefactUnits
+from steerbench.supervised.dissection.effects import UnitEffects, unit_edit
+from steerbench.supervised.dissection.insertion_sites import InsertionSites
+from steerbench.supervised.dissection.partial_forward import layer_of
+from steerbench.supervised.dissection.search import UnitSearch
 
 LAMP = 3
 
@@ -67,7 +78,7 @@ def dissected(room) -> Dissection:
 
 
 def effects(dissection, **options) -> UnitEffects:
-    small = {"units": 1, "n_samples": 20, "pool": 60, "n_random": 3, "strength": 2.0}
+    small = {"units": 1, "n_samples": 20, "n_fresh_samples": 60, "n_random": 3, "strength": 2.0}
     return UnitEffects(dissection, Reader(), ["lamp"], **(small | options))
 
 
@@ -127,7 +138,7 @@ def test_cancelled_it_leaves_no_results(room, dissected):
                 raise KeyboardInterrupt
             return super().predict(images)
 
-    measured = UnitEffects(dissected, Stopping(), ["lamp"], 1, pool=40, n_random=2)
+    measured = UnitEffects(dissected, Stopping(), ["lamp"], 1, n_fresh_samples=40, n_random=2)
     with pytest.raises(KeyboardInterrupt):
         measured.fit(room)
     assert not [name for name in vars(measured) if name.endswith("_")]
@@ -154,7 +165,7 @@ def test_a_mask_outside_the_picture_is_refused(room, dissected):
 def test_places_are_masks_that_lie_on_the_host():
     labels = torch.zeros(3, 16, 16, dtype=torch.int64)
     labels[:2, 4:8, 4:8] = 1
-    places = Places.of(labels, 1)
+    places = InsertionSites.of(labels, 1)
     assert len(places.masks) == 2
     assert places.hosts == (0,)
     elsewhere = torch.full((2, 16, 16), 2)
@@ -163,11 +174,11 @@ def test_places_are_masks_that_lie_on_the_host():
     assert fits.tolist() == [False, True]
     assert torch.equal(masks[1] > 0, labels[0] == 1)
     with pytest.raises(SteerbenchError, match="None of 3"):
-        Places.of(labels, 5)
+        InsertionSites.of(labels, 5)
 
 
 def test_the_search_finds_the_unit_whatever_the_overlap_says(room, dissected):
-    search = UnitSearch(dissected, "lamp", n_steps=25, pool=60, strength=2.0).fit(room)
+    search = UnitSearch(dissected, "lamp", n_steps=25, n_samples=60, strength=2.0).fit(room)
     assert search.best(1) == (LAMP,)
     assert search.alpha_[LAMP] == pytest.approx(1, abs=0.05)
     assert search.alpha_.sort().values[-2] < 0.2
@@ -188,12 +199,101 @@ def test_the_unit_that_draws_blotches_is_found_and_its_removal_measured(room):
     real = room.render(room.sample(160, seed=900))
     real[:, 2] = -1.0
     features = lambda x: torch.stack([x.mean((1, 2, 3)), x[:, 2].mean((1, 2))], dim=1)  # noqa: E731
-    found = ArtefactUnits(features, "units", n_units=1, n_samples=60, n_fresh=60, n_random=2).fit(
-        room, real
-    )
+    found = ArtefactUnits(
+        features, "units", n_units=1, n_samples=60, n_fresh_samples=60, n_random=2
+    ).fit(room, real)
     assert found.units_["unit"].iloc[0] == 5
     quality = found.quality_.groupby("removed")["frechet"].mean()
     assert quality["chosen"] < 0.2 * quality["none"]
     assert quality["random"] > 0.5 * quality["none"]
     with pytest.raises(ShapeError, match="real pictures"):
         ArtefactUnits(features, "units").fit(room, real[:2])
+
+
+# -- what all of them have in common --------------------------------------------------------------
+
+
+class Impatient(Reader):
+    """The reader, until it has been asked so many times."""
+
+    def __init__(self, calls: int = 10**6) -> None:
+        self.left = self.calls = calls
+
+    def ask(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+    def predict(self, images: Tensor) -> Tensor:
+        self.ask()
+        return super().predict(images)
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        self.ask()
+        return super().probabilities(images)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.ask()
+        return torch.stack([images.mean((1, 2, 3)), images[:, 2].mean((1, 2))], dim=1)
+
+
+def begin(method: type, room: Any, dissected: Dissection, reader: Impatient) -> tuple[Any, tuple]:
+    """A method of units that asks the reader, and what its ``fit`` is given."""
+    if method is UnitEffects:
+        small = {"units": 1, "n_samples": 6, "n_fresh_samples": 60, "n_random": 2, "batch_size": 3}
+        return UnitEffects(dissected, reader, ["lamp", "wall"], **small), (room,)
+    if method is UnitSearch:
+        dissected = copy.copy(dissected)
+        dissected.segmenter = reader
+        return UnitSearch(dissected, "lamp", n_steps=6, n_samples=40, batch_size=20), (room,)
+    real = room.render(room.sample(20, seed=900))
+    small = {"n_units": 1, "n_samples": 12, "n_fresh_samples": 12, "n_random": 1, "batch_size": 4}
+    return ArtefactUnits(reader, "units", **small), (room, real)
+
+
+RESULTS = {UnitEffects: "effects_", UnitSearch: "units_", ArtefactUnits: "quality_"}
+
+
+@pytest.mark.parametrize("method", RESULTS)
+def test_a_run_that_was_broken_off_goes_on_to_the_same_result(
+    method, room, dissected, tmp_path
+) -> None:
+    reader, path = Impatient(), tmp_path / "run.safetensors"
+    whole, given = begin(method, room, dissected, reader)
+    whole.fit(*given)
+    asked = reader.calls - reader.left
+    broken, given = begin(method, room, dissected, Impatient(asked - 3))
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(*given, state=path, save_every=0.0)
+    assert not [name for name in vars(broken) if name.endswith("_")]
+    reader = Impatient()
+    rest, given = begin(method, room, dissected, reader)
+    rest.fit(*given, state=path, save_every=0.0)
+    pd.testing.assert_frame_equal(
+        getattr(rest, RESULTS[method]), getattr(whole, RESULTS[method]), check_exact=True
+    )
+    assert reader.calls - reader.left < asked, "the run began anew"
+    other, given = begin(method, room, dissected, Impatient())
+    other.seed += 1000
+    with pytest.raises(SteerbenchError, match=r"another run.*seed"):
+        other.fit(*given, state=path)
+
+
+@pytest.mark.parametrize("method", [Dissection, *RESULTS])
+def test_a_generator_without_places_is_refused(method, dissected) -> None:
+    flat = sb.wrap(nn.Sequential(nn.Linear(12, 27), nn.Unflatten(1, (3, 3, 3))), (12,))
+    assert "units have places" in method.refuses(flat)
+    if method is Dissection:
+        with pytest.raises(CapabilityError, match="units have places"):
+            Dissection(Reader(), n_samples=2).fit(flat)
+
+
+def test_a_middle_layer_is_dissected_where_none_is_named(room) -> None:
+    assert {name: layer_of(sb.load(name)).name for name in ("rooms", "rooms-dcgan")} == {
+        "rooms": "b16.conv1",
+        "rooms-dcgan": "relu2",
+    }
+    found = Dissection(Reader(), n_samples=4).fit(room)
+    assert found.layer is None
+    assert found.layer_ == "units"
+    assert found.provenance_.hyperparameters["layer"] == "units"

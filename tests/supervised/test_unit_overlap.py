@@ -85,7 +85,7 @@ def test_any_split_counts_the_same_and_survives_its_state():
     first = UnitOverlap(CONCEPTS).add(a[:1], t, labels[:1])
     rest = UnitOverlap(CONCEPTS).add(a[1:], t, labels[1:])
     joined = UnitOverlap.from_state(first.state_dict()).merge(rest)
-    for name in ("intersection", "activated", "areas", "totals"):
+    for name in ("intersection", "regions", "areas", "totals"):
         assert torch.equal(getattr(joined, name), getattr(whole, name))
     assert torch.allclose(joined.inside(), whole.inside())
     assert joined.count == 6
@@ -97,8 +97,8 @@ def test_a_category_counts_only_where_it_occurs():
     labels[0, 0, 0] = 4  # the second category occurs in the first picture alone
     counts = UnitOverlap(CONCEPTS).add(a, t, labels, categories=[0, 0, 0, 1, 1])
     alone = UnitOverlap(CONCEPTS).add(a[:1], t, labels[:1], categories=[0, 0, 0, 1, 1])
-    assert torch.equal(counts.activated[:, 1], alone.activated[:, 1])
-    assert (counts.activated[:, 0] > counts.activated[:, 1]).any()
+    assert torch.equal(counts.regions[:, 1], alone.regions[:, 1])
+    assert (counts.regions[:, 0] > counts.regions[:, 1]).any()
     assert counts.totals.tolist() == [2 * 960, 960]
 
 
@@ -108,7 +108,7 @@ def test_label_maps_of_several_kinds_lie_over_each_other():
     both = UnitOverlap(CONCEPTS).add(a, t, torch.stack([objects, materials], dim=1))
     apart = UnitOverlap(CONCEPTS).add(a, t, materials)
     assert torch.equal(both.intersection[:, 4], apart.intersection[:, 4])
-    assert torch.equal(both.activated, apart.activated)
+    assert torch.equal(both.regions, apart.regions)
 
 
 def test_what_does_not_fit_is_refused():

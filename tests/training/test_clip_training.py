@@ -61,7 +61,7 @@ def test_of_two_opposites_the_true_one_is_found_where_the_picture_tells() -> Non
 
 
 def test_short_texts_are_read_as_open_clip_reads_them(examples: Examples) -> None:
-    clip = clips.small(settings().config, vocabulary(examples))
+    clip = clips.build_clip(settings().config, vocabulary(examples))
     numbers = clip.tokenizer(["a room", "a bedroom at night with a lamp that is on", "lamp"])
     want = clip.network.encode_text(numbers, normalize=True)
     assert torch.allclose(read(clip.network, numbers), want, atol=1e-5)

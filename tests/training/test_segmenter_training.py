@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import steerbench as sb
+from steerbench import assets
 from steerbench.cards import segmenter_quality as quality
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.predictors import SegmentationPredictor
@@ -204,4 +205,4 @@ def test_quality_writes_cards_that_say_what_was_seen(
     assert f"| generated | {first['each_other']['generated']['accuracy']} |" in card
     assert (tmp_path / "quality" / "grid.png").is_file()
     with pytest.raises(SteerbenchError, match="expected a segmenter"):
-        quality.segmenter_of(Path(sb.__file__).parent / "assets" / "rooms-attributes.safetensors")
+        quality.segmenter_of(assets.path("predictors", "rooms-attributes"))

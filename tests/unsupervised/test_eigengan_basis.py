@@ -8,7 +8,7 @@ import torch
 import steerbench as sb
 from steerbench.errors import CapabilityError, SteerbenchError
 from steerbench.generators.eigengan import EigenGAN, EigenGANNetwork
-from steerbench.unsupervised import EigenBasis
+from steerbench.unsupervised.eigengan_basis import EigenBasis
 from tests.contracts.test_generators import EXAMPLES
 
 

@@ -168,7 +168,7 @@ def test_a_class_can_be_kept() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    for options in ({"n_samples": 3}, {"batch": 0}, {"seed": -1}):
+    for options in ({"n_samples": 3}, {"batch_size": 0}, {"seed": -1}):
         with pytest.raises(SteerbenchError, match="Draw more samples"):
             sb.GANSpace(**{"n_directions": 3, "n_samples": 100} | options).fit(make_toy())
     with pytest.raises(LayerError, match=r"b8\.conv0"):

@@ -98,7 +98,7 @@ class Squares(nn.Module):
 def test_the_finder_turns_to_directions_that_do_not_interfere() -> None:
     module = Squares()
     generator = sb.wrap(module, latent_shape=(3,))
-    finder = sb.HessianPenalty(n_directions=3, n_steps=150, learning_rate=0.03, batch=2)
+    finder = sb.HessianPenalty(n_directions=3, n_steps=150, learning_rate=0.03, batch_size=2)
     finder.fit(generator)
     before = sb.Jacobian(n_directions=3, n_samples=8).fit(generator)
 

@@ -10,7 +10,7 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.unsupervised.jacobian import Jacobian, products
-from steerbench.unsupervised.step_function import Shifts
+from steerbench.unsupervised.step_function import StepFunction
 from tests.conftest import make_toy
 from tests.contracts.test_generators import EXAMPLES
 
@@ -65,7 +65,7 @@ def test_of_a_linear_map_it_finds_the_singular_vectors(method: str) -> None:
 def test_both_products_are_those_of_the_jacobian(example: str) -> None:
     """Forwards against finite differences, backwards against forwards, in float64."""
     generator = EXAMPLES[example]().double()
-    shifts = Shifts(generator)
+    shifts = StepFunction(generator)
     codes = shifts.sample(1, seed=3)
     codes = codes.with_data(codes.data.double())
     vector = torch.randn(1, shifts.size, generator=torch.Generator().manual_seed(0)).double()
@@ -155,7 +155,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(method: str, tmp_path) ->
     finder.fit(generator, state=path)
     for one, two in zip(finder.directions_, whole.directions_):
         assert torch.equal(one.vector, two.vector)
-    with pytest.raises(sb.errors.SteerbenchError, match="other codes"):
+    with pytest.raises(sb.errors.SteerbenchError, match="differs in codes"):
         finder.fit(generator, state=path, codes=generator.sample(4, seed=9))
     with pytest.raises(sb.errors.SteerbenchError, match="differs in n_directions"):
         Jacobian(n_directions=2, n_samples=4, method=method).fit(generator, state=path)

@@ -34,7 +34,7 @@ class FewSeen(nn.Module):
 
 
 def options(**more: object) -> dict[str, object]:
-    return {"n_directions": VISIBLE, "n_steps": 150, "deformator_rate": 0.02} | more
+    return {"n_directions": VISIBLE, "n_steps": 150, "deformator_learning_rate": 0.02} | more
 
 
 @pytest.mark.parametrize("deformator", DEFORMATORS)
@@ -91,13 +91,18 @@ def test_reconstructors_take_pictures_of_any_size_and_depth() -> None:
 
 
 def test_rows_limit_a_direction() -> None:
-    finder = sb.LatentDiscovery(n_directions=2, layers="0-1", n_steps=2, batch=2, n_samples=4).fit(
-        make_toy()
-    )
+    finder = sb.LatentDiscovery(
+        n_directions=2, layers="0-1", n_steps=2, batch_size=2, n_samples=4
+    ).fit(make_toy())
     assert [direction.layers for direction in finder.directions_] == [(0, 1)] * 2
 
 
 def test_bad_options_are_refused() -> None:
-    for wrong in ({"deformator": "free"}, {"reconstructor": "vgg"}, {"shift": 0.1}, {"batch": 1}):
+    for wrong in (
+        {"deformator": "free"},
+        {"reconstructor": "vgg"},
+        {"max_alpha": 0.1},
+        {"batch_size": 1},
+    ):
         with pytest.raises(sb.errors.SteerbenchError, match=str(next(iter(wrong)))):
             sb.LatentDiscovery(**wrong).fit(make_toy())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from steerbench.errors import SpaceError, SteerbenchError
 from steerbench.predictors import predictor
-from steerbench.unsupervised import SeFa
+from steerbench.unsupervised.sefa import SeFa
 from steerbench.widgets import BoundaryGrid
 from steerbench.widgets.boundary_grid import LEFT, TOP
 
@@ -26,7 +26,7 @@ def grid(toy_generator, directions, tmp_path, monkeypatch) -> BoundaryGrid:
     monkeypatch.chdir(tmp_path)
     brightness = predictor(lambda x: x.mean(dim=(1, 2, 3))[:, None], names=["brightness"])
     return BoundaryGrid(
-        toy_generator, directions, strengths=(-2, 0, 2), count=2, tile=24, predictor=brightness
+        toy_generator, directions, alphas=(-2, 0, 2), n_samples=2, tile=24, predictor=brightness
     )
 
 
@@ -77,7 +77,7 @@ def test_a_predictor_that_returns_nan_leaves_the_grid_as_it_was(toy_generator, d
         def predict(self, images):
             return torch.full((len(images), 1), float("nan"))
 
-    grid = BoundaryGrid(toy_generator, directions, count=1, tile=24, predictor=Broken())
+    grid = BoundaryGrid(toy_generator, directions, n_samples=1, tile=24, predictor=Broken())
     assert "NaN" in grid.notice.error
 
 

@@ -16,7 +16,7 @@ from steerbench.errors import SpaceError, SteerbenchError
 from steerbench.generators import wrap
 from steerbench.image import to_uint8
 from steerbench.types import Direction, Recipe
-from steerbench.unsupervised import SeFa
+from steerbench.unsupervised.sefa import SeFa
 from steerbench.widgets import LatentSliders
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from steerbench.embedding import GlobalDirections
+from steerbench.embedding.styleclip import GlobalDirections
 from steerbench.errors import SteerbenchError
 from steerbench.widgets import PromptBox
 from steerbench.widgets.prompt_words import completions, replace_word
@@ -22,8 +22,8 @@ def clip():
 
 @pytest.fixture(scope="module")
 def directions(toy_generator, clip):
-    found = GlobalDirections(clip, "exact", n_samples=2, strength=2.0, state="")
-    return found.fit(toy_generator)
+    found = GlobalDirections(clip, "exact", n_samples=2, alpha=2.0)
+    return found.fit(toy_generator, state="")
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def box(toy_generator, clip, directions) -> PromptBox:
 def test_a_prompt_changes_the_picture_and_is_a_recipe(
     box, toy_generator, monkeypatch, mode
 ) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", lambda: _pixels)
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
+    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", _layout)
+    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
     before = box.picture
     box.ask("red", mode=mode, n_steps=25 if mode == "mapper" else 6)
     assert box.wait(PATIENCE)
@@ -50,8 +50,8 @@ def test_a_prompt_changes_the_picture_and_is_a_recipe(
     assert box.direction.provenance.hyperparameters["prompt"] == "red"
 
 
-def _pixels(images):
-    return images.flatten(1)
+def _layout(generator):
+    return lambda images: images.flatten(1)
 
 
 def test_the_strength_and_the_threshold_redraw(box, toy_generator) -> None:
@@ -68,7 +68,7 @@ def test_the_strength_and_the_threshold_redraw(box, toy_generator) -> None:
 
 
 def test_stopping_keeps_what_was_reached(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
+    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
     box.ask("red", mode="optimise", n_steps=100_000)
     until = time.monotonic() + 60
     while box.direction is None and time.monotonic() < until:
@@ -84,7 +84,7 @@ def test_stopping_keeps_what_was_reached(box, monkeypatch) -> None:
 
 
 def test_a_mapper_stopped_between_two_pictures_is_remembered(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", lambda: _pixels)
+    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", _layout)
     see = box._see
 
     def stop_after_a_sight_without_a_picture(now) -> None:
@@ -101,7 +101,7 @@ def test_a_mapper_stopped_between_two_pictures_is_remembered(box, monkeypatch) -
 
 
 def test_a_walk_that_finds_nothing_says_so_and_forgets_the_last_one(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
+    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
     box.ask("red")
     assert box.wait(PATIENCE)
     monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.schedule", lambda done: 0.0)
@@ -114,7 +114,7 @@ def test_a_walk_that_finds_nothing_says_so_and_forgets_the_last_one(box, monkeyp
 
 
 def test_a_new_seed_starts_over_and_ends_what_is_under_way(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", lambda: _pixels)
+    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
     box.ask("red", mode="optimise", n_steps=100_000)
     box._controls.seed.value = 5
     assert box.wait(1)

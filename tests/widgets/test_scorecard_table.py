@@ -7,7 +7,7 @@ import pytest
 
 import steerbench as sb
 from steerbench.errors import NotFoundError, SteerbenchError
-from steerbench.unsupervised import SeFa
+from steerbench.unsupervised.sefa import SeFa
 from steerbench.widgets import ScorecardTable
 from steerbench.widgets.scorecard_columns import COLUMNS
 
@@ -20,7 +20,7 @@ def colours():
 def card(toy_generator):
     directions = SeFa(3).fit(toy_generator).directions_
     return sb.scorecard(
-        directions, toy_generator, colours(), n=6, n_null=9, n_null_images=4, alphas=(1,)
+        directions, toy_generator, colours(), n_samples=6, n_null=9, n_null_samples=4, alphas=(1,)
     )
 
 
@@ -110,7 +110,7 @@ def test_names_are_suggested_with_what_stays_unclear(table) -> None:
 
 def test_without_a_null_no_names_are_suggested(toy_generator) -> None:
     directions = SeFa(2).fit(toy_generator).directions_
-    table = ScorecardTable(directions, toy_generator, colours(), n=6, n_null=0, n_null_images=4)
+    table = ScorecardTable(directions, toy_generator, colours(), n=6, n_null=0, few=4)
     table.suggest()
     assert "n_null=99" in table.notice.error
 

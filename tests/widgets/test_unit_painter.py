@@ -17,7 +17,7 @@ from steerbench.errors import LayerError, NotFoundError, ShapeError, SteerbenchE
 from steerbench.generators import wrap
 from steerbench.image import to_uint8
 from steerbench.predictors import predictor
-from steerbench.supervised import Dissection
+from steerbench.supervised.dissection import Dissection
 from steerbench.types import Recipe
 from steerbench.widgets import UnitPainter
 from steerbench.widgets.latest_worker import LatestWorker
@@ -283,7 +283,7 @@ def test_a_fitted_dissection(toy_generator) -> None:
     with pytest.raises(SteerbenchError, match="call fit"):
         UnitPainter(toy_generator, dissection)
     painter = UnitPainter(toy_generator, dissection.fit(toy_generator), concept="bright")
-    best = dissection.best("bright", n=1).iloc[0]
+    best = dissection.best("bright", n_units=1).iloc[0]
     assert painter.units["bright"].units[0] == best["unit"]
     assert painter.units["bright"].levels[0] == best["threshold"]
 

@@ -9,16 +9,17 @@ With G(w) a picture, f its CLIP features and t those of the prompt, all of unit 
 - `GlobalDirections`: any prompt, any picture: how each channel of StyleSpace moves f is measured
   once; a prompt is then a direction in s
 
-The first two are long walks that show every step: iterate over ``steps(...)`` to watch, leave the
-loop to stop; what was best so far is in the last step. All take a *neutral* text on request: then
+All three are text editors: ``fit(generator)``, then ``edit(latent)``. The first two are long walks
+that show every step: iterate over ``steps(...)`` to watch, leave the loop to stop; what was best so
+far is in the last step. All take a *neutral* text on request: then
 not the prompt is aimed at but the picture's own features, led away by what the two texts differ in,
 ``f(G(w_s)) + 2 N(t - t_neutral)`` with ``N v = v / |v|``.
 
 >>> import steerbench as sb
 >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
->>> edit = LatentOptimiser(clip, "a room at night", n_steps=2).edit(G, G.sample(1, seed=0))
->>> edit.latent.space, edit.images.shape
-('w+', torch.Size([1, 3, 64, 64]))
+>>> optimiser = LatentOptimiser(clip, "a room at night", n_steps=2).fit(G)
+>>> optimiser.edit(G.sample(1, seed=0)).space
+'w+'
 
 Reference: Patashnik, Wu, Shechtman, Cohen-Or, Lischinski, "StyleCLIP: Text-Driven Manipulation of
 StyleGAN Imagery" (2021, arXiv 2103.17249).

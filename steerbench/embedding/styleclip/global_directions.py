@@ -19,11 +19,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +30,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import __version__, store
+from steerbench.bundles import part, require
 from steerbench.embedding.styleclip.channels import (
     channel_features,
     channel_step,
@@ -48,12 +48,10 @@ from steerbench.errors import (
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.renderer import Renderer
+from steerbench.runs import RunFile
 from steerbench.types import Direction, Latent, Provenance
 
 KIND = "steerbench channel features"
-EMBEDDED = "rooms-clip-channels.safetensors"
-"""Under ``assets/``: the exact measurement of the default generator with ``rooms-clip``."""
-SAVE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -74,15 +72,13 @@ class GlobalDirections:
             all by derivatives and measures, for each prompt, those that matter.
         n_samples: Pictures a channel (the paper takes 100).
         n_derivatives: Pictures for the estimate.
-        strength: How far a channel is moved, in standard deviations.
+        alpha: How far a channel is moved, in standard deviations.
         refine: How many channels a prompt measures where the method is fast.
         references: Channels drawn at random on which the estimate is compared with the exact
             procedure.
         layers: Names of the layers whose channels may move; None for all that do not only turn
             activations into colours (the paper leaves ToRGB layers out too).
         seed: The seed of the first picture.
-        state: The file that keeps the measurements; None for one in the cache folder, which is
-            named by the fingerprints, ``""`` for none.
 
     Attributes:
         fitted: Whether the measuring is complete.
@@ -102,23 +98,22 @@ class GlobalDirections:
         *,
         n_samples: int = 16,
         n_derivatives: int = 16,
-        strength: float = 5.0,
+        alpha: float = 5.0,
         refine: int = 32,
         references: int = 32,
         layers: Sequence[str] | None = None,
         seed: int = 0,
-        state: str | os.PathLike[str] | None = None,
     ) -> None:
         self.clip, self.method, self.n_samples = clip, method, n_samples
-        self.n_derivatives, self.strength, self.refine = n_derivatives, strength, refine
-        self.layers, self.seed, self.state = layers, seed, state
+        self.n_derivatives, self.alpha, self.refine = n_derivatives, alpha, refine
+        self.layers, self.seed = layers, seed
         self.references = references
         if method not in ("exact", "fast"):
             raise ArgumentError(unknown("method", method, ("exact", "fast")))
-        if min(n_samples, n_derivatives) < 1 or not strength > 0:
+        if min(n_samples, n_derivatives) < 1 or not alpha > 0:
             raise ArgumentError(
-                f"n_samples={n_samples}, n_derivatives={n_derivatives}, strength={strength}; give "
-                "at least one picture, and a strength above 0."
+                f"n_samples={n_samples}, n_derivatives={n_derivatives}, alpha={alpha}; give "
+                "at least one picture, and an alpha above 0."
             )
 
     fitted = False
@@ -129,31 +124,48 @@ class GlobalDirections:
     agreement_: float | None
     seconds_: float
 
-    @staticmethod
-    def refuses(generator: BaseGenerator) -> str | None:
-        """Why a generator cannot be treated, or none."""
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
         if "s" in generator.spaces:
             return None
         return f"{generator.name!r} has no StyleSpace s, whose channels are measured."
 
-    def fit(self, generator: BaseGenerator) -> GlobalDirections:
+    def fit(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 20.0,
+    ) -> GlobalDirections:
         """Measure, with a progress bar; what was measured before is not measured again.
+
+        Args:
+            generator: Any with a space s.
+            state: The file that keeps the measurements; None for one in the cache folder, which is
+                named by the fingerprints, ``""`` for none.
+            save_every: Seconds between two writings of the file.
 
         Raises:
             CapabilityError: The generator has no space s.
             LayerError: A layer does not exist.
         """
         with tqdm(desc="channels of s", unit="", delay=1) as bar:
-            for now in self.steps(generator):
+            for now in self.steps(generator, state, save_every):
                 bar.total = now.total
                 bar.update(now.step - bar.n)
         return self
 
-    def steps(self, generator: BaseGenerator) -> Iterator[ChannelStep]:
-        """The same step by step; whoever leaves the loop goes on later from there."""
+    def steps(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 20.0,
+    ) -> Iterator[ChannelStep]:
+        """Measure step by step; whoever leaves the loop goes on later from there."""
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
-        self._begin(generator)
+        self._state = state
+        self._begin(generator, save_every)
         if not len(self._missing(self.channels_)):
             self.fitted = True
             return
@@ -168,13 +180,30 @@ class GlobalDirections:
         self.agreement_ = self._agreement()
         self.fitted = True
 
-    def relevance(self, prompt: str, neutral: str = "a room") -> Tensor:
-        """R ``[S]`` float64: how each channel moves a picture from one text towards another."""
+    def relevance(self, prompt: str, neutral: str = "") -> Tensor:
+        """Return how each channel moves a picture from one text towards another.
+
+        Args:
+            prompt: What is asked for.
+            neutral: What it is to differ from; the neutral text of the generator's bundle if empty.
+
+        Returns:
+            R ``[S]`` float64.
+
+        Raises:
+            CapabilityError: No neutral text was given, and none is known.
+        """
         return self.features_.double() @ self._aim(prompt, neutral)
 
-    def _aim(self, prompt: str, neutral: str) -> Tensor:
-        """The direction between two texts, of unit length."""
+    def _neutral(self, given: str) -> str:
+        """Return what a prompt is to differ from."""
         self._check()
+        use = "is what a prompt differs from"
+        return given.strip() or require(self._generator, "neutral", use, "neutral=")
+
+    def _aim(self, prompt: str, neutral: str) -> Tensor:
+        """Return the direction between two texts, of unit length."""
+        neutral = self._neutral(neutral)
         ends = self.clip.encode_text([prompt, neutral]).double()
         aim = F.normalize(ends[0] - ends[1], dim=0)
         if not bool(torch.isfinite(aim).all()) or float(aim.norm()) < 0.5:
@@ -185,13 +214,13 @@ class GlobalDirections:
         return aim.cpu()
 
     def direction(
-        self, prompt: str, neutral: str = "a room", *, beta: float = 0.2, name: str = ""
+        self, prompt: str, neutral: str = "", *, beta: float = 0.2, name: str = ""
     ) -> Direction:
         """A text as a direction in s.
 
         Args:
             prompt: What is asked for.
-            neutral: What it is to differ from.
+            neutral: What it is to differ from; the neutral text of the generator's bundle if empty.
             beta: The least relevance of a channel that moves; larger ones leave more alone.
             name: Of the direction; by default the prompt.
 
@@ -201,8 +230,10 @@ class GlobalDirections:
 
         Raises:
             PredictorError: A text is empty, or none of its words is known.
+            CapabilityError: No neutral text was given, and none is known.
             ArgumentError: No channel reaches beta; or nothing was measured yet.
         """
+        neutral = self._neutral(neutral)
         relevance = self.relevance(prompt, neutral)
         if self.method == "fast" and self.refine:
             top = relevance.abs().topk(min(self.refine, len(self.channels_))).indices
@@ -210,7 +241,7 @@ class GlobalDirections:
                 pass
             relevance = self.relevance(prompt, neutral)
         step, moved = channel_step(relevance, self.std_.double(), beta)
-        own = {name: getattr(self, name) for name in ("method", "strength", "n_samples")}
+        own = {name: getattr(self, name) for name in ("method", "alpha", "n_samples")}
         asked = {"prompt": prompt, "neutral": neutral, "beta": beta}
         asked |= own | {"clip": self.clip.name, "channels": moved}
         return Direction(
@@ -232,7 +263,19 @@ class GlobalDirections:
             ),
         )
 
-    def agreement(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
+    def edit(self, latent: Latent, prompt: str, alpha: float = 1.0, **options: Any) -> Latent:
+        """Return codes in s after ``alpha`` steps along the direction of a text.
+
+        Args:
+            latent: Codes in any space that leads to s.
+            prompt: What is asked for.
+            alpha: How many steps of `direction`.
+            options: Of `direction`.
+        """
+        direction = self.direction(prompt, **options)
+        return self._generator.to(latent, "s") + alpha * direction
+
+    def agreement(self, prompt: str, neutral: str = "") -> tuple[float, float]:
         """How alike the estimate and the exact procedure rank channels for one prompt.
 
         Returns:
@@ -248,14 +291,14 @@ class GlobalDirections:
         guess, true = self._guess[rows].double() @ aim, self.features_[rows].double() @ aim
         return rank_agreement(guess, true), rank_agreement(guess.abs(), true.abs())
 
-    def betas(self, prompt: str, neutral: str = "a room") -> tuple[float, float]:
+    def betas(self, prompt: str, neutral: str = "") -> tuple[float, float]:
         """A sensible range of beta for a prompt: all channels move, or a handful."""
         sizes = self.relevance(prompt, neutral).abs().sort(descending=True).values
         return 0.0, float(sizes[min(4, len(sizes) - 1)])
 
     # Measuring.
 
-    def _begin(self, generator: BaseGenerator) -> None:
+    def _begin(self, generator: BaseGenerator, save_every: float) -> None:
         self.fitted = False
         self._generator, self._renderer = generator, Renderer(generator, "exact")
         slices = generator.spaces["s"].slices or {}
@@ -272,6 +315,7 @@ class GlobalDirections:
         self.exact_ = torch.zeros(size, dtype=torch.bool)
         self.agreement_, self.seconds_, self._estimated = None, 0.0, False
         self._guess = torch.zeros_like(self.features_)
+        self._file = RunFile(self._path, KIND, self._settings, save_every)
         self._read()
 
     def _features(self, codes: Latent) -> Tensor:
@@ -282,16 +326,13 @@ class GlobalDirections:
 
     def _measure(self, channels: Tensor) -> Iterator[ChannelStep]:
         """The exact procedure for some channels."""
-        saved = time.perf_counter()
         for done, channel in enumerate(channels.sort().values.tolist(), start=1):
             began = time.perf_counter()
-            ends = [self._moved(channel, sign * self.strength) for sign in (-1, 1)]
+            ends = [self._moved(channel, sign * self.alpha) for sign in (-1, 1)]
             self.features_[channel] = channel_features(torch.stack(ends, dim=1)[None])[0]
             self.exact_[channel] = True
             self.seconds_ += time.perf_counter() - began
-            if time.perf_counter() - saved > SAVE_SECONDS or done == len(channels):
-                self._write()
-                saved = time.perf_counter()
+            self._write(now=done == len(channels))
             yield ChannelStep(done, len(channels), self.seconds_)
 
     def _moved(self, channel: int, deviations: float) -> Tensor:
@@ -339,65 +380,59 @@ class GlobalDirections:
     # Keeping.
 
     @property
-    def _key(self) -> dict[str, object]:
+    def _settings(self) -> dict[str, object]:
         """What a measurement depends on."""
         return {
             "generator": self._generator.fingerprint,
             "clip": self.clip.fingerprint,
             "n_samples": self.n_samples,
-            "strength": self.strength,
+            "strength": self.alpha,
             "seed": self.seed,
         }
 
     @property
     def _path(self) -> Path | None:
-        if self.state == "":
+        if self._state == "":
             return None
-        if self.state is not None:
-            return Path(self.state)
+        if self._state is not None:
+            return Path(self._state)
         name = f"{self._generator.fingerprint}-{self.clip.fingerprint}-{self.n_samples}"
-        return store.cache_folder("styleclip", f"{name}-{self.strength:g}-{self.seed}.safetensors")
+        return store.cache_folder("styleclip", f"{name}-{self.alpha:g}-{self.seed}.safetensors")
 
     def _read(self) -> None:
-        """Take what was measured before, from the file or, of the default pair, the asset."""
-        asset = Path(str(resources.files("steerbench") / "assets" / EMBEDDED))
-        path = self._path
-        if path is not None and path.is_file():
-            try:
-                self._take(path)
-                return
-            except CheckpointError:
-                if self.state is not None:
-                    raise
-        if self.state is None and asset.is_file():
-            with contextlib.suppress(CheckpointError):
-                self._take(asset)
+        """Take what was measured before, from the file or from that of the generator's bundle."""
+        if self._state is not None:
+            self._take(self._file.read())
+            return
+        table = part(self._generator, "channels")
+        for file in (self._file, table and RunFile(table, KIND, self._settings)):
+            # What a cache holds may be damaged, and a table may be of another CLIP.
+            with contextlib.suppress(CheckpointError, ArgumentError):
+                if known := file.read() if file else None:
+                    self._take(known)
+                    return
 
-    def _take(self, path: Path) -> None:
-        tensors, header = store.load(path)
-        wanted = {"kind": KIND, "key": self._key}
-        given = {name: header.get(name) for name in wanted}
-        if given != wanted:
-            raise CheckpointError(
-                f"{path} holds {given}, expected {wanted}. Give another state file, or delete it."
-            )
+    def _take(self, tensors: Mapping[str, Tensor]) -> None:
+        if not tensors:
+            return
         keep = torch.zeros_like(self.exact_)
         keep[self.channels_] = True
         self.exact_ = tensors["exact"] & keep
         self._guess = tensors["guess"].float() * keep[:, None]
-        self._estimated, self.seconds_ = bool(header["estimated"]), header["seconds"]
+        self._estimated, self.seconds_ = bool(tensors["estimated"]), float(tensors["seconds"])
         known = tensors["features"].float()
         self.features_ = torch.where(self.exact_[:, None], known, self._guess)
 
-    def _write(self) -> None:
-        path = self._path
-        if path is None:
-            return
+    def _tensors(self) -> dict[str, Tensor]:
         tensors = {"features": self.features_, "exact": self.exact_, "guess": self._guess}
-        header = {"kind": KIND, "key": self._key, "estimated": self._estimated}
+        tensors["estimated"] = torch.tensor(self._estimated)
+        return tensors | {"seconds": torch.tensor(self.seconds_, dtype=torch.float64)}
+
+    def _write(self, now: bool = True) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            store.save(path, tensors, header | {"seconds": self.seconds_})
+            if self._file.path is not None:
+                self._file.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write(self._tensors, now)
         except (OSError, FileError):
-            if self.state is not None:  # a cache that cannot be written costs only time
+            if self._state is not None:  # a cache that cannot be written costs only time
                 raise

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from steerbench.errors import (
 )
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
+from steerbench.runs import RunFile
 from steerbench.seeds import Codes
 from steerbench.types import Latent, Provenance
 
@@ -91,7 +93,7 @@ class LatentMapper:
         rate: The learning rate.
         l2: The weight lambda_l2 of the step's length, per number of a code.
         identity: The weight lambda_id of what is to stay.
-        embedding: What is to stay; by default the layout as ``rooms-attributes`` reads it.
+        embedding: What is to stay; by default the layout that the generator's bundle names.
         seed: Of the networks and the first training picture.
 
     Attributes:
@@ -102,7 +104,7 @@ class LatentMapper:
     >>> import steerbench as sb
     >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
     >>> mapper = LatentMapper(clip, "a room at night", n_steps=2, batch=2).fit(G)
-    >>> mapper.edit(G, G.sample(3, seed=0)).space
+    >>> mapper.edit(G.sample(3, seed=0)).space
     'w+'
     """
 
@@ -129,41 +131,63 @@ class LatentMapper:
             )
         self._aim = Aim(clip, prompt, neutral)
 
+    generator_: BaseGenerator
     mapper_: Mapper
     losses_: list[dict[str, float]]
     seconds_: float
 
-    @staticmethod
-    def refuses(generator: BaseGenerator) -> str | None:
-        """Why a generator cannot be treated, or none."""
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
         if "w+" in generator.spaces:
             return None
         return f"{generator.name!r} has no layer-wise codes w+, whose rows the mapper changes."
 
-    def fit(self, generator: BaseGenerator) -> LatentMapper:
+    def fit(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> LatentMapper:
         """Train, with a progress bar.
+
+        Args:
+            generator: Any with w+.
+            state: A file from which to go on and into which to write how far the training is.
+            save_every: Seconds between two writings of the file.
 
         Raises:
             CapabilityError: The generator has no w+.
+            ArgumentError: The file belongs to another run.
         """
         bar = tqdm(total=self.n_steps, desc=f"mapper “{self.prompt[:24]}”", unit="step", delay=1)
         with bar:
-            for now in self.steps(generator):
+            for now in self.steps(generator, state, save_every):
                 bar.update(now.step - bar.n)
         return self
 
-    def steps(self, generator: BaseGenerator) -> Iterator[MapperStep]:
+    def steps(
+        self,
+        generator: BaseGenerator,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> Iterator[MapperStep]:
         """The same step by step; whoever leaves the loop keeps what was learned so far."""
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
+        self.generator_ = generator
         began, losses = time.perf_counter(), list[dict[str, float]]()
-        embedding = (self.embedding or layout_of()) if self.identity else None
+        embedding = (self.embedding or layout_of(generator)) if self.identity else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.mapper_ = Mapper(generator.spaces["w+"].shape[-1], groups_of(generator))
         optimiser = torch.optim.Adam(self.mapper_.parameters(), lr=self.rate)
         random = torch.Generator().manual_seed(self.seed)
-        for step in range(self.n_steps):
+        file = RunFile(state, "steerbench latent mapper run", self._settings(generator), save_every)
+        if known := file.read():
+            losses = self._resume(known, optimiser, random)
+            began -= float(known["seconds"])
+        for step in range(len(losses), self.n_steps):
             seed = Codes.MAPPER + (self.seed * 100_000 + step * self.batch)
             codes = generator.sample(self.batch, seed=seed, space="w+")
             with torch.enable_grad():
@@ -175,7 +199,45 @@ class LatentMapper:
             optimiser.step()
             losses.append({name: float(part.detach()) for name, part in parts.items()})
             self.losses_, self.seconds_ = list(losses), time.perf_counter() - began
+            last = step + 1 == self.n_steps
+            file.write(lambda: self._run_tensors(optimiser, random), now=last)
             yield MapperStep(step + 1, self.n_steps, self.losses_, self.seconds_)
+
+    def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
+        """Return all that decides the training: what a file must agree with to be gone on from."""
+        own = {name: getattr(self, name) for name in signature(type(self)).parameters}
+        return own | {
+            "clip": self.clip.fingerprint,
+            "embedding": getattr(self.embedding, "__qualname__", str(type(self.embedding))),
+            "generator": generator.fingerprint,
+        }
+
+    def _run_tensors(
+        self, optimiser: torch.optim.Optimizer, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return all that is needed to go on from here."""
+        tensors = {f"mapper.{k}": v for k, v in self.mapper_.state_dict().items()}
+        tensors |= {f"optimiser.{k}": v for k, v in store.optimiser_tensors(optimiser).items()}
+        for name in self.losses_[0]:
+            losses = [step[name] for step in self.losses_]
+            tensors[f"losses.{name}"] = torch.tensor(losses, dtype=torch.float64)
+        seconds = torch.tensor(self.seconds_, dtype=torch.float64)
+        return tensors | {"random": random.get_state(), "seconds": seconds}
+
+    def _resume(
+        self,
+        known: Mapping[str, Tensor],
+        optimiser: torch.optim.Optimizer,
+        random: torch.Generator,
+    ) -> list[dict[str, float]]:
+        """Take up a training from what a file holds; returns what each step cost."""
+        self.mapper_.load_state_dict(store.under(known, "mapper."))
+        store.restore_optimiser(optimiser, store.under(known, "optimiser."))
+        random.set_state(known["random"])
+        losses = {name: values.tolist() for name, values in store.under(known, "losses.").items()}
+        self.losses_ = [dict(zip(losses, step)) for step in zip(*losses.values())]
+        self.seconds_ = float(known["seconds"])
+        return list(self.losses_)
 
     def _losses(
         self,
@@ -204,28 +266,28 @@ class LatentMapper:
         centre = 0.0 if mean is None else mean.to(codes.data)
         return self.mapper_((codes.data - centre) / spread), spread
 
-    def edit(self, generator: BaseGenerator, latent: Latent, alpha: float = 1.0) -> Latent:
-        """Codes in w+ after the step, ``alpha`` times.
+    def edit(self, latent: Latent, alpha: float = 1.0) -> Latent:
+        """Return codes in w+ after the step, ``alpha`` times.
 
         Raises:
-            ArgumentError: Nothing was learned yet.
+            NotFittedError: Nothing was learned yet.
         """
         if not hasattr(self, "mapper_"):
             raise NotFittedError("Nothing was learned yet; call fit(generator) first.")
-        codes = generator.to(latent, "w+")
+        codes = self.generator_.to(latent, "w+")
         with torch.no_grad():
-            step, spread = self._step(generator, codes)
+            step, spread = self._step(self.generator_, codes)
         return codes.with_data(codes.data + alpha * spread * step)
 
-    def provenance(self, generator: BaseGenerator) -> Provenance:
-        """Where an edit by this mapper came from."""
+    def provenance(self) -> Provenance:
+        """Return where an edit by this mapper came from."""
         chosen = ("prompt", "neutral", "n_steps", "batch", "rate", "l2", "identity")
         return Provenance(
             method="StyleCLIP latent mapper",
             hyperparameters={name: getattr(self, name) for name in chosen}
             | {"clip": self.clip.name},
-            generator=generator.name,
-            fingerprint=generator.fingerprint,
+            generator=self.generator_.name,
+            fingerprint=self.generator_.fingerprint,
             seed=self.seed,
             n_samples=len(self.losses_) * self.batch,
             scores=self.losses_[-1],
@@ -245,8 +307,12 @@ class LatentMapper:
         header |= {"groups": self.mapper_.groups, "losses": self.losses_}
         store.save(path, self.mapper_.state_dict(), header | {"seconds": self.seconds_})
 
-    def restore(self, path: str | os.PathLike[str]) -> LatentMapper:
+    def restore(self, path: str | os.PathLike[str], generator: BaseGenerator) -> LatentMapper:
         """Take the networks of a file written by `save`; returns self.
+
+        Args:
+            path: Of the file.
+            generator: The one that they were trained on.
 
         Raises:
             CheckpointError: It is no such file, or of another prompt.
@@ -262,6 +328,7 @@ class LatentMapper:
             mapper.load_state_dict(tensors)
         except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
             raise CheckpointError(f"{os.fspath(path)} is an incomplete mapper: {error}") from error
+        self.generator_ = generator
         self.mapper_, self.losses_, self.seconds_ = mapper, header["losses"], header["seconds"]
         return self
 

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from steerbench import __version__
 from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
-from steerbench.errors import ArgumentError, LatentError, SteerbenchError
+from steerbench.errors import ArgumentError, LatentError, NotFittedError, SteerbenchError
 from steerbench.generators.base import BaseGenerator
 from steerbench.predictors.clip import Clip
 from steerbench.types import Direction, Latent, Provenance
@@ -87,8 +87,8 @@ class LatentOptimiser:
         rate: The learning rate, in standard deviations of the space's numbers.
         l2: The weight lambda_l2 of the way that was gone, per number of a code.
         identity: The weight lambda_id of what is to stay.
-        embedding: What is to stay, pictures to features; by default the layout of a room as
-            ``rooms-attributes`` reads it. Not asked where ``identity`` is 0.
+        embedding: What is to stay, pictures to features; by default the layout that the
+            generator's bundle names, or nothing. Not asked where ``identity`` is 0.
         n_cutouts: Random cutouts a step beside the whole picture.
         seed: Of the cutouts.
     """
@@ -118,17 +118,33 @@ class LatentOptimiser:
             )
         self._aim = Aim(clip, prompt, neutral)
 
-    def edit(self, generator: BaseGenerator, latent: Latent) -> PromptStep:
+    generator_: BaseGenerator
+
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return None: it walks in any space of any generator."""
+        return None
+
+    def fit(self, generator: BaseGenerator) -> LatentOptimiser:
+        """Take the generator whose pictures are edited; nothing is learned of it beforehand."""
+        self.generator_ = generator
+        return self
+
+    def edit(self, latent: Latent) -> Latent:
+        """Return the best codes of `optimise`."""
+        return self.optimise(latent).latent
+
+    def optimise(self, latent: Latent) -> PromptStep:
         """Walk to the end, with a progress bar; an interrupt keeps the best so far.
 
         Args:
-            generator: Draws the pictures.
             latent: Codes in any space that leads to the one walked in.
 
         Raises:
+            NotFittedError: ``fit`` has not said on which generator.
             SpaceError: The codes cannot be brought there.
         """
-        steps, last = self.steps(generator, latent), None
+        steps, last = self.steps(latent), None
         bar = tqdm(total=self.n_steps, desc=f"“{self.prompt[:30]}”", unit="step", delay=1)
         with bar:
             try:
@@ -141,9 +157,12 @@ class LatentOptimiser:
             raise SteerbenchError("No step was made.")
         return last
 
-    def steps(self, generator: BaseGenerator, latent: Latent) -> Iterator[PromptStep]:
-        """The same step by step, beginning with the start itself; leave the loop to stop."""
-        began, embedding = time.perf_counter(), self._embedding()
+    def steps(self, latent: Latent) -> Iterator[PromptStep]:
+        """Yield the walk step by step, the start itself first; leave the loop to stop."""
+        if not hasattr(self, "generator_"):
+            raise NotFittedError("No generator is known yet; call fit(generator) first.")
+        generator = self.generator_
+        began, embedding = time.perf_counter(), self._embedding(generator)
         start = generator.to(latent, self.space or walked_in(generator))
         spread = spread_of(generator, start.space).to(start.data)
         with torch.no_grad():
@@ -205,10 +224,10 @@ class LatentOptimiser:
             parts["identity"] = self.identity * changed(embedding(images), kept)
         return parts
 
-    def _embedding(self) -> Embedding | None:
+    def _embedding(self, generator: BaseGenerator) -> Embedding | None:
         if not self.identity:
             return None
-        return self.embedding or layout_of()
+        return self.embedding or layout_of(generator)
 
     def _provenance(
         self, generator: BaseGenerator, latent: Latent, scores: dict[str, float]

@@ -7,43 +7,33 @@ told by an embedding e, of which the part that changed counts:
     D_id(x, x_s) = |e(x) - e(x_s)|^2 / |e(x_s)|^2
 
 which for features of unit length is twice one minus their cosine. By default e is the layout of a
-room as the oracle reads it: where camera and furniture stand, and nothing of light and colour.
+picture as the reader of the generator's bundle has it (of a room: where camera and furniture stand,
+and nothing of light and colour); without such a bundle nothing is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from steerbench.bundles import missing, part, warn
 from steerbench.errors import PredictorError
-from steerbench.predictors import oracle
+from steerbench.predictors import AttributePredictor
 from steerbench.predictors.clip import Clip
+from steerbench.types import Generator, Predictor
 
 Embedding = Callable[[Tensor], Tensor]
 """Pictures ``[N, C, H, W]`` in [-1, 1] to features ``[N, F]``, differentiable."""
 
-LAYOUT = (
-    "bedroom",
-    "living_room",
-    "dining_room",
-    "side",
-    "window_side",
-    "yaw",
-    "pitch",
-    "height",
-    "distance",
-    "room_width",
-    "room_height",
-    "furniture_offset",
-)
-"""The readings that say what stands where."""
 PULL = 2.0
 """How far a neutral text lets a picture be led from its own features, of length 1."""
 SMALLEST_CUTOUT = 0.75
 """The shortest side of a cutout, as a share of the picture's."""
+LAYOUT_SEED = 4_000_000
+"""Of the pictures on which the ranges of readings are measured."""
 
 
 class Aim:
@@ -95,20 +85,48 @@ def cutouts(images: Tensor, random: torch.Generator) -> Tensor:
     return torch.cat(parts)
 
 
-def layout_of(source: str = "rooms-attributes") -> Embedding:
-    """The default embedding of what is to stay: an oracle's readings of a room's layout.
+def layout_of(generator: Generator, reader: Predictor | None = None) -> Embedding | None:
+    """Return the default embedding of what is to stay: how pictures are laid out, as a reader says.
 
-    Each is divided by half of its range, so that all count alike: ``[N, 12]``.
+    Each of the L readings that the generator's bundle names as its layout is divided by half of its
+    range where the reader states one, else by twice its deviation over the generator's own
+    pictures, so that all count alike.
+
+    Args:
+        generator: Whose bundle is asked.
+        reader: Reads the layout; that of the bundle by default.
+
+    Returns:
+        Pictures ``[N, C, H, W]`` to ``[N, L]``; None, with a warning, where no layout is known.
     """
-    reader = oracle(source).only(LAYOUT)
-    middle = torch.tensor([(a.low + a.high) / 2 for a in reader.attributes])
-    half = torch.tensor([(a.high - a.low) / 2 for a in reader.attributes])
+    names = part(generator, "layout")
+    reader = reader or part(generator, "reader")
+    if names is None or reader is None:
+        use = "says what an edit is to leave as it is, so that nothing is held now"
+        warn(generator, missing(generator, "layout", use, "embedding="))
+        return None
+    columns = [list(reader.names).index(name) for name in names]
+    middle, half = _ranges(generator, reader, columns)
 
     def layout(images: Tensor) -> Tensor:
-        readings = reader.predict(images)
+        readings = reader.predict(images)[:, columns]
         return (readings - middle.to(readings)) / half.to(readings)
 
     return layout
+
+
+def _ranges(
+    generator: Generator, reader: Predictor, columns: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Return the middle and half of the range of some readings, ``[L]`` each."""
+    if isinstance(reader, AttributePredictor):
+        ends = [(a.low, a.high) for a in (reader.attributes[column] for column in columns)]
+        middle = torch.tensor([(low + high) / 2 for low, high in ends])
+        return middle, torch.tensor([(high - low) / 2 for low, high in ends])
+    with torch.no_grad():
+        readings = reader.predict(generator.render(generator.sample(64, seed=LAYOUT_SEED)))
+    readings = readings[:, columns]
+    return readings.mean(0), 2 * readings.std(0).clamp(min=1e-6)
 
 
 def changed(now: Tensor, before: Tensor) -> Tensor:

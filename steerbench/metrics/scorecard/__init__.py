@@ -35,7 +35,8 @@ are the shares of random directions whose largest effect, or share, is as large.
 >>> import steerbench as sb
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
->>> card = scorecard([sb.Direction("first", "z", [1.0, 0.2, 0, 0])], G, read, n=16, n_null=9)
+>>> first = sb.Direction("first", "z", [1.0, 0.2, 0, 0])
+>>> card = scorecard([first], G, read, n_samples=16, n_null=9)
 >>> card.table.loc["first", "attribute"], len(card)
 ('a', 1)
 
@@ -74,18 +75,18 @@ __all__ = ["Scorecard", "scorecard"]
 def scorecard(
     directions: Sequence[Direction],
     generator: Generator,
-    predictor: Predictor,
-    n: int = 64,
+    judge: Predictor,
+    n_samples: int = 64,
     seed: int = 0,
     attributes: Sequence[str] | None = None,
-    step: float = 1.0,
+    alpha: float = 1.0,
     *,
     alphas: Sequence[float] = (1.0, 2.0, 3.0, 6.0),
     n_null: int = 99,
-    n_null_images: int = 8,
+    n_null_samples: int = 8,
     power: float = 2.0,
     kind: str = "prior",
-    batch: int = 32,
+    batch_size: int = 32,
     precision: str = "exact",
 ) -> Scorecard:
     """Measure directions, one row each.
@@ -94,20 +95,20 @@ def scorecard(
         directions: Of one generator, in any of its spaces, limited to layers or not. A name that
             occurs twice gets a number.
         generator: Draws the pictures.
-        predictor: Reads the attributes; of a segmenter, the share of the picture of each class.
-        n: How many pictures.
+        judge: Reads the attributes; of a segmenter, the share of the picture of each class.
+        n_samples: How many pictures.
         seed: Of the first, counted inside the seeds of scorecards (`steerbench.seeds`).
-        attributes: Which of the predictor's names; None for all.
-        step: How far up and how far down, in standard deviations of the prior. Effects are for
+        attributes: Which of the judge's names; None for all.
+        alpha: How far up and how far down, in standard deviations of the prior. Effects are for
             such a step.
         alphas: The steps at which scores and the usable range are looked at, both ways.
         n_null: How many random directions for each space and layers; 0 for none. No p-value can be
             below ``1 / (n_null + 1)``.
-        n_null_images: On how many of the pictures those steps and the random directions are
+        n_null_samples: On how many of the pictures those steps and the random directions are
             looked at.
         power: Of effects in their share: 2, or 1 for plain magnitudes.
         kind: Of random directions, one of `steerbench.metrics.null.KINDS`.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering, ``"exact"`` or ``"fast"``.
 
     Raises:
@@ -116,27 +117,30 @@ def scorecard(
         NotFoundError: The predictor reads no such attribute.
         PredictorError: It gave something else than finite scores.
     """
-    numbers = {"n": n, "step": step, "n_null": n_null, "n_null_images": n_null_images}
-    named = _check(directions, generator, seed, power=power, **numbers)
-    steps, first, n_null_images = _steps(alphas), Codes.SCORECARD + seed, min(n_null_images, n)
-    observe = Observer(generator, Reader(predictor, attributes), batch=batch, precision=precision)
-    settings: dict[str, Any] = {**numbers, "n_null_images": n_null_images, "seed": seed}
+    numbers = {"n_samples": n_samples, "alpha": alpha, "n_null": n_null}
+    checks = {**numbers, "n_null_samples": n_null_samples, "power": power}
+    named = _check(directions, generator, seed, **checks)
+    steps, first = _steps(alphas), Codes.SCORECARD + seed
+    n_null_samples = min(n_null_samples, n_samples)
+    reader = Reader(judge, attributes)
+    observe = Observer(generator, reader, batch_size=batch_size, precision=precision)
+    settings: dict[str, Any] = {**numbers, "n_null_samples": n_null_samples, "seed": seed}
     settings |= {"power": power, "kind": kind, "generator": generator.name, "sees": observe.sees}
     groups = _groups(named) if n_null else []
     total = len(named) + n_null * len(groups)
     with tqdm(total=total, desc="scorecard", delay=1, leave=False) as bar:
-        before = observe(generator.sample(n, seed=first))
+        before = observe(generator.sample(n_samples, seed=first))
         left = in_distribution(observe, generator, before, Codes.MANIFOLD + seed)
         trials: list[DirectionTrial] = []
         for direction in named:
-            codes = generator.sample(n, seed=first, space=direction.space)
+            codes = generator.sample(n_samples, seed=first, space=direction.space)
             trial = try_direction(
                 direction, observe, codes, before, left,
-                step=step, alphas=steps, n_images=n_null_images,
+                step=alpha, alphas=steps, n_images=n_null_samples,
             )  # fmt: skip
             trials.append(trial)
             bar.update()
-        spread = _spread(before.scores, observe.reader.units)
+        spread = _spread(before.scores, reader.units)
         nulls: list[NullEffects | None] = [None] * len(named)
         for group in groups:
             members, changes = [named[i] for i in group], [trials[i] for i in group]
@@ -145,8 +149,8 @@ def scorecard(
     names = tuple(direction.name for direction in named)
     changed = torch.stack([trial.changes for trial in trials])
     settings |= {"judge": observe.judge, "pictures": observe.pictures, "seconds": observe.seconds}
-    settings["predictor"] = getattr(predictor, "name", type(predictor).__name__)
-    rescoring = Rescoring(names, observe.reader.names, changed, spread.float())
+    settings["predictor"] = getattr(judge, "name", type(judge).__name__)
+    rescoring = Rescoring(names, reader.names, changed, spread.float())
     typical = typical_distance(before.features)
     return tabulate(named, rescoring, trials, nulls, typical, settings)
 
@@ -161,12 +165,12 @@ def _null(
     bar: tqdm,
 ) -> NullEffects:
     """Measure random directions for those that share a space and layers, near their changes."""
-    n, seed = settings["n_null_images"], settings["seed"]
+    n, seed = settings["n_null_samples"], settings["seed"]
     levels, middle = levels_of([each.change_of(n) for each in trials]), members[len(members) // 2]
     options = {"kind": settings["kind"], "scale": middle.scale, "seed": Codes.NULL + seed}
     randoms = random_directions_like(middle, observe.generator, settings["n_null"], **options)
     codes = observe.generator.sample(n, seed=Codes.SCORECARD + seed, space=middle.space)
-    return null_effects(randoms, observe, codes, before[:n], spread, levels, settings["step"], bar)
+    return null_effects(randoms, observe, codes, before[:n], spread, levels, settings["alpha"], bar)
 
 
 def _spread(scores: Tensor, units: Sequence[str], least: float = 0.05) -> Tensor:
@@ -212,7 +216,7 @@ def _check(
             f"A scorecard needs a list of Directions, {what} was given. Pass the directions_ of a "
             "fitted finder, for instance sb.SeFa(8).fit(G).directions_."
         )
-    least = {"n": 2, "step": 1e-6, "n_null": 0, "n_null_images": 2, "power": 0.5}
+    least = {"n_samples": 2, "alpha": 1e-6, "n_null": 0, "n_null_samples": 2, "power": 0.5}
     for name, value in numbers.items():
         if not least[name] <= value < 1e9:
             raise ArgumentError(f"{name}={value}; give a number from {least[name]:g} on.")

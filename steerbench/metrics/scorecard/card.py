@@ -170,7 +170,7 @@ def tabulate(
         settings: As they were; they travel along.
     """
     changes = found.changes.double() / found.spread.double()
-    power, n = settings["power"], settings["n_null_images"]
+    power, n = settings["power"], settings["n_null_samples"]
     rows, ps = [], []
     for each, trial, null, change in zip(directions, trials, nulls, changes, strict=True):
         top = int(change.mean(0).abs().argmax())
@@ -286,7 +286,7 @@ def plot(card: Scorecard, *, attributes: int = 16, level: float = 0.05) -> Any:
     for label in heat.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
     heat.set_yticks(range(len(card)), list(effects.index))
-    heat.set_title(f"effect of one step of {card.settings['step']:g}, in spreads", fontsize=9)
+    heat.set_title(f"effect of one step of {card.settings['alpha']:g}, in spreads", fontsize=9)
     down, right = np.nonzero((card.chance[shown] <= level).to_numpy())
     heat.scatter(right, down, s=14, color="black", edgecolors="white", linewidths=0.6)
     figure.colorbar(image, ax=heat, location="left", shrink=0.8, pad=0.02)

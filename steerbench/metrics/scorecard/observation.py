@@ -52,7 +52,7 @@ class Observer:
     Args:
         generator: Draws the pictures.
         reader: Gives the scores; its predictor also the features, where it has any.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering.
         side: Changes of pixels are measured at this size at most, so that memory stays bounded.
         coarse: The size at which pixels stand in for features.
@@ -69,13 +69,13 @@ class Observer:
         generator: Generator,
         reader: Reader,
         *,
-        batch: int = 32,
+        batch_size: int = 32,
         precision: str = "exact",
         side: int = 128,
         coarse: int = 16,
     ) -> None:
         self.generator, self.reader = generator, reader
-        self.batch, self.precision = batch, precision
+        self.batch_size, self.precision = batch_size, precision
         self.side, self.coarse = side, coarse
         self.pictures, self._began = 0, time.perf_counter()
         has_features = callable(getattr(reader.predictor, "features", None))
@@ -90,8 +90,8 @@ class Observer:
 
     def __call__(self, codes: Latent) -> Observation:
         """Observe the pictures of some codes."""
-        starts = range(0, len(codes), self.batch)
-        return Observation.cat([self._observe(codes[i : i + self.batch]) for i in starts])
+        starts = range(0, len(codes), self.batch_size)
+        return Observation.cat([self._observe(codes[i : i + self.batch_size]) for i in starts])
 
     def _observe(self, codes: Latent) -> Observation:
         with torch.no_grad():

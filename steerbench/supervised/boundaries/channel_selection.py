@@ -29,25 +29,25 @@ from steerbench.types import Direction, Generator, Predictor
 
 def sensitivity(
     generator: Generator,
-    predictor: Predictor,
+    reader: Predictor,
     attributes: Sequence[str],
     *,
     space: str = "s",
-    n: int = 32,
+    n_samples: int = 32,
     seed: int = 0,
-    batch: int = 8,
+    batch_size: int = 8,
     read: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """How much each number of a code moves each attribute.
+    """Return how much each number of a code moves each attribute.
 
     Args:
         generator: Differentiable, as all that ship are.
-        predictor: Differentiable with respect to the picture.
+        reader: Differentiable with respect to the picture.
         attributes: Some of its names.
         space: Usually ``"s"``.
-        n: How many codes.
+        n_samples: How many codes.
         seed: Of the first.
-        batch: Codes at a time.
+        batch_size: Codes at a time.
         read: What is differentiated instead of ``predictor.predict``, with the same columns
             (``oracle.logits``).
 
@@ -64,17 +64,17 @@ def sensitivity(
             f"{generator.name!r} has no space {space!r}. "
             f"{unknown('space', space, generator.spaces)}"
         )
-    names = list(predictor.names)
+    names = list(reader.names)
     for attribute in attributes:
         if attribute not in names:
             raise NotFoundError(unknown("attribute", attribute, names))
     columns = [names.index(attribute) for attribute in attributes]
     size = generator.spaces[space].shape
     total = torch.zeros(len(columns), *size, dtype=torch.float64).flatten(1)
-    for start in range(0, n, batch):
-        count = min(batch, n - start)
+    for start in range(0, n_samples, batch_size):
+        count = min(batch_size, n_samples - start)
         codes = generator.sample(count, seed=seed + start, space=space).requires_grad_()
-        scores = (read or predictor.predict)(generator.render(codes))
+        scores = (read or reader.predict)(generator.render(codes))
         if not scores.requires_grad:
             raise PredictorError(
                 "No gradient reaches the code through this predictor. Give one whose scores are "
@@ -87,13 +87,13 @@ def sensitivity(
         total += torch.stack(slopes).double().sum(1).flatten(1).cpu()
     std = generator.spaces[space].std
     scale = torch.ones(1) if std is None else std
-    return total / n * scale.double().flatten().cpu()
+    return total / n_samples * scale.double().flatten().cpu()
 
 
 def select_channels(
     direction: Direction, wanted: Tensor, unwanted: Tensor, ratio: float = 1.0
 ) -> Direction:
-    """The direction without the channels that move a condition more than what is wanted.
+    """Return the direction without the channels that move a condition more than what is wanted.
 
     Args:
         direction: In s, or any other space of single channels.

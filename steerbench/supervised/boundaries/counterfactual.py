@@ -24,18 +24,18 @@ from torch import Tensor
 from steerbench.metrics.null import random_directions
 from steerbench.metrics.reading import Reader
 from steerbench.stats import bootstrap, wilson
-from steerbench.supervised.boundaries.interfacegan import Trained
+from steerbench.supervised.boundaries.interfacegan import TrainedBoundary
 from steerbench.types import Direction, Generator, Latent, format_layers
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class BoundaryCandidate:
     """A boundary before it is verified."""
 
     attribute: str
     column: int
     rows: tuple[int, ...] | None
-    trained: Trained
+    trained: TrainedBoundary
     borders: tuple[float, float]
     direction: Direction
 
@@ -45,10 +45,10 @@ class Options(Protocol):
 
     seed: int
     n_samples: int
-    n_verify: int
-    step: float
+    n_fresh_samples: int
+    alpha: float
     n_random: int
-    batch: int
+    batch_size: int
     precision: str
 
 
@@ -59,33 +59,33 @@ class Verification:
         generator: Draws the pictures.
         base: The space that is moved in.
         reader: Reads them.
-        options: ``seed``, ``n_samples``, ``n_verify``, ``step``, ``n_random``, ``batch`` and
-            ``precision`` of the finder.
+        options: ``seed``, ``n_samples``, ``n_fresh_samples``, ``alpha``, ``n_random``,
+            ``batch_size`` and ``precision`` of the finder.
     """
 
     def __init__(self, generator: Generator, base: str, reader: Reader, options: Options) -> None:
         self.options, self.generator, self.base, self.reader = options, generator, base, reader
         first = options.seed + options.n_samples
-        self.codes = generator.sample(options.n_verify, seed=first, space=base)
+        self.codes = generator.sample(options.n_fresh_samples, seed=first, space=base)
         self.before = self._scores(self.codes)
         self.spread = self.before.std(0)
         self.one_unit = len(set(reader.units)) == 1
 
     def _scores(self, codes: Latent) -> Tensor:
         parts = []
-        for start in range(0, len(codes), self.options.batch):
-            part = codes[start : start + self.options.batch]
+        for start in range(0, len(codes), self.options.batch_size):
+            part = codes[start : start + self.options.batch_size]
             parts.append(self.reader(self.generator.render(part, precision=self.options.precision)))
         return torch.cat(parts)
 
     def changes(self, direction: Direction) -> Tensor:
-        """How every score of every fresh code changes, ``[n_verify, attributes]``."""
-        return self._scores(self.codes + self.options.step * direction) - self.before
+        """Return how every score of every fresh code changes, ``[n_fresh_samples, attributes]``."""
+        return self._scores(self.codes + self.options.alpha * direction) - self.before
 
     def chance(
         self, ranges: Iterable[tuple[int, ...] | None]
     ) -> dict[tuple[int, ...] | None, Tensor]:
-        """The effect that the strongest of some random directions has, for each range of rows."""
+        """Return the effect of the strongest of some random directions, for each range of rows."""
         if not self.options.n_random:
             return {}
         drawn = random_directions(
@@ -101,8 +101,16 @@ class Verification:
             found[rows] = torch.stack([each.clamp(min=0).mean(0) for each in changes]).amax(0)
         return found
 
-    def row(self, candidate: Candidate, change: Tensor, chance: Tensor | None) -> dict[str, Any]:
-        """A line of the table, and the strength that ranks it."""
+    def row(
+        self, candidate: BoundaryCandidate, change: Tensor, chance: Tensor | None
+    ) -> dict[str, Any]:
+        """Return a line of the table, and the strength that ranks it.
+
+        Args:
+            candidate: Whose line.
+            change: Of every score of every fresh code, ``[n_fresh_samples, attributes]``.
+            chance: Of every score, ``[attributes]``; None where nothing was drawn.
+        """
         column, trained = candidate.column, candidate.trained
         gains = change[:, column].clamp(min=0)
         effect = float(gains.mean())
@@ -133,7 +141,7 @@ class Verification:
             "strength": effect if self.one_unit else effect / max(spread, 1e-12),
         }
 
-    def _correlation(self, candidate: Candidate) -> float:
+    def _correlation(self, candidate: BoundaryCandidate) -> float:
         distance = candidate.trained.boundary.distance(self.codes.data).cpu()
         pair = torch.stack([distance, self.before[:, candidate.column].double()])
         return float(torch.corrcoef(pair)[0, 1]) if bool((pair.std(1) > 0).all()) else float("nan")

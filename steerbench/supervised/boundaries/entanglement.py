@@ -14,7 +14,7 @@ directions: what one network was fooled by, the other need not be.
 >>> G = sb.wrap(torch.nn.Unflatten(1, (1, 2, 2)), latent_shape=(4,))
 >>> read = sb.predictor(lambda x: x.flatten(1)[:, :2], names=["a", "b"])
 >>> moves = [sb.Direction("a", "z", [1.0, 0.3, 0, 0]), sb.Direction("b", "z", [0.0, 1, 0, 0])]
->>> sb.metrics.rescore(moves, G, read, n=16).in_spreads.round(2).shape
+>>> sb.rescore(moves, G, read, n_samples=16).in_spreads.round(2).shape
 (2, 2)
 >>> cosines(moves).loc["a", "b"].round(3)
 np.float64(0.287)
@@ -57,7 +57,7 @@ def free(
     found: Rescoring,
     generator: Generator,
 ) -> Direction:
-    """The direction minus as much of others as undoes what it was measured to do to them.
+    """Return the direction minus as much of others as undoes what it was measured to do to them.
 
     Projection (`Direction.condition`) makes normals orthogonal, which is all that can be done
     without looking, and takes out too much or too little where the picture answers otherwise. With
@@ -69,9 +69,9 @@ def free(
     Args:
         direction: What to free.
         on: The conditions, named after the attributes that they stand for.
-        found: Of `steerbench.metrics.rescore`, with all these directions in it, in small steps
-            (0.5): a score that saturates understates what a long step of a condition does. Judge
-            the result with another predictor and on other pictures.
+        found: Of `rescore`, with all these directions in it, in small steps (0.5): a score
+            that saturates understates what a long step of a condition does. Judge the result with
+            another predictor and on other pictures.
         generator: Says how far one step of the result goes.
 
     Raises:
@@ -103,31 +103,31 @@ def free(
 def layer_effects(
     directions: Sequence[Direction],
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     ranges: Mapping[str, Any],
     **options: Any,
 ) -> pd.DataFrame:
-    """How much of its attribute each direction brings when only some layers change.
+    """Return how much of its attribute each direction brings when only some layers change.
 
     Args:
         directions: Named after the attributes that they stand for, in a space with layers.
         generator: Draws the pictures.
-        predictor: The judge.
+        judge: The judge.
         ranges: Name to layers: ``{"coarse": "0-1", "all": "all"}``.
-        options: Of `steerbench.metrics.rescore`.
+        options: Of `rescore`.
 
     Returns:
         Mean changes in standard deviations of the score: attributes by ranges.
     """
     table = {}
     for label, layers in ranges.items():
-        limited = [_limited(direction, generator, layers) for direction in directions]
-        found = rescore(limited, generator, predictor, **options).in_spreads
+        limited = [_limit(direction, generator, layers) for direction in directions]
+        found = rescore(limited, generator, judge, **options).in_spreads
         table[label] = [found.loc[d.name, d.name] for d in directions]
     return pd.DataFrame(table, index=[direction.name for direction in directions])
 
 
-def _limited(direction: Direction, generator: Generator, layers: Any) -> Direction:
+def _limit(direction: Direction, generator: Generator, layers: Any) -> Direction:
     layered = generator.spaces.get(direction.space.removesuffix("+") + "+")
     if layered is None:
         raise ArgumentError(
@@ -138,7 +138,7 @@ def _limited(direction: Direction, generator: Generator, layers: Any) -> Directi
 
 
 def cosines(directions: Sequence[Direction]) -> pd.DataFrame:
-    """The cosine of every two directions of one space."""
+    """Return the cosine of every two directions of one space."""
     names = [direction.name for direction in directions]
     return pd.DataFrame(
         [[one.cosine(other) for other in directions] for one in directions], names, names
@@ -146,7 +146,7 @@ def cosines(directions: Sequence[Direction]) -> pd.DataFrame:
 
 
 def correlations(values: Mapping[str, Tensor] | pd.DataFrame) -> pd.DataFrame:
-    """The correlation of every two columns, of factors or of scores; 0 where one is constant."""
+    """Correlate every two columns, of factors or of scores; 0 where one is constant."""
     frame = (
         values
         if isinstance(values, pd.DataFrame)
@@ -157,31 +157,33 @@ def correlations(values: Mapping[str, Tensor] | pd.DataFrame) -> pd.DataFrame:
 
 def scores(
     generator: Generator,
-    predictor: Predictor,
+    judge: Predictor,
     attributes: Sequence[str] | None = None,
     *,
-    n: int = 512,
+    n_samples: int = 512,
     seed: int = 0,
-    batch: int = 32,
+    batch_size: int = 32,
     precision: str = "exact",
     pictures: Codes = Codes.SCORECARD,
 ) -> pd.DataFrame:
-    """Read the scores of sampled pictures, one row a picture.
+    """Return the scores of sampled pictures, one row a picture.
 
     Args:
         generator: Draws the pictures.
-        predictor: Reads them.
+        judge: Reads them.
         attributes: Which of its names; None for all.
-        n: How many pictures.
+        n_samples: How many pictures.
         seed: Of the first, counted inside the seeds of ``pictures``.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering.
         pictures: Which seeds they are drawn from.
     """
-    reader = Reader(predictor, attributes)
+    reader = Reader(judge, attributes)
     parts = []
     with torch.no_grad():
-        for start in tqdm(range(0, n, batch), "reading", delay=1, leave=False):
-            codes = generator.sample(min(batch, n - start), seed=pictures + seed + start)
+        for start in tqdm(range(0, n_samples, batch_size), "reading", delay=1, leave=False):
+            codes = generator.sample(
+                min(batch_size, n_samples - start), seed=pictures + seed + start
+            )
             parts.append(reader(generator.render(codes, precision=precision)))
     return pd.DataFrame(torch.cat(parts).numpy(), columns=list(reader.names))

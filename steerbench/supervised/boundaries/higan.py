@@ -55,10 +55,19 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.metrics.reading import Reader
-from steerbench.supervised.boundaries.counterfactual import Candidate, Verification
+from steerbench.runs import RunFile
+from steerbench.supervised.boundaries.counterfactual import (
+    BoundaryCandidate,
+    Verification,
+)
 from steerbench.supervised.boundaries.hyperplane import Boundary
-from steerbench.supervised.boundaries.interfacegan import Trained, chosen_of, fit_ends, split_ends
-from steerbench.supervised.boundaries.score_extremes import Codes, ConfidentEnds, RunFile
+from steerbench.supervised.boundaries.interfacegan import (
+    TrainedBoundary,
+    count_ends,
+    fit_ends,
+    split_ends,
+)
+from steerbench.supervised.boundaries.score_extremes import ScoreExtremes, SeededCodes
 from steerbench.types import (
     Direction,
     Generator,
@@ -68,7 +77,6 @@ from steerbench.types import (
     parse_layers,
 )
 
-REFERENCE = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'
 BLOCK = 1024
 """Scores are sorted in, and the run is saved, after so many samples."""
 
@@ -77,9 +85,9 @@ class LatentBoundaries:
     """Verified boundaries of everything that a predictor reads.
 
     Args:
-        predictor: Reads the pictures; a segmenter's scores are the shares of its classes.
+        reader: Reads the pictures; a segmenter's scores are the shares of its classes.
         space: Where the boundaries lie: ``"z"``, ``"w"``, ``"s"``, or a layer-wise space such as
-            ``"w+"``, in which rows are verified one by one.
+            ``"w+"``, in which rows are verified one by one; None for the generator's natural one.
         n_samples: How many pictures are read. Memory does not grow with it.
         seed: Sample i is the generator's of seed ``seed + i``; fresh ones for the verification
             follow. It also draws the split and the random directions.
@@ -89,12 +97,12 @@ class LatentBoundaries:
         split_ratio: The share of the chosen that trains; the rest validates.
         layers: Rows that an edit may change, ``"all"`` or ``"0-3"``. In a layer-wise space several
             such ranges, ``["0-1", "2-5"]``, each verified; ``"all"`` then means every row alone.
-        n_verify: How many fresh codes verify.
-        step: How far they move, in standard deviations of the prior: lambda.
+        n_fresh_samples: How many fresh codes verify.
+        alpha: How far they move, in standard deviations of the prior: lambda.
         n_random: How many random directions say what chance reaches.
         c: Of the support vector machine.
         invalid_value: A score that means that there is none, such as -999.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         precision: Of rendering: ``"exact"``, or ``"fast"``.
 
     Attributes:
@@ -110,7 +118,7 @@ class LatentBoundaries:
         boundaries_: Attribute to `Boundary`, with its bias.
     """
 
-    reference = REFERENCE
+    reference = 'Yang, Shen, Zhou, "Semantic Hierarchy Emerges", arXiv 1911.09267'
     directions_: list[Direction]
     table_: pd.DataFrame
     rescored_: pd.DataFrame
@@ -118,23 +126,23 @@ class LatentBoundaries:
 
     def __init__(
         self,
-        predictor: Predictor,
-        space: str = "w",
+        reader: Predictor,
+        space: str | None = None,
         n_samples: int = 2000,
         seed: int = 0,
         attributes: Sequence[str] | None = None,
         chosen: float | None = None,
         split_ratio: float = 0.7,
         layers: Any = "all",
-        n_verify: int = 100,
-        step: float = 2.0,
+        n_fresh_samples: int = 100,
+        alpha: float = 2.0,
         n_random: int = 4,
         c: float = 1.0,
         invalid_value: float | None = None,
-        batch: int = 32,
+        batch_size: int = 32,
         precision: str = "exact",
     ) -> None:
-        self.predictor = predictor
+        self.reader = reader
         self.space = space
         self.n_samples = n_samples
         self.seed = seed
@@ -142,13 +150,18 @@ class LatentBoundaries:
         self.chosen = chosen
         self.split_ratio = split_ratio
         self.layers = layers
-        self.n_verify = n_verify
-        self.step = step
+        self.n_fresh_samples = n_fresh_samples
+        self.alpha = alpha
         self.n_random = n_random
         self.c = c
         self.invalid_value = invalid_value
-        self.batch = batch
+        self.batch_size = batch_size
         self.precision = precision
+
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: boundaries lie between codes of any generator."""
+        return None
 
     def fit(
         self,
@@ -171,17 +184,18 @@ class LatentBoundaries:
             ArgumentError: No attribute has two sides, the options make no sense, or the file
                 belongs to another run.
         """
-        if self.n_samples < 4 or self.n_verify < 2 or self.batch < 1 or self.n_random < 0:
+        least = {"n_samples": 4, "n_fresh_samples": 2, "batch_size": 1, "n_random": 0}
+        if any(getattr(self, name) < number for name, number in least.items()):
+            given = ", ".join(f"{name}={getattr(self, name)}" for name in least)
             raise ArgumentError(
-                f"n_samples={self.n_samples}, n_verify={self.n_verify}, batch={self.batch}, "
-                f"n_random={self.n_random}; give at least 4 samples, 2 codes to verify with, a "
-                "batch of 1, and no negative number of random directions."
+                f"{given}; give at least 4 samples, 2 fresh ones to verify with, a batch of 1, and "
+                "no negative number of random directions."
             )
-        reader, base = Reader(self.predictor, self.attributes), self._base(generator)
+        reader, base = Reader(self.reader, self.attributes), self._base(generator)
         ranges = self._ranges(generator, base)
-        ends = self._sampled(
-            generator, base, reader, RunFile(state, self._settings(generator, reader), save_every)
-        )
+        settings = self._settings(generator, reader)
+        file = RunFile(state, "steerbench boundary run", settings, save_every)
+        ends = self._sample_ends(generator, base, reader, file)
         found, notes = self._candidates(generator, base, reader, ends, ranges)
         verification = Verification(generator, base, reader, self)
         changes = [verification.changes(candidate.direction) for candidate in found]
@@ -191,14 +205,14 @@ class LatentBoundaries:
     # The steps.
 
     def _base(self, generator: Generator) -> str:
-        """The space in which codes are told apart: w for w+."""
-        if self.space not in generator.spaces:
+        """Return the space in which codes are told apart: w for w+."""
+        space = self.space or generator.natural_space
+        if space not in generator.spaces:
             raise SpaceError(
-                f"{generator.name!r} has no space {self.space!r}. "
-                f"{closest(self.space, generator.spaces)}"
+                f"{generator.name!r} has no space {space!r}. {closest(space, generator.spaces)}"
             )
-        parent = self.space.removesuffix("+")
-        return parent if parent in generator.spaces else self.space
+        parent = space.removesuffix("+")
+        return parent if parent in generator.spaces else space
 
     def _ranges(self, generator: Generator, base: str) -> list[tuple[int, ...] | None]:
         layered = generator.spaces.get(base + "+")
@@ -210,51 +224,55 @@ class LatentBoundaries:
                 )
             return [None]
         rows = layered.shape[0]
-        if self.space == base:
+        if self.space in (None, base):
             return [parse_layers(self.layers, rows)]
         if self.layers in (None, "all"):
             return [(row,) for row in range(rows)]
         several = [self.layers] if isinstance(self.layers, (str, int)) else list(self.layers)
         return [parse_layers(part, rows) for part in several]
 
-    def _kept(self, generator: Generator, base: str) -> int:
-        """How many samples of each end are kept."""
+    def _ends_size(self, generator: Generator, base: str) -> int:
+        """Return how many samples of each end are kept."""
         if self.chosen is not None:
-            return chosen_of(self.chosen, self.n_samples)
+            return count_ends(self.chosen, self.n_samples)
         size = int(np.prod(generator.spaces[base].shape))
         return max(1, min(max(self.n_samples // 50, 5 * size), self.n_samples // 5))
 
     def _settings(self, generator: Generator, reader: Reader) -> dict[str, Any]:
-        """What the seeds at the ends depend on."""
+        """Return what the seeds at the ends depend on."""
         return {
             "generator": generator.fingerprint,
-            "predictor": str(getattr(self.predictor, "name", type(self.predictor).__name__)),
+            "predictor": str(getattr(self.reader, "name", type(self.reader).__name__)),
             "attributes": list(reader.names),
             "n_samples": self.n_samples,
             "seed": self.seed,
-            "kept": self._kept(generator, self._base(generator)),
+            "kept": self._ends_size(generator, self._base(generator)),
             "invalid_value": self.invalid_value,
             "precision": self.precision,
         }
 
-    def _sampled(
+    def _sample_ends(
         self, generator: Generator, base: str, reader: Reader, file: RunFile
-    ) -> ConfidentEnds:
-        ends = ConfidentEnds(self._kept(generator, base), self.seed, self.invalid_value)
-        file.read(ends)
+    ) -> ScoreExtremes:
+        ends = ScoreExtremes(self._ends_size(generator, base), self.seed, self.invalid_value)
+        if known := file.read():
+            ends.load_state_dict(known)
         bar = tqdm(total=self.n_samples, initial=ends.count, desc="pictures", delay=1, leave=False)
         with bar, torch.no_grad():
             while ends.count < self.n_samples:
                 block = min(BLOCK, self.n_samples - ends.count)
                 scores = []
-                for start in range(0, block, self.batch):
-                    seed, count = self.seed + ends.count + start, min(self.batch, block - start)
+                for start in range(0, block, self.batch_size):
+                    seed, count = (
+                        self.seed + ends.count + start,
+                        min(self.batch_size, block - start),
+                    )
                     latent = generator.sample(count, seed=seed)
                     scores.append(reader(generator.render(latent, precision=self.precision)))
                     bar.update(count)
                 ends.add(torch.cat(scores))
-                file.write(ends)
-        file.write(ends, now=True)
+                file.write(ends.state_dict)
+        file.write(ends.state_dict, now=True)
         return ends
 
     def _candidates(
@@ -262,16 +280,16 @@ class LatentBoundaries:
         generator: Generator,
         base: str,
         reader: Reader,
-        ends: ConfidentEnds,
+        ends: ScoreExtremes,
         ranges: Sequence[tuple[int, ...] | None],
-    ) -> tuple[list[Candidate], dict[str, str]]:
-        """Boundaries of every attribute that has two sides, and why the others have none."""
-        codes = Codes(generator, base, range(self.seed, self.seed + self.n_samples))
-        found: list[Candidate] = []
+    ) -> tuple[list[BoundaryCandidate], dict[str, str]]:
+        """Return boundaries of every attribute that has two sides, and why the others have none."""
+        codes = SeededCodes(generator, base, range(self.seed, self.seed + self.n_samples))
+        found: list[BoundaryCandidate] = []
         notes: dict[str, str] = {}
         for column, name in enumerate(tqdm(reader.names, "boundaries", delay=1, leave=False)):
             valid = int(ends.valid[column])
-            count = min(self._kept(generator, base), valid // 2)
+            count = min(self._ends_size(generator, base), valid // 2)
             high, high_scores, low, low_scores = ends.of(column, count)
             if not count or high_scores[0] == low_scores[0]:
                 notes[name] = f"{valid} samples, all with the same score" if valid else "no score"
@@ -282,7 +300,7 @@ class LatentBoundaries:
             borders = float(low_scores[-1]), float(high_scores[-1])
             direction = self._direction(generator, base, name, trained)
             found += [
-                Candidate(name, column, rows, trained, borders, _limited(direction, rows))
+                BoundaryCandidate(name, column, rows, trained, borders, _limit(direction, rows))
                 for rows in ranges
             ]
         if not found:
@@ -292,21 +310,24 @@ class LatentBoundaries:
             )
         return found, notes
 
-    def _direction(self, generator: Generator, base: str, name: str, trained: Trained) -> Direction:
+    def _direction(
+        self, generator: Generator, base: str, name: str, trained: TrainedBoundary
+    ) -> Direction:
         shape = generator.spaces[base].shape
         vector = trained.boundary.normal.reshape(shape)
         provenance = Provenance(
             method="LatentBoundaries",
             hyperparameters={
                 key: getattr(self, key)
-                for key in ("space", "n_samples", "chosen", "split_ratio", "c", "step", "n_verify")
-            },
+                for key in ("n_samples", "chosen", "split_ratio", "c", "alpha")
+            }
+            | {"space": self.space or base, "n_fresh_samples": self.n_fresh_samples},
             generator=generator.name,
             fingerprint=generator.fingerprint,
             seed=self.seed,
             n_samples=self.n_samples,
             scores={"bias": trained.boundary.bias},
-            reference=REFERENCE,
+            reference=self.reference,
             version=__version__,
         )
         return Direction(
@@ -320,7 +341,7 @@ class LatentBoundaries:
 
     def _finish(
         self,
-        found: Sequence[Candidate],
+        found: Sequence[BoundaryCandidate],
         notes: dict[str, str],
         verification: Verification,
         changes: Sequence[Tensor],
@@ -337,7 +358,7 @@ class LatentBoundaries:
         table = pd.DataFrame([rows[i] for i in order] + empty)
         names = [found[i].direction.name for i in order]
         means = [changes[i].mean(0).numpy() for i in order]
-        directions = [_scored(found[i].direction, rows[i]) for i in order]
+        directions = [_attach_scores(found[i].direction, rows[i]) for i in order]
         self.rescored_ = pd.DataFrame(means, index=names, columns=verification.reader.names)
         self.boundaries_ = {candidate.attribute: candidate.trained.boundary for candidate in found}
         self.directions_, self.table_ = directions, table
@@ -346,7 +367,7 @@ class LatentBoundaries:
     # What was found.
 
     def direction(self, name: str) -> Direction:
-        """A direction by its name.
+        """Return a direction by its name.
 
         Raises:
             NotFoundError: There is none; the closest names are offered.
@@ -361,14 +382,14 @@ class LatentBoundaries:
         raise NotFoundError(unknown("direction", name, names))
 
 
-def _limited(direction: Direction, rows: tuple[int, ...] | None) -> Direction:
+def _limit(direction: Direction, rows: tuple[int, ...] | None) -> Direction:
     if rows is None:
         return direction
     return direction.limited(rows).named(f"{direction.name} (layers {format_layers(rows)})")
 
 
-def _scored(direction: Direction, row: dict[str, Any]) -> Direction:
-    """The direction, which knows what was measured of it."""
+def _attach_scores(direction: Direction, row: dict[str, Any]) -> Direction:
+    """Return the direction with what was measured of it."""
     keys = ("rank", "effect", "effect_low", "effect_high", "chance", "verified", "accuracy")
     measured = {key: row[key] for key in keys if row[key] == row[key]}
     scores = {**direction.provenance.scores, **measured}

@@ -10,7 +10,7 @@ thousands of codes, so the problem is solved in w itself. The corner of the hing
 width delta, which makes the problem smooth, and piecewise quadratic: Newton's method with an exact
 line search ends after a few steps. Then delta shrinks and the solution is followed: codes in the
 rounded corner keep their pull while the corner closes in on them, so a few steps are enough. Where
-it stops, at `SHARPEST`, the codes on the margin are off by that share of it at most. Each
+it stops, at a ten-thousandth, the codes on the margin are off by that share of it at most. Each
 step solves one system of the size of a code (or of the number of codes, where these are fewer) over
 the few codes that lie near the margin. Half a million codes begin from the solution of some.
 
@@ -35,14 +35,10 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError, LatentError, ShapeError
 
-SHARPEST = 1e-4
-"""The width of the rounded corner at the end."""
 SUBSET = 20_000
 """More codes than this begin from the boundary of so many of them."""
 BLOCK = 2**22
 """How many numbers are multiplied at a time."""
-STEPS = 60
-"""The most Newton steps for one width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +56,17 @@ class Boundary:
     slack: float
 
     def distance(self, codes: Tensor) -> Tensor:
-        """Signed distances ``[N]`` of codes ``[N, dim]`` (or any shape of so many numbers)."""
+        """Return signed distances ``[N]`` of codes ``[N, dim]`` (or of so many numbers)."""
         return codes.flatten(1).double() @ self.normal.to(codes.device) + self.bias
 
     def accuracy(self, codes: Tensor, labels: Any) -> float:
-        """The share of codes that lie on the side of their label."""
+        """Return the share of codes that lie on the side of their label."""
         positive = _positive(labels, len(codes))
         return float(((self.distance(codes) > 0).cpu().numpy() == positive).mean())
 
 
 def linear_boundary(codes: Any, labels: Any, c: float = 1.0) -> Boundary:
-    """The boundary between codes of two labels.
+    """Return the boundary between codes of two labels.
 
     Args:
         codes: ``[N, *shape]``, flattened. float32 is kept as it is where the codes are many.
@@ -126,8 +122,10 @@ def _positive(labels: Any, count: int) -> np.ndarray:
     return given == kinds[1]
 
 
-def _solve(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, float]:
-    """w and b in float64."""
+def _solve(
+    x: np.ndarray, y: np.ndarray, c: float, sharpest: float = 1e-4
+) -> tuple[np.ndarray, float]:
+    """Return w and b in float64."""
     if x.shape[0] < x.shape[1]:
         # The solution lies in the span of the codes: turn them so that they have fewer numbers.
         basis, inside = np.linalg.qr(x.T.astype(np.float64))
@@ -142,9 +140,9 @@ def _solve(x: np.ndarray, y: np.ndarray, c: float) -> tuple[np.ndarray, float]:
     near = None
     while True:
         theta, near = _newton(x, y, c, delta, theta, near)
-        if delta <= SHARPEST:
+        if delta <= sharpest:
             return theta[:-1], float(theta[-1])
-        delta = max(delta / 4, SHARPEST)
+        delta = max(delta / 4, sharpest)
 
 
 def _newton(
@@ -154,15 +152,16 @@ def _newton(
     delta: float,
     theta: np.ndarray,
     near: np.ndarray | None,
+    n_steps: int = 60,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The minimum for one width of the corner, and which codes lie in the corner there.
+    """Return the minimum for one width of the corner, and which codes lie in the corner there.
 
     Args:
         near: The codes in the corner before it shrank. They mostly stay in it, but lie outside
             until they have been followed: the first step takes them for inside.
     """
     margins = y * (_product(x, theta[:-1]) + theta[-1])
-    for _ in range(STEPS):
+    for _ in range(n_steps):
         slope, follow = _slope(margins, delta), near is not None
         if near is None:
             near = np.abs(1 - margins) < delta
@@ -183,12 +182,12 @@ def _newton(
 
 
 def _slope(margins: np.ndarray, delta: float) -> np.ndarray:
-    """The derivative of the rounded hinge: 0, falling to -1 between 1 + delta and 1 - delta."""
+    """Differentiate the rounded hinge: 0, falling to -1 between 1 + delta and 1 - delta."""
     return np.clip((margins - 1 - delta) / (2 * delta), -1.0, 0.0)
 
 
 def _curvature(x: np.ndarray, weight: float, size: float) -> np.ndarray:
-    """The second derivative, ``[dim + 1, dim + 1]``, from the codes in the rounded corner."""
+    """Return the second derivative ``[dim + 1, dim + 1]``, by the codes in the rounded corner."""
     dim = x.shape[1]
     total = np.zeros((dim + 1, dim + 1))
     step = max(1, BLOCK // dim)
@@ -213,7 +212,7 @@ def _line_search(
     c: float,
     delta: float,
 ) -> float:
-    """How far to go: where the slope along the step, which only rises, meets zero."""
+    """Return how far to go: where the slope along the step, which only rises, meets zero."""
     w, v = theta[:-1], step[:-1]
     start, curve = float(w @ v), float(v @ v)
 
@@ -233,5 +232,5 @@ def _line_search(
 
 
 def _product(a: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """A product in the precision of the codes, given in float64."""
+    """Return a product in the precision of the codes, given in float64."""
     return (a @ v.astype(a.dtype)).astype(np.float64)

@@ -38,14 +38,9 @@ from steerbench.errors import ArgumentError, LatentError, ShapeError
 from steerbench.supervised.boundaries.hyperplane import Boundary, linear_boundary
 from steerbench.types import Direction
 
-REFERENCE = (
-    'Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face Editing", '
-    "arXiv 1907.10786"
-)
-
 
 @dataclass(frozen=True, eq=False)
-class Ends:
+class EndSplit:
     """Rows of the samples at both ends of their scores, each cut into training and validation."""
 
     train_high: np.ndarray
@@ -56,21 +51,21 @@ class Ends:
     @property
     def train(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their labels, to train on."""
-        return _labelled(self.train_high, self.train_low)
+        return _label(self.train_high, self.train_low)
 
     @property
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their labels, to validate on; may be empty."""
-        return _labelled(self.held_high, self.held_low)
+        return _label(self.held_high, self.held_low)
 
 
-def _labelled(high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _label(high: np.ndarray, low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     labels = np.repeat([1, 0], [len(high), len(low)])
     return np.concatenate([high, low]), labels
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedBoundary:
     """A boundary and how well it holds.
 
     Attributes:
@@ -88,8 +83,14 @@ class Trained:
     held_out: int
 
 
-def split_ends(high: np.ndarray, low: np.ndarray, split_ratio: float, seed: int) -> Ends:
+def split_ends(high: np.ndarray, low: np.ndarray, split_ratio: float, seed: int) -> EndSplit:
     """Cut both ends, the confident samples first, into training and validation.
+
+    Args:
+        high: Rows of the highest scores.
+        low: Rows of the lowest.
+        split_ratio: The share that trains.
+        seed: Of the shuffle.
 
     Raises:
         ArgumentError: The ratio leaves nothing to train on.
@@ -104,7 +105,7 @@ def split_ends(high: np.ndarray, low: np.ndarray, split_ratio: float, seed: int)
             f"split_ratio={split_ratio}. Choose more samples."
         )
     high, low = high[random.permutation(len(high))], low[random.permutation(len(low))]
-    return Ends(high[:count], low[:count], high[count:], low[count:])
+    return EndSplit(high[:count], low[:count], high[count:], low[count:])
 
 
 def train_boundary(
@@ -116,8 +117,8 @@ def train_boundary(
     *,
     seed: int = 0,
     c: float = 1.0,
-) -> Trained:
-    """The boundary of an attribute, from codes and the scores of their pictures.
+) -> TrainedBoundary:
+    """Return the boundary of an attribute, from codes and the scores of their pictures.
 
     Args:
         codes: ``[N, dim]``: a tensor, an array, or an array mapped from a file.
@@ -151,8 +152,17 @@ def train_boundary(
 
 
 def choose_ends(rows: np.ndarray, scores: np.ndarray, chosen: float) -> tuple[np.ndarray, ...]:
-    """The rows of the highest scores and those of the lowest, the most extreme first."""
-    count = chosen_of(chosen, len(rows))
+    """Return the rows of the highest scores and those of the lowest, the most extreme first.
+
+    Args:
+        rows: Of the samples that have a score.
+        scores: One for each.
+        chosen: How many of each end, a number or a share.
+
+    Raises:
+        ArgumentError: All scores are the same, or too few samples are left.
+    """
+    count = count_ends(chosen, len(rows))
     order = rows[np.argsort(-scores, kind="stable")]
     if not count or scores.max() == scores.min():
         raise ArgumentError(
@@ -163,20 +173,26 @@ def choose_ends(rows: np.ndarray, scores: np.ndarray, chosen: float) -> tuple[np
     return order[:count], order[-count:]
 
 
-def chosen_of(chosen: float, count: int) -> int:
-    """How many samples of each end: a number, or up to 1 a share of them; at most half."""
+def count_ends(chosen: float, count: int) -> int:
+    """Return how many samples of each end: a number, or up to 1 a share of them; at most half."""
     if not np.isfinite(chosen) or chosen <= 0:
         raise ArgumentError(f"chosen={chosen}; give a share of up to 1, or a number of samples.")
     return min(int(chosen * count) if chosen <= 1 else int(chosen), count // 2)
 
 
-def fit_ends(read: Any, ends: Ends, c: float) -> Trained:
-    """Train on the one part of the ends and validate on the other; ``read`` gives codes of rows."""
+def fit_ends(read: Any, ends: EndSplit, c: float) -> TrainedBoundary:
+    """Train on the one part of the ends and validate on the other.
+
+    Args:
+        read: Gives the codes of rows.
+        ends: Rows of both ends, in both parts.
+        c: Of the support vector machine.
+    """
     (rows, labels), (held, truth) = ends.train, ends.held_out
     codes = read(rows)
     boundary = linear_boundary(codes, labels, c)
     both = len(ends.held_high) and len(ends.held_low)
-    return Trained(
+    return TrainedBoundary(
         boundary,
         samples=len(rows),
         train_accuracy=boundary.accuracy(_tensor(codes), labels),
@@ -190,9 +206,9 @@ def _tensor(codes: Any) -> Tensor:
 
 
 def interpolate(
-    code: Any, direction: Direction | Any, start: float = -3.0, end: float = 3.0, steps: int = 10
+    code: Any, direction: Direction | Any, start: float = -3.0, end: float = 3.0, n_steps: int = 10
 ) -> Tensor:
-    """A row of codes across a boundary, in the authors' two conventions.
+    """Return a row of codes across a boundary, in the authors' two conventions.
 
     Args:
         code: One code, ``[dim]`` or ``[1, dim]``: the results lie **at** the distances from the
@@ -201,7 +217,7 @@ def interpolate(
         direction: A Direction, or a normal ``[dim]`` or ``[1, dim]``.
         start: The first distance.
         end: The last one.
-        steps: How many.
+        n_steps: How many.
 
     Returns:
         ``[steps, dim]`` or ``[steps, rows, dim]``, in the precision of the code.
@@ -227,7 +243,7 @@ def interpolate(
             f"given. Give one code, [1, {len(normal)}] or [1, rows, {len(normal)}]."
         )
     exact = batch.double()
-    distances = torch.linspace(start, end, steps, dtype=torch.float64)
+    distances = torch.linspace(start, end, n_steps, dtype=torch.float64)
     if batch.ndim == 2:
         distances = distances - exact @ normal
     moved = exact + distances.view(-1, *[1] * (batch.ndim - 1)) * normal

@@ -40,14 +40,9 @@ from steerbench.errors import ArgumentError
 from steerbench.stats import wilson
 from steerbench.types import Direction, Generator, Latent, Provenance
 
-REFERENCE = "Lewis, Gale 1994, arXiv cmp-lg/9407020; Shen et al. 2019, arXiv 1907.10786"
-PENALTY = 0.1
-"""C of the logistic regression; the smaller, the nearer the boundary to a difference of means."""
-FOLDS, REPEATS = 5, 4
-
 
 @dataclass(frozen=True)
-class Evidence:
+class CrossValidation:
     """How well a boundary guesses labels that it did not see.
 
     Attributes:
@@ -94,11 +89,16 @@ class LabelledDirection:
     Attributes:
         direction_: The `Direction`, towards yes.
         directions_: The same in a list, as of any finder.
-        evidence_: The `Evidence` for it.
+        evidence_: The `CrossValidation` for it.
 
     Raises:
         ArgumentError: A seed or a label is none.
     """
+
+    reference = "Lewis, Gale 1994, arXiv cmp-lg/9407020; Shen et al. 2019, arXiv 1907.10786"
+    direction_: Direction
+    directions_: list[Direction]
+    evidence_: CrossValidation
 
     def __init__(
         self,
@@ -111,9 +111,9 @@ class LabelledDirection:
         self.labels, self.space, self.name, self.seed = labels, space, name, seed
         _check(labels)
 
-    @staticmethod
-    def refuses(generator: Generator) -> str | None:
-        """Why a generator cannot be treated; every generator with codes can."""
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: a boundary can be drawn between codes of any generator."""
         return None
 
     def fit(self, generator: Generator) -> LabelledDirection:
@@ -130,9 +130,7 @@ class LabelledDirection:
                 f"{yes} pictures were labelled yes and {no} no. A boundary needs two of each at "
                 "least, and thirty labels to be worth much."
             )
-        self._space = self.space or (
-            "w" if "w" in generator.spaces else next(iter(generator.spaces))
-        )
+        self._space = self.space or generator.natural_space
         codes = self._codes(generator, self.labels)
         self._centre, self._unit = codes.mean(axis=0), float(codes.std()) or 1.0
         scaled = (codes - self._centre) / self._unit
@@ -161,22 +159,22 @@ class LabelledDirection:
             n_samples=len(self.labels),
             scores={"accuracy": proof.accuracy, "interval": [proof.low, proof.high],
                     "chance": proof.chance, "enough": proof.enough},
-            reference=REFERENCE,
+            reference=self.reference,
         )  # fmt: skip
         scale = generator.prior_std(self._space, direction.vector)
         return replace(direction, scale=scale, provenance=provenance)
 
     def margins(self, seeds: Iterable[int]) -> np.ndarray:
-        """How far each picture lies on the side of yes (above 0) or no, ``[n]``."""
+        """Return how far each picture lies on the side of yes (above 0) or no, ``[n]``."""
         codes = self._codes(self._generator, list(seeds))
         margins: np.ndarray = self._model.decision_function((codes - self._centre) / self._unit)
         return margins
 
-    def suggest(self, n: int, pool: Iterable[int] = range(1024)) -> list[int]:
-        """The seeds of the pool that say most: unlabelled, and nearest to the boundary."""
-        seeds = [each for each in pool if each not in self.labels]
+    def suggest(self, n_seeds: int, candidates: Iterable[int] = range(1024)) -> list[int]:
+        """Return the candidate seeds that say most: unlabelled, and nearest to the boundary."""
+        seeds = [each for each in candidates if each not in self.labels]
         order = np.argsort(np.abs(self.margins(seeds)), kind="stable")
-        return [seeds[i] for i in order[:n]]
+        return [seeds[i] for i in order[:n_seeds]]
 
     def _codes(self, generator: Generator, seeds: Iterable[int]) -> np.ndarray:
         samples = [generator.sample(1, seed=int(each)) for each in seeds]
@@ -184,36 +182,41 @@ class LabelledDirection:
         return data.flatten(1).double().cpu().numpy()
 
 
-def judge(codes: np.ndarray, answers: np.ndarray, seed: int = 0) -> Evidence:
+def judge(
+    codes: np.ndarray, answers: np.ndarray, seed: int = 0, n_folds: int = 5, n_repeats: int = 4
+) -> CrossValidation:
     """Guess every label from the others, several times, and count.
 
     Args:
         codes: ``[n, d]``.
         answers: ``[n]``, true or false.
         seed: Of the folds.
+        n_folds: Parts that the pictures are dealt into; fewer where there are fewer of a kind.
+        n_repeats: How often they are dealt anew.
     """
     from sklearn.model_selection import RepeatedStratifiedKFold
 
     yes, n = int(answers.sum()), len(answers)
     chance = max(yes, n - yes) / n
-    folds = min(FOLDS, yes, n - yes)
+    folds = min(n_folds, yes, n - yes)
     if folds < 2:
-        return Evidence(math.nan, 0.0, 1.0, chance, yes, n - yes)
-    splits = RepeatedStratifiedKFold(n_splits=folds, n_repeats=REPEATS, random_state=seed)
+        return CrossValidation(math.nan, 0.0, 1.0, chance, yes, n - yes)
+    splits = RepeatedStratifiedKFold(n_splits=folds, n_repeats=n_repeats, random_state=seed)
     right = np.zeros(n)
     for known, asked in splits.split(codes, answers):
         guessed = _classifier().fit(codes[known], answers[known]).predict(codes[asked])
         right[asked] += guessed == answers[asked]
-    accuracy = float(right.sum() / (n * REPEATS))
+    accuracy = float(right.sum() / (n * n_repeats))
     # Repeating the folds steadies the estimate; it makes no new labels, so n counts them once.
     low, high = wilson(round(accuracy * n), n)
-    return Evidence(accuracy, low, high, chance, yes, n - yes)
+    return CrossValidation(accuracy, low, high, chance, yes, n - yes)
 
 
-def _classifier() -> Any:
+def _classifier(c: float = 0.1) -> Any:
+    """Make the regression; the smaller c, the nearer to a difference of means."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=PENALTY, max_iter=500)
+    return LogisticRegression(C=c, max_iter=500)
 
 
 def _words(labels: Mapping[int, bool]) -> dict[str, list[int]]:
@@ -234,4 +237,4 @@ def _check(labels: Mapping[int, bool]) -> None:
             )
 
 
-__all__ = ["Evidence", "LabelledDirection", "judge"]
+__all__ = ["CrossValidation", "LabelledDirection", "judge"]

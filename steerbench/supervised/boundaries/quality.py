@@ -5,7 +5,7 @@ moves bad samples across. What is spoiled must be scored by somebody. People's l
 where there are none, two predictors stand in:
 
 - `realness`: the logit of the generator's own discriminator, where its file holds one;
-- `Closeness`: minus the logarithm of the distance, in some features, to the k-th nearest of
+- `NeighbourRealism`: minus the logarithm of the distance, in some features, to the k-th nearest of
   reference pictures. A picture in a region where there are no real ones is far from all of them.
 
 Both are predictors: ``sb.LatentBoundaries(realness(G)).fit(G)`` gives the boundary, its direction
@@ -30,7 +30,7 @@ from steerbench.predictors.base import BasePredictor
 
 
 def realness(generator: BaseGenerator) -> BasePredictor:
-    """The discriminator's logit of a picture, as a predictor with the one name ``realness``.
+    """Return the discriminator's logit of a picture, as a predictor with the one name ``realness``.
 
     Raises:
         CapabilityError: The generator was loaded without its discriminator.
@@ -41,7 +41,7 @@ def realness(generator: BaseGenerator) -> BasePredictor:
     return BasePredictor(generator.discriminator, ["realness"], units="logit", name=name)
 
 
-class Closeness(BasePredictor):
+class NeighbourRealism(BasePredictor):
     """How close a picture is to reference pictures, as a predictor with the one name ``closeness``.
 
     Args:

@@ -8,27 +8,19 @@ needed. Ten thousand of each end of 40 attributes take 10 MB, however many sampl
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from steerbench import store
-from steerbench.errors import ArgumentError, CheckpointError
+from steerbench.errors import CheckpointError
 from steerbench.stats import TopK
+from steerbench.store import under
 from steerbench.types import Generator, Latent
 
-KIND = "steerbench boundary run"
-SMALL = 2**24
-"""All codes are kept where they have no more numbers than this together."""
 
-
-class ConfidentEnds:
+class ScoreExtremes:
     """The seeds with the highest and the lowest scores, for each attribute.
 
     Args:
@@ -58,7 +50,7 @@ class ConfidentEnds:
         self.low.add(scores.masked_fill(absent, torch.inf))
 
     def of(self, column: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Of an attribute, seeds and scores of the high end, then of the low end.
+        """Return seeds and scores of an attribute's high end, then of its low end.
 
         The most extreme come first; samples without a score are left out.
         """
@@ -70,85 +62,52 @@ class ConfidentEnds:
             found += [seeds[there], values[there]]
         return found[0], found[1], found[2], found[3]
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it has kept, as tensors by name."""
+        ends = {"high": self.high, "low": self.low}
+        tensors = {
+            f"{end}.{k}": v for end, top in ends.items() for k, v in top.state_dict().items()
+        }
+        return tensors | {"valid": self.valid}
 
-class RunFile:
-    """How far a run is, in a file that is replaced whole.
-
-    Args:
-        path: Where; none for a run that is not kept.
-        settings: What the run is; a file of another run is refused and left alone.
-        every: Seconds between two writings.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str] | None, settings: Mapping[str, Any], every: float
-    ) -> None:
-        self.path = None if path is None else Path(path)
-        self.settings, self.every = dict(settings), every
-        self._written = time.monotonic()
-
-    def read(self, ends: ConfidentEnds) -> None:
-        """Go on from what the file holds, if there is one.
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what another one's `state_dict` gave.
 
         Raises:
-            ArgumentError: The file belongs to another run.
-            CheckpointError: It is damaged.
+            CheckpointError: Something is missing.
         """
-        if self.path is None or not self.path.exists():
-            return
-        tensors, header = store.load(self.path)
-        theirs = header.get("settings") if header.get("kind") == KIND else None
-        if theirs != self.settings:
-            differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
-            raise ArgumentError(
-                f"{str(self.path)!r} belongs to another run: it differs in "
-                f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
-            )
-        parts = {
-            end: {k.removeprefix(f"{end}."): v for k, v in tensors.items() if k.startswith(end)}
-            for end in ("high", "low")
-        }
-        high, low = TopK.from_state(parts["high"]), TopK.from_state(parts["low"])
+        high, low = (TopK.from_state(under(tensors, f"{end}.")) for end in ("high", "low"))
         if high.count != low.count or "valid" not in tensors:
-            raise CheckpointError(f"{str(self.path)!r} is incomplete. Remove it and begin again.")
-        ends.high, ends.low, ends.valid = high, low, tensors["valid"]
-
-    def write(self, ends: ConfidentEnds, now: bool = False) -> None:
-        """Write, if it is time to, or ``now``."""
-        if self.path is None or (not now and time.monotonic() - self._written < self.every):
-            return
-        tensors = {f"high.{k}": v for k, v in ends.high.state_dict().items()}
-        tensors |= {f"low.{k}": v for k, v in ends.low.state_dict().items()}
-        tensors["valid"] = ends.valid
-        store.save(self.path, tensors, {"kind": KIND, "settings": self.settings})
-        self._written = time.monotonic()
+            raise CheckpointError("The file of the run is incomplete. Remove it and begin again.")
+        self.high, self.low, self.valid = high, low, tensors["valid"]
 
 
-class Codes:
+class SeededCodes:
     """Codes by their seeds, drawn again on demand; all of them at once where they are few.
 
     Args:
         generator: Draws them.
         space: Whose codes.
         seeds: All that may be asked for.
+        limit: How many numbers are drawn at a time, and kept where there are no more.
     """
 
-    def __init__(self, generator: Generator, space: str, seeds: range) -> None:
+    def __init__(self, generator: Generator, space: str, seeds: range, limit: int = 2**24) -> None:
         self.generator, self.space, self.seeds = generator, space, seeds
         size = int(np.prod(generator.spaces[space].shape))
-        self._batch = max(1, min(1024, SMALL // size))
+        self._batch = max(1, min(1024, limit // size))
         self._all: Tensor | None = None
-        self._small = len(seeds) * size <= SMALL
+        self._small = len(seeds) * size <= limit
 
     def __call__(self, seeds: np.ndarray) -> Tensor:
-        """Codes ``[N, size]`` float32."""
+        """Return codes ``[N, size]`` float32."""
         if self._small:
             if self._all is None:
-                self._all = self._drawn(self.seeds)
+                self._all = self._draw(self.seeds)
             return self._all[torch.from_numpy(seeds - self.seeds.start)]
-        return self._drawn(seeds.tolist())
+        return self._draw(seeds.tolist())
 
-    def _drawn(self, seeds: Sequence[int]) -> Tensor:
+    def _draw(self, seeds: Sequence[int]) -> Tensor:
         parts = []
         for start in range(0, len(seeds), self._batch):
             part = seeds[start : start + self._batch]

@@ -52,7 +52,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from steerbench import __version__
+from steerbench import __version__, store
 from steerbench.errors import (
     ArgumentError,
     NotFittedError,
@@ -62,12 +62,11 @@ from steerbench.errors import (
     unknown,
 )
 from steerbench.generators.base import BaseGenerator
+from steerbench.runs import RunFile
 from steerbench.supervised.dissection.overlap import Layout, UnitOverlap
-from steerbench.supervised.dissection.partial_forward import Walk, layer_of
-from steerbench.supervised.dissection.statistics import RunFile, Survey
+from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of, refuse_units
+from steerbench.supervised.dissection.statistics import ActivationStatistics
 from steerbench.types import Latent, Predictor, Provenance
-
-REFERENCE = 'Bau et al., "GAN Dissection", arXiv 1811.10597'
 
 
 class Dissection:
@@ -75,11 +74,11 @@ class Dissection:
 
     Args:
         segmenter: Gives label maps ``[N, H, W]``, indices into its ``names``: the concepts.
-        layer: The layer whose units are compared.
+        layer: The layer whose units are compared; None for a middle one.
         n_samples: How many pictures.
         quantile: Which share of a unit's activations lies below its threshold.
         seed: Picture i is the generator's sample of seed ``seed + i``.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
         top: How many of the most exciting pictures to remember for each unit.
         capacity: Up to how many places thresholds are exact; memory grows with it.
         interpolation: ``"bilinear"``, or ``"nearest"`` (each activation stands for its patch of
@@ -98,25 +97,27 @@ class Dissection:
         thresholds_: ``[units]`` float64.
         rank_error_: The most by which the quantile of a threshold may be off; 0 while exact.
         overlap_: The counts, a `UnitOverlap`.
+        layer_: The name of the layer.
         provenance_: What was done, to which generator.
     """
 
-    reference = REFERENCE
+    reference = 'Bau et al., "GAN Dissection", arXiv 1811.10597'
     units_: pd.DataFrame
     top_: pd.DataFrame
     thresholds_: Tensor
     rank_error_: float
     overlap_: UnitOverlap
+    layer_: str
     provenance_: Provenance
 
     def __init__(
         self,
         segmenter: Predictor,
-        layer: str = "b16.conv1",
+        layer: str | None = None,
         n_samples: int = 1000,
         quantile: float = 0.99,
         seed: int = 0,
-        batch: int = 16,
+        batch_size: int = 16,
         top: int = 16,
         capacity: int = 8192,
         interpolation: str = "bilinear",
@@ -129,13 +130,18 @@ class Dissection:
         self.n_samples = n_samples
         self.quantile = quantile
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
         self.top = top
         self.capacity = capacity
         self.interpolation = interpolation
         self.align_corners = align_corners
         self.categories = categories
         self.ignore = ignore
+
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
+        return refuse_units(generator)
 
     def fit(
         self,
@@ -152,27 +158,35 @@ class Dissection:
             save_every: Seconds between two writings of the file.
 
         Raises:
+            CapabilityError: No layer of the generator has units with places.
             LayerError: There is no such layer, or its units have one place only.
             PredictorError: The segmenter gave something else than label maps.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        layer_of(generator, self.layer)
+        layer = layer_of(generator, self.layer).name
         self._category()
         whole = self.split(1)[0]
-        file = RunFile(state, self._settings(generator), save_every)
-        survey, counts = file.read(self._new_survey(whole.start), self._new_counts())
-        for batch in self._batches(generator, whole[survey.count :], "thresholds"):
-            survey.add(generator.capture(batch, [self.layer])[self.layer], batch)
-            file.write(survey, counts)
+        survey, counts = self._new_survey(whole.start), self._new_counts()
+        file = RunFile(state, "steerbench dissection run", self._settings(generator), save_every)
+        if known := file.read():
+            survey.load_state_dict(known)
+            counts = UnitOverlap.from_state(store.under(known, "counts."))
+
+        def tensors() -> dict[str, Tensor]:
+            return survey.state_dict() | {f"counts.{k}": v for k, v in counts.state_dict().items()}
+
+        for batch in self._batches(generator, whole[survey.count :], f"thresholds of {layer}"):
+            survey.add(generator.capture(batch, [layer])[layer], batch)
+            file.write(tensors)
         thresholds = survey.quantile.quantile(self.quantile)
-        for batch in self._batches(generator, whole[counts.count :], "overlap"):
-            self._add(counts, generator, batch, thresholds)
-            file.write(survey, counts)
-        file.write(survey, counts, now=True)
+        for batch in self._batches(generator, whole[counts.count :], f"overlap of {layer}"):
+            self._add(counts, PartialForward(generator, batch, layer), thresholds)
+            file.write(tensors)
+        file.write(tensors, now=True)
         return self._finish(generator, survey, counts)
 
     def split(self, parts: int) -> list[range]:
-        """The seeds of the run in consecutive parts, of equal size but for one."""
+        """Return the seeds of the run in consecutive parts, of equal size but for one."""
         if not 0 < self.quantile < 1 or self.n_samples < 1 or not 1 <= parts <= self.n_samples:
             raise ArgumentError(
                 f"quantile={self.quantile}, n_samples={self.n_samples} in {parts} parts; give a "
@@ -181,31 +195,49 @@ class Dissection:
         ends = [self.seed + self.n_samples * i // parts for i in range(parts + 1)]
         return [range(a, b) for a, b in pairwise(ends)]
 
-    def survey(self, generator: BaseGenerator, seeds: range) -> Survey:
-        """What the first pass learns from some seeds: quantiles and top pictures."""
-        layer_of(generator, self.layer)
+    def survey(self, generator: BaseGenerator, seeds: range) -> ActivationStatistics:
+        """Learn from some seeds, in a first pass: quantiles and top pictures."""
+        layer = layer_of(generator, self.layer).name
         survey = self._new_survey(seeds.start)
-        for batch in self._batches(generator, seeds, "thresholds"):
-            survey.add(generator.capture(batch, [self.layer])[self.layer], batch)
+        for batch in self._batches(generator, seeds, f"thresholds of {layer}"):
+            survey.add(generator.capture(batch, [layer])[layer], batch)
         return survey
 
-    def thresholds(self, surveys: Sequence[Survey]) -> Tensor:
-        """The thresholds ``[units]`` from the surveys of all parts, in any order."""
-        return Survey.joined(surveys).quantile.quantile(self.quantile)
+    def thresholds(self, surveys: Sequence[ActivationStatistics]) -> Tensor:
+        """Return the thresholds ``[units]`` from the surveys of all parts, in any order."""
+        return ActivationStatistics.join_parts(surveys).quantile.quantile(self.quantile)
 
     def count(self, generator: BaseGenerator, thresholds: Tensor, seeds: range) -> UnitOverlap:
-        """What the second pass counts in the pictures of some seeds."""
-        layer_of(generator, self.layer)
+        """Count in the pictures of some seeds, which is the second pass.
+
+        Args:
+            generator: The one that was surveyed.
+            thresholds: ``[units]``, of `thresholds`.
+            seeds: A part of `split`.
+        """
+        layer = layer_of(generator, self.layer).name
         counts = self._new_counts()
-        for batch in self._batches(generator, seeds, "overlap"):
-            self._add(counts, generator, batch, thresholds)
+        for batch in self._batches(generator, seeds, f"overlap of {layer}"):
+            self._add(counts, PartialForward(generator, batch, layer), thresholds)
         return counts
 
     def join(
-        self, generator: BaseGenerator, surveys: Sequence[Survey], counts: Sequence[UnitOverlap]
+        self,
+        generator: BaseGenerator,
+        surveys: Sequence[ActivationStatistics],
+        counts: Sequence[UnitOverlap],
     ) -> Dissection:
-        """Take over what several workers found, as `fit` would have found it."""
-        survey, total = Survey.joined(surveys), self._new_counts()
+        """Take over what several workers found, as `fit` would have found it.
+
+        Args:
+            generator: The one that was dissected.
+            surveys: Of all parts, in any order.
+            counts: Likewise.
+
+        Raises:
+            ArgumentError: A part is missing, or there twice.
+        """
+        survey, total = ActivationStatistics.join_parts(surveys), self._new_counts()
         for part in counts:
             total.merge(part)
         if survey.count != self.n_samples or total.count != self.n_samples:
@@ -217,8 +249,8 @@ class Dissection:
 
     # What was found.
 
-    def best(self, concept: str, n: int = 10) -> pd.DataFrame:
-        """The ``n`` units that match a concept best, the best first; only those that touch it.
+    def best(self, concept: str, n_units: int = 10) -> pd.DataFrame:
+        """Return the ``n_units`` units that match a concept best, of those that touch it at all.
 
         Raises:
             NotFoundError: There is no such concept, or no unit's region touches it.
@@ -226,54 +258,50 @@ class Dissection:
         concepts = self.segmenter.names
         if concept not in concepts:
             raise NotFoundError(unknown("concept", concept, concepts))
-        rows = self._fitted.query("concept == @concept and iou > 0")
+        rows = self._table_of_units.query("concept == @concept and iou > 0")
         if len(rows):
-            return rows.sort_values("iou", ascending=False, kind="stable").head(n)
+            return rows.sort_values("iou", ascending=False, kind="stable").head(n_units)
         pixels = int(self.overlap_.areas[list(concepts).index(concept)])
         raise NotFoundError(
-            f"No unit of {self.layer!r} matches {concept!r}: it covers {pixels} pixels of "
+            f"No unit of {self.layer_!r} matches {concept!r}: it covers {pixels} pixels of "
             f"{self.n_samples} pictures. Take more samples, another layer, or another concept."
         )
 
     @property
     def labels_(self) -> pd.DataFrame:
         """One row for each unit: the concept that it matches best, and how well."""
-        best = self._fitted.groupby("unit")["iou"].idxmax()
+        best = self._table_of_units.groupby("unit")["iou"].idxmax()
         return self.units_.loc[best].reset_index(drop=True)
 
     @property
-    def _fitted(self) -> pd.DataFrame:
+    def _table_of_units(self) -> pd.DataFrame:
         if not hasattr(self, "units_"):
             raise NotFittedError("Nothing has been dissected yet; call fit(generator) first.")
         return self.units_
 
     # The work.
 
-    def _batches(self, generator: BaseGenerator, seeds: range, what: str) -> Iterator[Latent]:
-        title = f"{what} of {self.layer}"
+    def _batches(self, generator: BaseGenerator, seeds: range, title: str) -> Iterator[Latent]:
         with tqdm(total=len(seeds), desc=title, unit="picture", delay=1) as progress:
-            for first in range(0, len(seeds), self.batch):
-                some = seeds[first : first + self.batch]
+            for first in range(0, len(seeds), self.batch_size):
+                some = seeds[first : first + self.batch_size]
                 yield generator.sample(len(some), seed=some.start)
                 progress.update(len(some))
 
-    def _add(
-        self, counts: UnitOverlap, generator: BaseGenerator, batch: Latent, thresholds: Tensor
-    ) -> None:
-        walk = Walk(generator, batch, self.layer)
-        labels = labels_of(self.segmenter, walk.image)
+    def _add(self, counts: UnitOverlap, forward: PartialForward, thresholds: Tensor) -> None:
+        labels = labels_of(self.segmenter, forward.image)
         layout = Layout(self.interpolation, self.align_corners)
-        counts.add(walk.activation, thresholds, labels, layout, self._category())
+        counts.add(forward.activation, thresholds, labels, layout, self._category())
 
-    def _new_survey(self, first: int) -> Survey:
-        return Survey(first, self.capacity, self.top)
+    def _new_survey(self, first: int) -> ActivationStatistics:
+        return ActivationStatistics(first, self.capacity, self.top)
 
     def _new_counts(self) -> UnitOverlap:
         names = list(self.segmenter.names)
         return UnitOverlap(len(names), -1 if self.ignore is None else names.index(self.ignore))
 
     def _category(self) -> list[int] | None:
-        """The category of each concept by number; concepts without one share a last one."""
+        """Return the category of each concept by number; concepts without one share a last one."""
         names = list(self.segmenter.names)
         for concept in [*(self.categories or ()), *([self.ignore] if self.ignore else [])]:
             if concept not in names:
@@ -285,23 +313,27 @@ class Dissection:
         return [len(kinds) if kind is None else kinds.index(kind) for kind in given]
 
     def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
-        """All that decides a run: what a file must agree with to be gone on from."""
-        chosen = {k: v for k, v in vars(self).items() if not k.endswith("_") and k != "batch"}
+        """Return all that decides a run: what a file must agree with to be gone on from."""
+        chosen = {k: v for k, v in vars(self).items() if not k.endswith("_") and k != "batch_size"}
         categories = None if self.categories is None else dict(sorted(self.categories.items()))
         return chosen | {
+            "layer": layer_of(generator, self.layer).name,
             "segmenter": getattr(self.segmenter, "name", type(self.segmenter).__name__),
             "concepts": list(self.segmenter.names),
             "categories": categories,
             "generator": generator.fingerprint,
         }
 
-    def _finish(self, generator: BaseGenerator, survey: Survey, counts: UnitOverlap) -> Dissection:
+    def _finish(
+        self, generator: BaseGenerator, survey: ActivationStatistics, counts: UnitOverlap
+    ) -> Dissection:
         thresholds = survey.quantile.quantile(self.quantile).cpu()
         settings = self._settings(generator)
         found = {
             "thresholds_": thresholds,
             "rank_error_": survey.quantile.error_bound,
             "overlap_": counts,
+            "layer_": settings["layer"],
             "units_": _table(counts, thresholds, self.segmenter.names),
             "top_": survey.table(),
             "provenance_": Provenance(
@@ -309,7 +341,7 @@ class Dissection:
                 hyperparameters={k: v for k, v in settings.items() if k != "generator"},
                 generator=generator.name,
                 fingerprint=generator.fingerprint,
-                reference=REFERENCE,
+                reference=self.reference,
                 version=__version__,
             ),
         }
@@ -319,7 +351,7 @@ class Dissection:
 
 
 def labels_of(segmenter: Predictor, images: Tensor) -> Tensor:
-    """A segmenter's label maps ``[N, H, W]`` of pictures, checked.
+    """Read a segmenter's label maps ``[N, H, W]`` of pictures, and check them.
 
     Raises:
         PredictorError: It gave something else.
@@ -331,7 +363,7 @@ def labels_of(segmenter: Predictor, images: Tensor) -> Tensor:
         given = list(labels.shape) if isinstance(labels, Tensor) else type(labels).__name__
         raise PredictorError(
             f"{name} gave {given} for {len(images)} pictures; {expected}. Take a segmenter, such "
-            "as sb.predictor('rooms-segmenter'), not scores of whole pictures."
+            "as sb.bundle(G).segmenter where one is known, not scores of whole pictures."
         )
     if labels.is_floating_point() or labels.is_complex():
         raise PredictorError(f"{name} gave numbers of type {labels.dtype}; {expected}.")

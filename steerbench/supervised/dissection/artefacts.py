@@ -17,7 +17,9 @@ by eye.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -27,8 +29,9 @@ from tqdm.auto import tqdm
 from steerbench.errors import ShapeError
 from steerbench.generators.base import BaseGenerator
 from steerbench.metrics import frechet_distance, precision_recall, random_units
+from steerbench.runs import RunFile
 from steerbench.seeds import Codes
-from steerbench.supervised.dissection.partial_forward import Walk, layer_of
+from steerbench.supervised.dissection.partial_forward import PartialForward, layer_of, refuse_units
 from steerbench.types import UnitEdit
 
 Features = Callable[[Tensor], Tensor]
@@ -39,14 +42,14 @@ class ArtefactUnits:
 
     Args:
         features: Pictures ``[N, C, H, W]`` to features ``[N, D]``; for instance the ``features``
-            of ``sb.predictor("rooms-attributes-2")``.
-        layer: Whose units.
+            of ``sb.bundle(G).judge``.
+        layer: Whose units; None for a middle one.
         n_units: How many to switch off together.
         n_samples: How many pictures to choose by.
-        n_fresh: How many to measure by; their seeds come after those of choosing.
+        n_fresh_samples: How many to measure by; their seeds come after those of choosing.
         n_random: How many random sets to compare with.
         seed: Of the first picture, counted inside the seeds of artefacts (`steerbench.seeds`).
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
 
     Attributes:
         units_: A table: ``unit`` and ``change`` of the distance without it, the lowest first.
@@ -57,22 +60,22 @@ class ArtefactUnits:
     def __init__(
         self,
         features: Features,
-        layer: str = "b16.conv1",
+        layer: str | None = None,
         n_units: int = 8,
         n_samples: int = 500,
-        n_fresh: int = 1000,
+        n_fresh_samples: int = 1000,
         n_random: int = 3,
         seed: int = 0,
-        batch: int = 32,
+        batch_size: int = 32,
     ) -> None:
         self.features = features
         self.layer = layer
         self.n_units = n_units
         self.n_samples = n_samples
-        self.n_fresh = n_fresh
+        self.n_fresh_samples = n_fresh_samples
         self.n_random = n_random
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     units_: pd.DataFrame
     quality_: pd.DataFrame
@@ -81,58 +84,111 @@ class ArtefactUnits:
     def _first_seed(self) -> int:
         return Codes.ARTEFACTS + self.seed
 
-    def fit(self, generator: BaseGenerator, real: Tensor) -> ArtefactUnits:
+    @classmethod
+    def refuses(cls, generator: BaseGenerator) -> str | None:
+        """Return why it cannot work on a generator, or None."""
+        return refuse_units(generator)
+
+    def fit(
+        self,
+        generator: BaseGenerator,
+        real: Tensor,
+        state: str | os.PathLike[str] | None = None,
+        save_every: float = 30.0,
+    ) -> ArtefactUnits:
         """Find them; interrupted, it leaves this object as it was.
 
         Args:
             generator: The generator.
             real: Real pictures ``[2 * n, C, H, W]``: the first half is used for choosing, the
                 second for measuring.
+            state: A file from which to go on and into which to write the features so far.
+            save_every: Seconds between two writings of the file.
 
         Raises:
+            CapabilityError: No layer of the generator has units with places.
             ShapeError: There are too few real pictures.
             LayerError: There is no such layer.
         """
-        count = layer_of(generator, self.layer).channels
+        layer = layer_of(generator, self.layer)
         half = len(real) // 2
         if half < 2:
             raise ShapeError(f"Got {len(real)} real pictures; give some hundreds, at least 4.")
-        theirs = torch.cat([self.features(part) for part in real.split(self.batch)])
-        singles: list[Sequence[int]] = [(), *((unit,) for unit in range(count))]
-        drawn = self._drawn(generator, singles, self._first_seed, self.n_samples)
-        distances = [frechet_distance(theirs[:half], features) for features in drawn]
+        theirs = torch.cat([self.features(part) for part in real.split(self.batch_size)])
+        file = RunFile(state, "steerbench artefact units", self._settings(generator), save_every)
+        known = file.read()
+        singles: list[Sequence[int]] = [(), *((unit,) for unit in range(layer.channels))]
+        seeds = range(self._first_seed, self._first_seed + self.n_samples)
+        known = self._extract(generator, layer.name, singles, seeds, "single", known, file)
+        distances = [frechet_distance(theirs[:half], features) for features in known["single"]]
         change = pd.Series(distances[1:]) - distances[0]
         order = change.sort_values(kind="stable").index
         chosen = tuple(int(unit) for unit in order[: self.n_units])
-        rivals = random_units(count, chosen, self.n_random, self._first_seed)
+        rivals = random_units(layer.channels, chosen, self.n_random, self._first_seed)
         groups = [(), chosen, *rivals]
-        fresh = self._drawn(generator, groups, self._first_seed + self.n_samples, self.n_fresh)
-        names, rows = ["none", "chosen", *["random"] * self.n_random], []
-        for name, group, features in zip(names, groups, fresh):
-            overlap = precision_recall(theirs[half:], features)
-            rows.append(
-                {
-                    "removed": name,
-                    "units": list(group),
-                    "frechet": frechet_distance(theirs[half:], features),
-                    "precision": overlap.generated_in_real,
-                    "recall": overlap.real_in_generated,
-                }
-            )
+        fresh = range(seeds.stop, seeds.stop + self.n_fresh_samples)
+        known = self._extract(generator, layer.name, groups, fresh, "group", known, file)
+        names = ["none", "chosen", *["random"] * self.n_random]
+        rows = [
+            {"removed": name, "units": list(group)} | _quality(theirs[half:], features)
+            for name, group, features in zip(names, groups, known["group"])
+        ]
         table = pd.DataFrame({"unit": order, "change": change[order].to_numpy()})
         self.__dict__.update(units_=table, quality_=pd.DataFrame(rows))
         return self
 
-    def _drawn(
-        self, generator: BaseGenerator, groups: Sequence[Sequence[int]], seed: int, count: int
-    ) -> list[Tensor]:
-        """Features ``[count, D]`` of the same pictures without each group of units."""
-        found: list[list[Tensor]] = [[] for _ in groups]
-        firsts = range(0, count, self.batch)
-        for first in tqdm(firsts, desc=f"without units of {self.layer}", unit="batch", delay=1):
-            n = min(self.batch, count - first)
-            walk = Walk(generator, generator.sample(n, seed=seed + first), self.layer)
-            for group, features in zip(groups, found):
-                edits = [UnitEdit(self.layer, tuple(group))] if group else []
-                features.append(self.features(walk.edited(edits)))
-        return [torch.cat(features) for features in found]
+    def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
+        """Return all that decides the features: what a file must agree with to be gone on from."""
+        chosen = {k: v for k, v in vars(self).items() if k[-1] != "_" and k != "batch_size"}
+        return chosen | {
+            "features": getattr(self.features, "__qualname__", type(self.features).__name__),
+            "layer": layer_of(generator, self.layer).name,
+            "generator": generator.fingerprint,
+        }
+
+    def _extract(
+        self,
+        generator: BaseGenerator,
+        layer: str,
+        groups: Sequence[Sequence[int]],
+        seeds: range,
+        key: str,
+        known: dict[str, Tensor],
+        file: RunFile,
+    ) -> dict[str, Tensor]:
+        """Extract the features of the same pictures without each group of units.
+
+        Args:
+            generator: Draws the pictures.
+            layer: Of the units.
+            groups: Of units, each switched off on its own.
+            seeds: Of the pictures.
+            key: Under which the features are.
+            known: What was extracted before.
+            file: Where it is written.
+
+        Returns:
+            What was known, with ``[groups, pictures, D]`` under the key.
+        """
+        title, done = f"without units of {layer}", known[key].shape[1] if key in known else 0
+        for first in tqdm(range(done, len(seeds), self.batch_size), title, unit="batch", delay=1):
+            part = seeds[first : first + self.batch_size]
+            codes = generator.sample(len(part), seed=part.start)
+            forward = PartialForward(generator, codes, layer)
+            edits = [[UnitEdit(layer, tuple(group))] if group else [] for group in groups]
+            features = torch.stack([self.features(forward.render(edit)) for edit in edits])
+            if key in known:
+                features = torch.cat([known[key], features], dim=1)
+            known = known | {key: features}
+            file.write(known)
+        return known
+
+
+def _quality(real: Tensor, features: Tensor) -> dict[str, float]:
+    """Return how close features ``[N, D]`` are to those of real pictures."""
+    overlap = precision_recall(real, features)
+    return {
+        "frechet": frechet_distance(real, features),
+        "precision": overlap.generated_in_real,
+        "recall": overlap.real_in_generated,
+    }

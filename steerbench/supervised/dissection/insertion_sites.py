@@ -8,10 +8,10 @@ pixels around all masks. Pictures turn out to be hosted by walls, beds by walls 
 
 >>> labels = torch.zeros(1, 8, 8, dtype=torch.int64)
 >>> labels[0, 3:5, 3:5] = 1
->>> places = Places.of(labels, concept=1)
->>> places.hosts
+>>> sites = InsertionSites.of(labels, concept=1)
+>>> sites.hosts
 (0,)
->>> masks, fits = places.choose(torch.zeros(2, 8, 8, dtype=torch.int64))
+>>> masks, fits = sites.choose(torch.zeros(2, 8, 8, dtype=torch.int64))
 >>> masks.sum((1, 2)), fits
 (tensor([4., 4.]), tensor([True, True]))
 """
@@ -27,27 +27,32 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError
 
-RING = 2
-"""How far around a mask its surroundings reach, in 64ths of the picture."""
-PART = 0.15
-"""Which part of the ring makes a label a host."""
-
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class InsertionSites:
     """Masks of a concept ``[D, H, W]`` (0 and 1), and the labels that usually surround them."""
 
     masks: Tensor
     hosts: tuple[int, ...]
 
     @classmethod
-    def of(cls, labels: Tensor, concept: int, least: float = 0.003) -> Self:
-        """From label maps ``[N, H, W]`` of pictures, some of which show the concept.
+    def of(
+        cls,
+        labels: Tensor,
+        concept: int,
+        least: float = 0.003,
+        *,
+        ring: int = 2,
+        host_share: float = 0.15,
+    ) -> Self:
+        """Learn from label maps ``[N, H, W]`` of pictures, some of which show the concept.
 
         Args:
             labels: Of the donors.
             concept: The label wanted.
             least: Which share of the pixels makes a picture a donor.
+            ring: How far around a mask its surroundings reach, in 64ths of the picture.
+            host_share: Which share of the ring makes a label a host.
 
         Raises:
             ArgumentError: No picture shows the concept.
@@ -60,16 +65,18 @@ class Places:
                 "so nobody knows where it belongs. Take more pictures or another concept."
             )
         shown = labels[(labels == concept).float().mean((1, 2)) >= least]
-        reach = 2 * max(1, RING * labels.shape[-1] // 64) + 1
-        grown = F.max_pool2d(masks.float()[:, None], reach, 1, reach // 2)[:, 0] > 0
-        around = shown[grown & ~masks].bincount()
-        hosts = (around >= PART * around.sum()).nonzero()[:, 0].tolist() if len(around) else []
+        reach = 2 * max(1, ring * labels.shape[-1] // 64) + 1
+        dilated = F.max_pool2d(masks.float()[:, None], reach, 1, reach // 2)[:, 0] > 0
+        around = shown[dilated & ~masks].bincount()
+        hosts = (
+            (around >= host_share * around.sum()).nonzero()[:, 0].tolist() if len(around) else []
+        )
         return cls(masks.float(), tuple(hosts))
 
     def choose(
         self, labels: Tensor, seed: int = 0, tries: int = 32, share: float = 0.8
     ) -> tuple[Tensor, Tensor]:
-        """A place for each picture, out of some drawn at random: the one that fits best.
+        """Choose a place for each picture, out of some drawn at random: the one that fits best.
 
         Args:
             labels: ``[N, H, W]`` of the pictures.

@@ -50,8 +50,6 @@ from steerbench.errors import ArgumentError, ShapeError, unknown
 from steerbench.stats.running import Running
 
 INTERPOLATIONS = ("bilinear", "nearest")
-DENSE = 2.0
-"""Below this enlargement most cells hold one pixel or two, and enlarging outright is quicker."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,7 @@ class Layout:
             raise ArgumentError(unknown("interpolation", self.interpolation, INTERPOLATIONS))
 
     def enlarge(self, activations: Tensor, size: tuple[int, int]) -> Tensor:
-        """Activations ``[N, U, h, w]`` at the size of the picture, ``[N, U, H, W]``."""
+        """Return activations ``[N, U, h, w]`` at the size of the picture, ``[N, U, H, W]``."""
         x = activations
         for dim, large in ((2, size[0]), (3, size[1])):
             axis = self._axis(x.shape[dim], large)
@@ -131,7 +129,7 @@ def _axis(small: int, large: int, interpolation: str, align_corners: bool) -> Ax
 class UnitOverlap(Running):
     """Counts of pixels that units and concepts have in common, over any number of pictures.
 
-    ``intersection [units, concepts]``, ``activated [units, categories]`` (the units' regions in
+    ``intersection [units, concepts]``, ``regions [units, categories]`` (the units' regions in
     pictures with the category), ``areas [concepts]`` and ``totals [categories]`` (all pixels of
     such pictures) are whole numbers in float64; ``sums [units, concepts]`` adds up the activations
     over each concept's pixels.
@@ -141,7 +139,7 @@ class UnitOverlap(Running):
         ignored: A label that is no concept (netdissect's 0); -1 for none.
     """
 
-    _fields = ("intersection", "activated", "areas", "totals", "sums", "category")
+    _fields = ("intersection", "regions", "areas", "totals", "sums", "category")
     _settings = ("concepts", "ignored")
 
     def __init__(self, concepts: int, ignored: int = -1) -> None:
@@ -190,7 +188,7 @@ class UnitOverlap(Running):
     def _picture(
         self, x: Tensor, thresholds: Tensor, maps: Tensor, layout: Layout, category: Tensor
     ) -> dict[str, Tensor]:
-        """The counts of one picture: activations ``[U, h, w]``, label maps ``[S, H, W]``."""
+        """Return the counts of one picture: activations ``[U, h, w]``, label maps ``[S, H, W]``."""
         counts = torch.stack([_count(x, thresholds, m, self.concepts, layout) for m in maps])
         areas = maps.flatten().bincount(minlength=self.concepts).double()
         seen = torch.zeros(int(category.max()) + 1, dtype=torch.float64, device=maps.device)
@@ -201,7 +199,7 @@ class UnitOverlap(Running):
             intersection[:, self.ignored] = 0
         return {
             "intersection": intersection,
-            "activated": counts[0].sum(1, keepdim=True) * seen,
+            "regions": counts[0].sum(1, keepdim=True) * seen,
             "areas": areas,
             "totals": seen * maps[0].numel(),
             "sums": sums,
@@ -213,9 +211,9 @@ class UnitOverlap(Running):
         return self._get("intersection")
 
     @property
-    def activated(self) -> Tensor:
+    def regions(self) -> Tensor:
         """``[units, categories]``: pixels in a unit's region, in pictures with the category."""
-        return self._get("activated")
+        return self._get("regions")
 
     @property
     def areas(self) -> Tensor:
@@ -228,15 +226,15 @@ class UnitOverlap(Running):
         return self._get("totals")
 
     def iou(self) -> Tensor:
-        """``[units, concepts]`` in [0, 1]; 0 where both regions are empty."""
-        union = self.activated[:, self._get("category")] + self.areas - self.intersection
+        """Return ``[units, concepts]`` in [0, 1]; 0 where both regions are empty."""
+        union = self.regions[:, self._get("category")] + self.areas - self.intersection
         return self.intersection / union.clamp(min=1)
 
     def quality(self) -> Tensor:
-        """``[units, concepts]`` in [0, 1]: the information quality ratio; 0 where it is 0 / 0."""
+        """Return information quality ratios ``[units, concepts]`` in [0, 1]; 0 for 0 / 0."""
         category = self._get("category")
         total = self.totals[category].clamp(min=1)
-        both, unit = self.intersection, self.activated[:, category]
+        both, unit = self.intersection, self.regions[:, category]
         cells = torch.stack(
             [both, unit - both, self.areas - both, total - unit - self.areas + both]
         )
@@ -246,7 +244,7 @@ class UnitOverlap(Running):
         return torch.nan_to_num(information / joint, nan=0.0).clamp(0, 1)
 
     def inside(self) -> Tensor:
-        """``[units, concepts]``: the mean activation over a concept's pixels; 0 where it has none.
+        """Return the mean activation over each concept's pixels ``[units, concepts]``.
 
         Each pixel reads the activation of its patch.
         """
@@ -271,13 +269,16 @@ def _check(activations: Tensor, thresholds: Tensor, maps: Tensor) -> None:
         )
 
 
-def _count(x: Tensor, thresholds: Tensor, labels: Tensor, k: int, layout: Layout) -> Tensor:
-    """Pixels ``[U, K]`` of each label in each unit's region, float64."""
+def _count(
+    x: Tensor, thresholds: Tensor, labels: Tensor, k: int, layout: Layout, dense: float = 2.0
+) -> Tensor:
+    """Return pixels ``[U, K]`` of each label in each unit's region, float64."""
     size = (labels.shape[0], labels.shape[1])
     if layout.interpolation == "nearest":
         above = (x > thresholds[:, None, None]).flatten(1)
         return (above.to(x.dtype) @ _patches(x, labels, k, layout)).double()
-    if min(size[0] / x.shape[1], size[1] / x.shape[2]) < DENSE:
+    # Enlarged by less, most cells hold a pixel or two, and enlarging outright is quicker.
+    if min(size[0] / x.shape[1], size[1] / x.shape[2]) < dense:
         above = layout.enlarge(x[None], size)[0] > thresholds[:, None, None]
         chosen = torch.zeros(labels.numel(), k, dtype=x.dtype, device=x.device)
         chosen.scatter_(1, labels.reshape(-1, 1), 1)
@@ -297,7 +298,7 @@ def _count(x: Tensor, thresholds: Tensor, labels: Tensor, k: int, layout: Layout
 def _outlines(
     x: Tensor, thresholds: Tensor, mixed: Tensor, inside: Tensor, k: int, rows: Axis, columns: Axis
 ) -> Tensor:
-    """What cells ``[M, 3]`` (unit, row, column) that an outline passes contribute, ``[U, K]``."""
+    """Count in cells ``[M, 3]`` (unit, row, column) that an outline passes, ``[U, K]``."""
     unit, row, column = mixed.unbind(1)
     down = _parts(rows).to(x)[row][:, :, None]
     across = _parts(columns).to(x)[column]
@@ -311,12 +312,12 @@ def _outlines(
 
 
 def _parts(axis: Axis) -> Tensor:
-    """``[cells, most]``: how far the pixels of each cell are on their way across it."""
+    """Return ``[cells, most]``: how far the pixels of each cell are on their way across it."""
     return axis.part[axis.pixels.clamp(min=0)]
 
 
 def _cell_labels(labels: Tensor, k: int, rows: Axis, columns: Axis) -> Tensor:
-    """The labels of each cell's pixels, ``[rows, columns, most, most]``; k where it has fewer."""
+    """Return the labels of each cell's pixels ``[rows, columns, most, most]``; k for none."""
     down, across = rows.pixels.to(labels.device), columns.pixels.to(labels.device)
     found = labels[down.clamp(min=0)[:, None, :, None], across.clamp(min=0)[None, :, None, :]]
     absent = (down < 0)[:, None, :, None] | (across < 0)[None, :, None, :]
@@ -324,7 +325,7 @@ def _cell_labels(labels: Tensor, k: int, rows: Axis, columns: Axis) -> Tensor:
 
 
 def _histograms(labels: Tensor, k: int) -> Tensor:
-    """How often each of the labels 0 to k occurs along the last dimension, ``[..., k + 1]``."""
+    """Count each of the labels 0 to k along the last dimension, ``[..., k + 1]``."""
     flat = labels.reshape(-1, labels.shape[-1])
     keys = flat + (k + 1) * torch.arange(len(flat), device=flat.device)[:, None]
     counts = keys.flatten().bincount(minlength=len(flat) * (k + 1))
@@ -332,7 +333,7 @@ def _histograms(labels: Tensor, k: int) -> Tensor:
 
 
 def _patches(x: Tensor, labels: Tensor, k: int, layout: Layout) -> Tensor:
-    """How many pixels of each label lie in the patch of each activation, ``[h * w, K]``."""
+    """Return how many pixels of each label lie in the patch of each activation, ``[h * w, K]``."""
     rows, columns = (
         layout._axis(x.shape[1 + i], labels.shape[i]).patch.to(labels.device) for i in (0, 1)
     )
@@ -341,10 +342,10 @@ def _patches(x: Tensor, labels: Tensor, k: int, layout: Layout) -> Tensor:
 
 
 def _sums(x: Tensor, labels: Tensor, k: int, layout: Layout) -> Tensor:
-    """The activations added up over each label's pixels, ``[U, K]``, float64."""
+    """Return the activations added up over each label's pixels, ``[U, K]``, float64."""
     return (x.flatten(1) @ _patches(x, labels, k, layout)).double()
 
 
 def _entropy(p: Tensor) -> Tensor:
-    """The entropy over the first dimension, in nats."""
+    """Return the entropy over the first dimension, in nats."""
     return -torch.special.xlogy(p, p).sum(0)

@@ -1,26 +1,20 @@
-"""What the first walk through the pictures of a dissection learns, and the file of a long run."""
+"""What the first walk through the pictures of a dissection learns."""
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pandas as pd
 from torch import Tensor
 
-from steerbench import store
 from steerbench.errors import ArgumentError
 from steerbench.stats import Quantile, TopK, units_as_columns
-from steerbench.supervised.dissection.overlap import UnitOverlap
+from steerbench.store import under
 from steerbench.types import Latent
 
-KIND = "steerbench dissection run"
 
-
-class Survey:
+class ActivationStatistics:
     """Quantiles of each unit's activations, and the pictures that excite it the most.
 
     Args:
@@ -48,8 +42,22 @@ class Survey:
         self.top.add(activations.amax(dim=(2, 3)))
         return self
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it has learned, as tensors by name."""
+        parts = {"quantile": self.quantile, "top": self.top}
+        return {
+            f"{name}.{key}": value
+            for name, part in parts.items()
+            for key, value in part.state_dict().items()
+        }
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what another one's `state_dict` gave."""
+        self.quantile = Quantile.from_state(under(tensors, "quantile."))
+        self.top = TopK.from_state(under(tensors, "top."))
+
     def table(self) -> pd.DataFrame:
-        """Unit, rank, seed and value of the most exciting pictures."""
+        """Return unit, rank, seed and value of the most exciting pictures."""
         values, seeds = self.top.values.T.cpu(), self.top.indices.T.cpu() + self.first
         units, ranks = values.shape
         return pd.DataFrame(
@@ -62,8 +70,8 @@ class Survey:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence[Survey]) -> Survey:
-        """One survey out of those of consecutive seeds, given in any order.
+    def join_parts(cls, parts: Sequence[ActivationStatistics]) -> ActivationStatistics:
+        """Join the statistics of consecutive seeds, given in any order.
 
         Raises:
             ArgumentError: Seeds are missing, or occur twice.
@@ -81,58 +89,3 @@ class Survey:
             whole.quantile.merge(part.quantile)
             whole.top.merge(part.top)
         return whole
-
-
-class RunFile:
-    """How far a run is, in a file that is replaced whole.
-
-    Args:
-        path: Where; none for a run that is not kept.
-        settings: What the run is; a file of another run is refused and left alone.
-        every: Seconds between two writings.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str] | None, settings: Mapping[str, Any], every: float
-    ) -> None:
-        self.path = None if path is None else Path(path)
-        self.settings, self.every = dict(settings), every
-        self._written = time.monotonic()
-
-    def read(self, survey: Survey, counts: UnitOverlap) -> tuple[Survey, UnitOverlap]:
-        """What the file holds, or what was given where there is none yet.
-
-        Raises:
-            ArgumentError: The file belongs to another run.
-            CheckpointError: It is damaged.
-        """
-        if self.path is None or not self.path.exists():
-            return survey, counts
-        tensors, header = store.load(self.path)
-        theirs = header.get("settings") if header.get("kind") == KIND else None
-        if theirs != self.settings:
-            differing = [k for k, v in self.settings.items() if (theirs or {}).get(k, ...) != v]
-            raise ArgumentError(
-                f"{str(self.path)!r} belongs to another run: it differs in "
-                f"{', '.join(differing) or 'its kind'}. Give another file, or remove this one."
-            )
-        survey.quantile = Quantile.from_state(_below(tensors, "quantile."))
-        survey.top = TopK.from_state(_below(tensors, "top."))
-        return survey, UnitOverlap.from_state(_below(tensors, "counts."))
-
-    def write(self, survey: Survey, counts: UnitOverlap, now: bool = False) -> None:
-        """Write, if it is time to, or ``now``."""
-        if self.path is None or (not now and time.monotonic() - self._written < self.every):
-            return
-        parts = {"quantile": survey.quantile, "top": survey.top, "counts": counts}
-        tensors = {
-            f"{name}.{key}": value
-            for name, part in parts.items()
-            for key, value in part.state_dict().items()
-        }
-        store.save(self.path, tensors, {"kind": KIND, "settings": self.settings})
-        self._written = time.monotonic()
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -38,23 +38,18 @@ from tqdm.auto import tqdm
 from steerbench.errors import ArgumentError, unknown
 from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator
+from steerbench.unsupervised import training_loop
 from steerbench.unsupervised.latent_discovery.networks import (
     DEFORMATORS,
     RECONSTRUCTORS,
     Deformator,
     Discovery,
 )
-from steerbench.unsupervised.shared import RunFile, check_count, layer_suffix, make_direction
-from steerbench.unsupervised.step_function import Shifts
-from steerbench.unsupervised.training_loop import built, draw_source, take_steps
+from steerbench.unsupervised.shared import check_count, layer_suffix, make_direction, run_file
+from steerbench.unsupervised.step_function import StepFunction
+from steerbench.unsupervised.training_loop import build_module, draw_source
 
-REFERENCE = (
-    'Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent '
-    'Space", arXiv 2002.03754'
-)
-
-LEAST_SHIFT = 0.5
-WATCHED = ("loss", "accuracy", "error")
+LEAST_ALPHA = 0.5
 
 
 class LatentDiscovery:
@@ -67,11 +62,11 @@ class LatentDiscovery:
         deformator: ``"orthonormal"``, ``"projective"`` (unit length) or ``"linear"``.
         reconstructor: ``"lenet"`` or ``"resnet"``.
         n_steps: Of both networks. The paper takes some 100,000 on a graphics card.
-        batch: Pairs a step.
-        shift: The longest step, in standard deviations of the prior.
+        batch_size: Pairs a step.
+        max_alpha: The longest step, in standard deviations of the prior.
         regression: lambda, the weight of the error of the length.
         learning_rate: Of the reconstructor (Adam).
-        deformator_rate: Of the deformator.
+        deformator_learning_rate: Of the deformator.
         n_samples: How many fresh pairs measure the accuracy.
         precision: Of pictures while learning, ``"exact"`` or ``"fast"``; which numbers ``"fast"``
             gives depends on the machine.
@@ -86,7 +81,10 @@ class LatentDiscovery:
         networks_: Deformator and reconstructor.
     """
 
-    reference = REFERENCE
+    reference = (
+        'Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent '
+        'Space", arXiv 2002.03754'
+    )
     directions_: list[Direction]
     accuracy_: float
     accuracies_: Tensor
@@ -102,13 +100,13 @@ class LatentDiscovery:
         deformator: str = "orthonormal",
         reconstructor: str = "lenet",
         n_steps: int = 1000,
-        batch: int = 16,
-        shift: float = 3.0,
+        batch_size: int = 16,
+        max_alpha: float = 3.0,
         regression: float = 0.25,
         learning_rate: float = 1e-3,
-        deformator_rate: float = 3e-3,
+        deformator_learning_rate: float = 3e-3,
         n_samples: int = 512,
-        precision: str = "fast",
+        precision: str = "exact",
         seed: int = 0,
     ) -> None:
         self.n_directions = n_directions
@@ -117,14 +115,19 @@ class LatentDiscovery:
         self.deformator = deformator
         self.reconstructor = reconstructor
         self.n_steps = n_steps
-        self.batch = batch
-        self.shift = shift
+        self.batch_size = batch_size
+        self.max_alpha = max_alpha
         self.regression = regression
         self.learning_rate = learning_rate
-        self.deformator_rate = deformator_rate
+        self.deformator_learning_rate = deformator_learning_rate
         self.n_samples = n_samples
         self.precision = precision
         self.seed = seed
+
+    @classmethod
+    def refuses(cls, generator: Generator) -> str | None:
+        """Return None: it differentiates any generator."""
+        return None
 
     def fit(
         self,
@@ -143,34 +146,35 @@ class LatentDiscovery:
             SpaceError, LayerError: There is no such space or row.
             ArgumentError: The options make no sense, or the file belongs to another run.
         """
-        shifts = Shifts(generator, self.space, self.layers, precision=self.precision)
+        shifts = StepFunction(generator, self.space, self.layers, precision=self.precision)
         self._check(shifts)
         game = _Game(self, shifts)
-        history = take_steps(
+        history = training_loop.run(
             game.networks,
             game.optimiser,
             game.step,
             self.n_steps,
-            RunFile(state, self, generator, save_every),
-            names=WATCHED,
+            run_file(state, self, generator, save_every),
+            names=("loss", "accuracy", "error"),
             title="latent discovery",
         )
         return self._keep(shifts, game, history)
 
-    def _check(self, shifts: Shifts) -> None:
+    def _check(self, shifts: StepFunction) -> None:
         check_count(self.n_directions, shifts.size, shifts.space, shifts.generator)
         if self.deformator not in DEFORMATORS:
             raise ArgumentError(unknown("deformator", self.deformator, DEFORMATORS))
         if self.reconstructor not in RECONSTRUCTORS:
             raise ArgumentError(unknown("reconstructor", self.reconstructor, RECONSTRUCTORS))
-        if self.n_steps < 1 or self.batch < 2 or self.n_samples < 1 or self.shift < LEAST_SHIFT:
+        least = {"n_steps": 1, "batch_size": 2, "n_samples": 1, "max_alpha": LEAST_ALPHA}
+        if any(getattr(self, name) < number for name, number in least.items()):
+            given = ", ".join(f"{name}={getattr(self, name)}" for name in least)
             raise ArgumentError(
-                f"n_steps={self.n_steps}, batch={self.batch}, n_samples={self.n_samples} and "
-                f"shift={self.shift} were given. Take at least one step and one sample, two pairs "
-                f"a step, and a shift of at least {LEAST_SHIFT}."
+                f"{given} were given. Take at least one step and one sample, two pairs a step, and "
+                f"a longest step of at least {LEAST_ALPHA}."
             )
 
-    def _keep(self, shifts: Shifts, game: _Game, history: pd.DataFrame) -> LatentDiscovery:
+    def _keep(self, shifts: StepFunction, game: _Game, history: pd.DataFrame) -> LatentDiscovery:
         accuracies, counts, error = game.measure()
         accuracy = float((accuracies * counts).sum() / counts.sum())
         order = accuracies.argsort(descending=True, stable=True)
@@ -207,12 +211,12 @@ class LatentDiscovery:
 class _Game:
     """Both networks on one generator."""
 
-    def __init__(self, finder: LatentDiscovery, shifts: Shifts) -> None:
+    def __init__(self, finder: LatentDiscovery, shifts: StepFunction) -> None:
         self.finder, self.shifts = finder, shifts
         self.spread = _covariance(shifts)
         with torch.no_grad():
-            codes = shifts.sample(finder.batch, finder.seed)
-            images = shifts(codes, torch.zeros(finder.batch, shifts.size))
+            codes = shifts.sample(finder.batch_size, finder.seed)
+            images = shifts(codes, torch.zeros(finder.batch_size, shifts.size))
         self.middle, self.scale = images.mean(), images.std().clamp_min(1e-12)
         channels = images.shape[1]
 
@@ -223,7 +227,7 @@ class _Game:
             network = RECONSTRUCTORS[finder.reconstructor](channels, finder.n_directions)
             return Discovery(deformator, network)
 
-        networks = built(finder.seed, make)
+        networks = build_module(finder.seed, make)
         self.networks: Discovery = networks.to(images.device)  # type: ignore[assignment]
         self.optimiser = torch.optim.Adam(
             [
@@ -233,16 +237,16 @@ class _Game:
                 },
                 {
                     "params": self.networks.deformator.parameters(),
-                    "lr": finder.deformator_rate,
+                    "lr": finder.deformator_learning_rate,
                 },
             ]
         )
 
     def step(self, index: int) -> tuple[float, float, float]:
-        """One step of both networks: loss, accuracy and error of the length in its batch."""
+        """Take one step of both networks; returns its loss, accuracy and error of the length."""
         finder = self.finder
         which, far = self._draw(index)
-        scores, lengths = self._recognise(finder.seed + index * finder.batch, which, far)
+        scores, lengths = self._recognise(finder.seed + index * finder.batch_size, which, far)
         error = (lengths - far).abs().mean()
         loss = F.cross_entropy(scores, which) + finder.regression * error
         self.optimiser.zero_grad(set_to_none=True)
@@ -253,16 +257,16 @@ class _Game:
 
     @torch.no_grad()
     def measure(self) -> tuple[Tensor, Tensor, float]:
-        """On fresh pairs: the accuracy of each direction, of how many pairs, and the mean error."""
+        """Measure on fresh pairs each direction's accuracy, of how many, and the mean error."""
         finder, device = self.finder, self.middle.device
         hits, counts = torch.zeros(2, finder.n_directions, dtype=torch.float64)
         errors = 0.0
         self.networks.eval()
-        starts = range(0, finder.n_samples, finder.batch)
+        starts = range(0, finder.n_samples, finder.batch_size)
         for start in tqdm(starts, desc="accuracy", unit="batch", delay=1):
             which, far = self._draw(Codes.HELD_BACK + start)
             # Every direction gets its share, whatever was drawn.
-            which = (start + torch.arange(finder.batch, device=device)) % finder.n_directions
+            which = (start + torch.arange(finder.batch_size, device=device)) % finder.n_directions
             scores, lengths = self._recognise(Codes.HELD_BACK + (finder.seed + start), which, far)
             hits += _sums(which, (scores.argmax(1) == which), finder.n_directions)
             counts += _sums(which, torch.ones_like(which), finder.n_directions)
@@ -270,15 +274,15 @@ class _Game:
         return hits / counts.clamp_min(1), counts, errors
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
-        """Which directions a batch goes along ``[N]``, and how far ``[N]``."""
+        """Return which directions a batch goes along ``[N]``, and how far ``[N]``."""
         finder, source = self.finder, draw_source(self.finder.seed, index)
-        which = torch.randint(finder.n_directions, (finder.batch,), generator=source)
-        far = (2 * torch.rand(finder.batch, generator=source) - 1) * finder.shift
-        far = torch.where(far < 0, -1.0, 1.0) * far.abs().clamp_min(LEAST_SHIFT)
+        which = torch.randint(finder.n_directions, (finder.batch_size,), generator=source)
+        far = (2 * torch.rand(finder.batch_size, generator=source) - 1) * finder.max_alpha
+        far = torch.where(far < 0, -1.0, 1.0) * far.abs().clamp_min(LEAST_ALPHA)
         return which.to(self.middle.device), far.to(self.middle.device)
 
     def _recognise(self, seed: int, which: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
-        """What the reconstructor says of a batch of pairs."""
+        """Return what the reconstructor says of a batch of pairs."""
         directions = self.networks.deformator()
         # A step of one standard deviation of the prior along each direction's unit vector.
         units = directions / directions.detach().norm(dim=1, keepdim=True)
@@ -293,8 +297,8 @@ class _Game:
         return scores, lengths
 
 
-def _covariance(shifts: Shifts) -> Tensor:
-    """The covariance of the prior ``[size, size]``; of a layer-wise code, of each number alone."""
+def _covariance(shifts: StepFunction) -> Tensor:
+    """Return the covariance of the prior ``[size, size]``; diagonal for a layer-wise code."""
     space = shifts.generator.spaces[shifts.space]
     if len(space.shape) == 1 and shifts.size <= 4096:
         covariance = space.covariance
@@ -304,7 +308,7 @@ def _covariance(shifts: Shifts) -> Tensor:
 
 
 def _sums(which: Tensor, values: Tensor, count: int) -> Tensor:
-    """The sum of values for each direction, float64 on the CPU."""
+    """Return the sum of values for each direction, float64 on the CPU."""
     total = torch.zeros(count, dtype=torch.float64)
     return total.index_add(0, which.cpu(), values.double().cpu())
 

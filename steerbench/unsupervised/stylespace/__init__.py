@@ -51,13 +51,9 @@ from steerbench.errors import (
 from steerbench.generators.base import BaseGenerator
 from steerbench.stats import Mean
 from steerbench.types import Direction, Latent, Predictor
-from steerbench.unsupervised.shared import RunFile, check_count, make_direction
+from steerbench.unsupervised.shared import check_count, make_direction, run_file
 from steerbench.unsupervised.stylespace.channels import locate, overlap, signal_to_noise, top_rate
 from steerbench.unsupervised.stylespace.gradients import energy_maps, gradient_maps
-
-REFERENCE = 'Wu, Lischinski, Shechtman, "StyleSpace Analysis", arXiv 2011.12799'
-POSITIVES = 2
-"""The fewest examples that an attribute is read from."""
 
 
 class StyleSpace:
@@ -70,7 +66,7 @@ class StyleSpace:
         colours: Whether to look at the layers that only paint (ToRGB), too.
         size: Patches are counted on a grid of this height and width.
         seed: Of the first picture, and of the random signs.
-        batch: Pictures at a time.
+        batch_size: Pictures at a time.
 
     Attributes:
         directions_: Directions of s, each a single channel.
@@ -80,7 +76,7 @@ class StyleSpace:
         maps_: ``[channels of s, size, size]`` float64, the mean squared gradient of each patch.
     """
 
-    reference = REFERENCE
+    reference = 'Wu, Lischinski, Shechtman, "StyleSpace Analysis", arXiv 2011.12799'
     directions_: list[Direction]
     channels_: pd.DataFrame
     maps_: Tensor
@@ -93,7 +89,7 @@ class StyleSpace:
         colours: bool = False,
         size: int = 8,
         seed: int = 0,
-        batch: int = 4,
+        batch_size: int = 4,
     ) -> None:
         self.n_directions = n_directions
         self.n_samples = n_samples
@@ -101,11 +97,11 @@ class StyleSpace:
         self.colours = colours
         self.size = size
         self.seed = seed
-        self.batch = batch
+        self.batch_size = batch_size
 
     @classmethod
     def refuses(cls, generator: BaseGenerator) -> str | None:
-        """Why it cannot work on a generator, or none."""
+        """Return why it cannot work on a generator, or None."""
         if "s" in generator.spaces and generator.spaces["s"].slices:
             return None
         return (
@@ -133,32 +129,31 @@ class StyleSpace:
         """
         if reason := self.refuses(generator):
             raise CapabilityError(reason)
-        chosen = self._chosen(generator)
+        chosen = self._select_channels(generator)
         check_count(self.n_directions, len(chosen), "s", generator)
-        if min(self.n_samples, self.size, self.batch) < 1 or self.seed < 0:
+        if min(self.n_samples, self.size, self.batch_size) < 1 or self.seed < 0:
             raise ArgumentError(
-                f"n_samples={self.n_samples}, size={self.size}, batch={self.batch} and "
+                f"n_samples={self.n_samples}, size={self.size}, batch_size={self.batch_size} and "
                 f"seed={self.seed} were given. Give at least 1 of each, and a seed of at least 0."
             )
-        file = RunFile(state, self, generator, save_every)
+        file = run_file(state, self, generator, save_every)
         kept = file.read()
         maps = Mean.from_state(kept) if kept else Mean()
         done = maps.count
         with tqdm(total=self.n_samples, initial=done, desc="StyleSpace", delay=1) as progress:
             while maps.count < self.n_samples:
-                count = min(self.batch, self.n_samples - maps.count)
+                count = min(self.batch_size, self.n_samples - maps.count)
                 latent = generator.sample(count, seed=self.seed + maps.count, space="s")
                 maps.add(energy_maps(generator, latent, size=self.size, seed=latent.seed or 0))
                 progress.update(count)
-                if file.due():
-                    file.write(maps.state_dict())
+                file.write(maps.state_dict)
         if maps.count > done:
-            file.write(maps.state_dict())
-        self.__dict__.update(self._found(generator, maps.mean, chosen))
+            file.write(maps.state_dict, now=True)
+        self.__dict__.update(self._results(generator, maps.mean, chosen))
         return self
 
-    def _chosen(self, generator: BaseGenerator) -> list[int]:
-        """The channels that are looked at."""
+    def _select_channels(self, generator: BaseGenerator) -> list[int]:
+        """Return the channels that are looked at."""
         slices = dict(generator.spaces["s"].slices or {})
         if self.layers == "all":
             names = [name for name in slices if self.colours or not name.endswith("torgb")]
@@ -171,7 +166,7 @@ class StyleSpace:
                     raise LayerError(unknown("layer with a style", name, slices))
         return [channel for name in names for channel in range(*slices[name].indices(2**31))]
 
-    def _found(
+    def _results(
         self, generator: BaseGenerator, maps: Tensor, chosen: Sequence[int]
     ) -> dict[str, Any]:
         std = _std(generator)
@@ -192,7 +187,7 @@ class StyleSpace:
 
 
 def channel_table(generator: BaseGenerator, channels: Sequence[int]) -> pd.DataFrame:
-    """Where channels of s belong: ``channel``, ``layer``, ``unit``."""
+    """Return where channels of s belong: ``channel``, ``layer``, ``unit``."""
     slices = generator.spaces["s"].slices or {}
     rows = [(channel, *locate(slices, channel)) for channel in channels]
     return pd.DataFrame(rows, columns=["channel", "layer", "unit"])
@@ -204,7 +199,7 @@ def channel_direction(
     finder: Any = None,
     scores: dict[str, Any] | None = None,
 ) -> Direction:
-    """A channel of s as a direction, a step being its standard deviation.
+    """Return a channel of s as a direction, a step being its standard deviation.
 
     Args:
         generator: Whose.
@@ -237,7 +232,7 @@ def localised_channels(
     size: int = 16,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Which concept each channel acts on, by where it changes pictures.
+    """Return which concept each channel acts on, by where it changes pictures.
 
     Args:
         generator: With a space s.
@@ -265,7 +260,7 @@ def localised_channels(
             raise PredictorError(
                 f"{getattr(segmenter, 'name', 'The segmenter')} gave {list(labels.shape)} of "
                 f"{labels.dtype}; expected integer labels [1, H, W]. Take a segmenter, such as "
-                "sb.predictor('rooms-segmenter')."
+                "sb.bundle(G).segmenter where one is known."
             )
         regions = F.one_hot(labels.long(), len(names)).movedim(-1, 1).float()
         small = F.adaptive_avg_pool2d(regions, size).argmax(1)
@@ -286,7 +281,7 @@ def localised_channels(
 
 
 def attribute_channels(generator: BaseGenerator, positives: Latent) -> pd.DataFrame:
-    """The channels that a few examples of an attribute have in common.
+    """Return the channels that a few examples of an attribute have in common.
 
     Args:
         generator: With a space s.
@@ -316,32 +311,40 @@ def attribute_channels(generator: BaseGenerator, positives: Latent) -> pd.DataFr
 
 def positive_examples(
     generator: BaseGenerator,
-    predictor: Predictor,
+    reader: Predictor,
     attribute: str,
     *,
     keep: int = 20,
     n_samples: int = 500,
     seed: int = 0,
-    batch: int = 50,
+    batch_size: int = 50,
 ) -> Latent:
-    """The codes, in s, whose pictures score highest in an attribute.
+    """Return the codes, in s, whose pictures score highest in an attribute.
+
+    Args:
+        generator: With a space s.
+        reader: Reads the pictures.
+        attribute: One of its names.
+        keep: How many examples.
+        n_samples: How many codes they are chosen from.
+        seed: Of the first.
+        batch_size: Pictures at a time.
 
     Raises:
         NotFoundError: The predictor has no such attribute.
         ArgumentError: More are to be kept than are drawn, or fewer than two.
     """
-    names = list(predictor.names)
+    names = list(reader.names)
     if attribute not in names:
         raise NotFoundError(unknown("attribute", attribute, names))
-    if not POSITIVES <= keep <= n_samples:
+    if not 2 <= keep <= n_samples:
         raise ArgumentError(
-            f"{keep} of {n_samples} codes were to be kept. Keep at least {POSITIVES} and at most "
-            "all of them."
+            f"{keep} of {n_samples} codes were to be kept. Keep at least 2 and at most all of them."
         )
     scores, codes = [], []
-    for start in tqdm(range(0, n_samples, batch), desc=attribute, delay=1):
-        some = generator.sample(min(batch, n_samples - start), seed=seed + start, space="s")
-        predicted = predictor.predict(generator.render(some))
+    for start in tqdm(range(0, n_samples, batch_size), desc=attribute, delay=1):
+        some = generator.sample(min(batch_size, n_samples - start), seed=seed + start, space="s")
+        predicted = reader.predict(generator.render(some))
         scores.append(predicted[:, names.index(attribute)].cpu())
         codes.append(some)
     best = torch.cat(scores).topk(keep).indices.tolist()
@@ -349,6 +352,6 @@ def positive_examples(
 
 
 def _std(generator: BaseGenerator) -> Tensor:
-    """The standard deviation of each channel over the prior, ``[channels]`` float64."""
+    """Return the standard deviation of each channel over the prior, ``[channels]`` float64."""
     std = generator.spaces["s"].std
     return torch.ones(generator.spaces["s"].size).double() if std is None else std.double().cpu()

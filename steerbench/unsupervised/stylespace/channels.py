@@ -27,12 +27,9 @@ from torch import Tensor
 
 from steerbench.errors import LayerError, ShapeError
 
-DISCOUNT = 2
-"""The power of a region's size that an overlap is divided by."""
-
 
 def overlap(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """How far the strongest pixels of each map coincide with each region of one picture.
+    """Return how far the strongest pixels of each map coincide with each region of one picture.
 
     Args:
         maps: ``[C, H, W]``, not negative, the gradient map of each channel.
@@ -65,17 +62,18 @@ def overlap(maps: np.ndarray, regions: np.ndarray) -> np.ndarray:
     return counts
 
 
-def top_rate(counts: np.ndarray) -> np.ndarray:
-    """In which share of the pictures with a concept each channel meets this one the most.
+def top_rate(counts: np.ndarray, discount: int = 2) -> np.ndarray:
+    """Return in which share of the pictures with a concept each channel meets this one the most.
 
     Args:
         counts: ``[N, C, K, 3]``, an `overlap` for each picture.
+        discount: The power of a region's size that an overlap is divided by.
 
     Returns:
         ``[C, K]`` in [0, 1]; 0 for concepts that no picture has.
     """
     channels, concepts = counts.shape[1:3]
-    rate = counts[..., 0] / counts[..., 2] ** DISCOUNT
+    rate = counts[..., 0] / counts[..., 2] ** discount
     there = ~np.isnan(rate[:, 0])
     seen = there.any(1)
     best = np.where(np.isnan(rate), -1.0, rate).argmax(2)
@@ -86,7 +84,7 @@ def top_rate(counts: np.ndarray) -> np.ndarray:
 
 
 def signal_to_noise(codes: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """S2N of each channel over positive examples; channels that never vary have none, 0.
+    """Return S2N of each channel over positive examples; channels that never vary have none, 0.
 
     Args:
         codes: ``[M, C]``, the positive examples, two at least.
@@ -112,7 +110,7 @@ def signal_to_noise(codes: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def locate(slices: Mapping[str, slice], channel: int) -> tuple[str, int]:
-    """The layer of a number of s, and which of the layer's channels it is.
+    """Return the layer of a number of s, and which of the layer's channels it is.
 
     >>> locate({"b4.conv1": slice(0, 7), "b8.conv0": slice(7, 12)}, 7)
     ('b8.conv0', 0)

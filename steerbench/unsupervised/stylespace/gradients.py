@@ -20,10 +20,16 @@ from steerbench.types import Latent
 def energy_maps(
     generator: BaseGenerator, latent: Latent, *, size: int = 8, seed: int = 0
 ) -> Tensor:
-    """Estimates of each channel's squared gradient, summed over the pixels of each patch.
+    """Return estimates of each channel's squared gradient, summed over the pixels of each patch.
 
     The mean over many codes (or seeds) tends to the exact sum, divided by the number of values in
     a picture.
+
+    Args:
+        generator: With a space s.
+        latent: Codes in any space that leads to s.
+        size: Of the grid of patches.
+        seed: Of the signs of the first picture.
 
     Returns:
         ``[N, channels, size, size]`` float64.
@@ -52,11 +58,16 @@ def energy_maps(
 
 
 def gradient_maps(generator: BaseGenerator, latent: Latent, *, size: int = 16) -> Tensor:
-    """How much each channel of s changes each part of the picture: the paper's gradient maps.
+    """Compute how much each channel of s changes each part of the picture: gradient maps.
 
     The picture is averaged down to ``size`` x ``size``; the absolute derivatives of its colours are
     averaged. Each value of the small picture takes one backward pass, whatever the number of
     channels.
+
+    Args:
+        generator: With a space s.
+        latent: Codes in any space that leads to s.
+        size: Of the small picture.
 
     Returns:
         ``[N, channels, size, size]`` float32, not negative.

@@ -17,7 +17,7 @@ _ROOMS = {"bedroom": "bedroom", "living_room": "living room", "dining_room": "di
 
 
 def caption(factors: Mapping[str, float], shares: Mapping[str, float]) -> str:
-    """One sentence about a room.
+    """Return one sentence about a room.
 
     Args:
         factors: The room's factors.
@@ -41,7 +41,7 @@ def caption(factors: Mapping[str, float], shares: Mapping[str, float]) -> str:
 
 
 def colour_name(hue: float, lightness: float = 0.5) -> str:
-    """The name of a cloth's colour: ``hue`` in [0, 300] degrees, ``lightness`` in [0, 1].
+    """Return the name of a cloth's colour: ``hue`` in [0, 300] degrees, ``lightness`` in [0, 1].
 
     >>> colour_name(0), colour_name(120, 0.9), colour_name(240, 0.1)
     ('red', 'pale green', 'dark blue')

@@ -99,7 +99,7 @@ _WOOD, _WOOD_WITH_WARMTH = 0.55, 0.35
 
 
 def draw(n: int, seed: int, correlation: float, watermark: float) -> dict[str, Tensor]:
-    """The factors of ``n`` pictures, ``[n]`` float32 each; row i depends on ``seed + i`` alone."""
+    """Draw the factors of ``n`` pictures, ``[n]`` float32; row i depends on ``seed + i`` alone."""
     n, seed = _whole("n", n), _whole("seed", seed)
     if n < 1:
         raise ShapeError(f"n is {n}; ask for at least 1 picture.")
@@ -144,7 +144,8 @@ def _from_uniform(
 
 
 def check(factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The factors as float32 on the CPU, complete and within their ranges, in the usual order.
+    """Return the factors as float32 on the CPU, complete and within their ranges, in the usual
+    order.
 
     What cannot be is made consistent: without a lamp none is lit, without a window there are no
     curtains.

@@ -17,7 +17,7 @@ _CHANNELS = ("r", "g", "b")
 
 
 def illuminate(surface: Surface, hits: Hits, t: Tables, resolution: int) -> list[Tensor]:
-    """The light that reaches the eye, three channels of ``[rows, N, columns]``."""
+    """Return the light that reaches the eye, three channels of ``[rows, N, columns]``."""
     shape = hits.depth.shape
     normal = [axis.view(shape) for axis in surface.normal]
     v = t.values
@@ -108,12 +108,12 @@ def _beam(hits: Hits, normal: list[Tensor], t: Tables) -> Tensor:
     picture = rays // light.shape[2] % light.shape[1]
     free = torch.ones_like(points[0])
     for box in t.shaders:
-        free = free * ~_stopped(box[..., 0][:, picture], points, v, picture)
+        free = free * ~_blocks(box[..., 0][:, picture], points, v, picture)
     light.view(-1)[rays] *= free
     return light
 
 
-def _stopped(box: Tensor, at: list[Tensor], v: dict[str, Tensor], picture: Tensor) -> Tensor:
+def _blocks(box: Tensor, at: list[Tensor], v: dict[str, Tensor], picture: Tensor) -> Tensor:
     """Whether a box lies between a point and the sun."""
     towards = (v["beam_x"][picture, 0], v["beam_y"][picture, 0], 1.0)
     enter, leave = torch.full_like(at[0], 0.06), torch.full_like(at[0], 1e3)

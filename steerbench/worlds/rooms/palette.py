@@ -33,42 +33,42 @@ BRASS: Colour = (0.66, 0.53, 0.32)
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """``a`` with a share of ``b``."""
+    """Return ``a`` with a share of ``b``."""
     r, g, b_ = (x + (y - x) * share for x, y in zip(a, b))
     return r, g, b_
 
 
 def along(anchors: Sequence[Colour], position: float) -> Colour:
-    """The colour at ``position`` in [0, 1] on the line through the anchors."""
+    """Return the colour at ``position`` in [0, 1] on the line through the anchors."""
     place = position * (len(anchors) - 1)
     index = min(int(place), len(anchors) - 2)
     return mix(anchors[index], anchors[index + 1], place - index)
 
 
 def wall(warmth: float, lightness: float) -> Colour:
-    """Muted walls: ``warmth`` in [-1, 1], ``lightness`` in [0, 1]."""
+    """Return the colour of muted walls: ``warmth`` in [-1, 1], ``lightness`` in [0, 1]."""
     base = along(_WALLS, (warmth + 1) / 2)
     deep = mix(base, (base[0] * 0.62, base[1] * 0.62, base[2] * 0.62), 0.75 * (1 - lightness))
     return mix(deep, (0.97, 0.96, 0.94), 0.40 * lightness)
 
 
 def fabric(hue: float, lightness: float) -> Colour:
-    """Livelier cloth: ``hue`` in [0, 300] degrees, ``lightness`` in [0, 1]."""
+    """Return the colour of livelier cloth: ``hue`` in [0, 300] degrees, ``lightness`` in [0, 1]."""
     base = along(_HUES, hue / 300)
     deep = mix(base, (base[0] * 0.5, base[1] * 0.5, base[2] * 0.5), 0.6 * (1 - lightness))
     return mix(deep, (0.97, 0.95, 0.92), 0.45 * lightness)
 
 
 def timber(tone: float) -> Colour:
-    """Furniture from walnut (0) to birch (1)."""
+    """Return the colour of furniture, from walnut (0) to birch (1)."""
     return along(_WOOD, tone)
 
 
 def floor(wood: float, tone: float) -> Colour:
-    """Planks or tiles, from dark (0) to light (1)."""
+    """Return the colour of planks or tiles, from dark (0) to light (1)."""
     return along(_PLANKS if wood else _TILES, tone)
 
 
 def lamp_light(warmth: float) -> Colour:
-    """Linear light of the lamp, from white (0) to amber (1)."""
+    """Return linear light of the lamp, from white (0) to amber (1)."""
     return mix((1.0, 0.86, 0.68), (1.0, 0.62, 0.28), warmth)

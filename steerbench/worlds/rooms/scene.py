@@ -59,7 +59,7 @@ class Scene:
         texture: str = "plain",
         shades: bool = False,
     ) -> None:
-        """A box between two x, two heights, and two distances from the back wall."""
+        """Return add a box between two x, two heights, and two distances from the back wall."""
         shape = (x[0], y[0], -back[1], x[1], y[1], -back[0])
         self.boxes.append(shape)
         self.box_looks.append((CLASS[kind], TEXTURE[texture], colour))
@@ -75,7 +75,7 @@ class Scene:
         *,
         texture: str = "plain",
     ) -> None:
-        """An ellipsoid; the centre is (x, height, distance from the back wall)."""
+        """Return add an ellipsoid; the centre is (x, height, distance from the back wall)."""
         x, y, back = centre
         weights = tuple(1 / radius**2 for radius in radii)
         self.rounds.append((x, y, -back, *weights, 1.0, y - radii[1], y + radii[1]))
@@ -91,7 +91,9 @@ class Scene:
         *,
         texture: str = "plain",
     ) -> None:
-        """An open upright cone between two heights with a radius at each; they must differ."""
+        """Return add an open upright cone between two heights with a radius at each; they must
+        differ.
+        """
         slope = (radii[1] - radii[0]) / (y[1] - y[0])
         apex = y[0] - radii[0] / slope
         self.rounds.append((place[0], apex, -place[1], 1.0, -(slope**2), 1.0, 0.0, *y))
@@ -104,7 +106,7 @@ class Scene:
 
 
 def build(factors: dict[str, float]) -> Scene:
-    """The scene of one room from its (checked) factors."""
+    """Return the scene of one room from its (checked) factors."""
     scene = Scene(dict(factors))
     _camera(scene)
     _shell(scene)

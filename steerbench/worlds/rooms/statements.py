@@ -93,13 +93,13 @@ _THINGS = {
 """Class of the mask to what is missing where it is not seen, and what is there where it is."""
 
 
-def told(factors: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, bool]:
-    """What a picture tells of the factors in `OPPOSITES`; left out where it does not.
+def readable_factors(factors: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, bool]:
+    """Return what a picture tells of the factors in `OPPOSITES`; left out where it does not.
 
     A thing is there where it is seen. Whether the lamp is lit, and on which side it stands, tells a
     picture with a lamp in view, and whether there are trees, one with a view of the outside.
     """
-    seen = _seen(shares)
+    seen = _visible_classes(shares)
     found = {name: bool(factors[name]) for name in (*_ROOMS, "night")}
     if "floor" in seen:
         found["wood"] = bool(factors["wood"])
@@ -113,7 +113,7 @@ def told(factors: Mapping[str, float], shares: Mapping[str, float]) -> dict[str,
 
 
 def opposites(name: str, choose: random.Random) -> tuple[str, str]:
-    """The two sentences of a factor of `OPPOSITES`, in one of many wordings."""
+    """Return the two sentences of a factor of `OPPOSITES`, in one of many wordings."""
     if name in _ROOMS:
         return OPPOSITES[name]
     if name not in _WORDINGS:
@@ -136,7 +136,7 @@ def opposites(name: str, choose: random.Random) -> tuple[str, str]:
     return f"{subject} {ends[0]}", f"{subject} {ends[1]}"
 
 
-def _seen(shares: Mapping[str, float]) -> set[str]:
+def _visible_classes(shares: Mapping[str, float]) -> set[str]:
     """The classes that cover enough of a picture to be spoken of."""
     seen = {name for name, share in shares.items() if share >= VISIBLE}
     return seen | {"window"} if seen & {"sky", "hill", "tree"} else seen
@@ -145,7 +145,7 @@ def _seen(shares: Mapping[str, float]) -> set[str]:
 def statement(
     factors: Mapping[str, float], shares: Mapping[str, float], choose: random.Random
 ) -> str:
-    """One short thing that is true of a picture.
+    """Return one short thing that is true of a picture.
 
     Args:
         factors: The room's factors.
@@ -155,7 +155,7 @@ def statement(
     Returns:
         Such as ``"a bedroom at night with the lamp on"``, ``"no plant"`` or ``"a blue bed"``.
     """
-    seen = _seen(shares)
+    seen = _visible_classes(shares)
     facts = _facts(factors, seen, choose)
     if choose.random() < 0.15:
         bare = choose.choice(facts).removeprefix("with ").replace("without", "no")

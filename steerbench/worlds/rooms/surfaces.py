@@ -61,7 +61,7 @@ class Patch:
 
 
 def describe(hits: Hits, t: Tables) -> Surface:
-    """Class, colour and normal for every ray."""
+    """Return class, colour and normal for every ray."""
     picture = torch.arange(hits.depth.shape[1], device=hits.depth.device)[:, None]
     picture = picture.expand(hits.depth.shape).reshape(-1)
     where = picture * t.surfaces + hits.surface.reshape(-1).long()

@@ -174,7 +174,7 @@ def _shell(
 
 
 def windows(bounds: Tensor, v: dict[str, Tensor], resolution: int) -> list[Window | None]:
-    """The rays that can meet each of ``bounds [K, 6, N, 1]`` in any picture, with a margin.
+    """Return the rays that can meet each of ``bounds [K, 6, N, 1]`` in any picture, with a margin.
 
     None where no picture has the box in sight; boxes below the floor stand for absent ones.
     """

@@ -18,78 +18,84 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class View:
+class Contents:
     """What is known about pictures: factors ``[N]`` each, and how many pixels a class covers."""
 
     factors: Mapping[str, Tensor]
     pixels: Mapping[str, Tensor]
 
     def on(self, name: str) -> Tensor:
-        """``[N]`` bool: whether a binary factor is 1."""
+        """Return whether a binary factor is 1, ``[N]`` bool."""
         return self.factors[name] > 0.5
 
-    def sees(self, least: int, *classes: str) -> Tensor:
-        """``[N]`` bool: whether classes cover at least so many of a picture's 64x64 pixels."""
+    def shows(self, least: int, *classes: str) -> Tensor:
+        """Return whether classes cover at least so many of the 64x64 pixels, ``[N]`` bool."""
         return torch.stack([self.pixels[name] for name in classes]).sum(0) >= least
 
-    def settled(self, factor: str, least: int, *classes: str) -> Tensor:
-        """``[N]`` bool: absent, or present and seen."""
-        return ~self.on(factor) | self.sees(least, *classes)
+    def absent_or_shows(self, factor: str, least: int, *classes: str) -> Tensor:
+        """Return whether a thing is absent, or present and seen, ``[N]`` bool."""
+        return ~self.on(factor) | self.shows(least, *classes)
 
 
 @dataclass(frozen=True)
-class Shows:
+class Rule:
     """Where a factor shows, and the reason in words."""
 
-    where: Callable[[View], Tensor]
+    where: Callable[[Contents], Tensor]
     why: str
 
 
 _OUTSIDE = ("sky", "hill", "tree")
 
-RULES: dict[str, Shows] = {
-    "lamp": Shows(lambda v: v.settled("lamp", 6, "lamp"), "absent, or in the frame"),
-    "window": Shows(lambda v: v.settled("window", 12, "window", *_OUTSIDE), "absent, or in view"),
-    "curtains": Shows(lambda v: v.settled("curtains", 8, "curtain"), "absent, or in the frame"),
-    "picture": Shows(lambda v: v.settled("picture", 8, "picture"), "absent, or in the frame"),
-    "plant": Shows(lambda v: v.settled("plant", 8, "plant"), "absent, or in the frame"),
-    "rug": Shows(lambda v: v.settled("rug", 12, "rug"), "absent, or in the frame"),
-    "trees": Shows(
-        lambda v: v.sees(24, *_OUTSIDE) & v.settled("trees", 6, "tree"),
+RULES: dict[str, Rule] = {
+    "lamp": Rule(lambda v: v.absent_or_shows("lamp", 6, "lamp"), "absent, or in the frame"),
+    "window": Rule(
+        lambda v: v.absent_or_shows("window", 12, "window", *_OUTSIDE), "absent, or in view"
+    ),
+    "curtains": Rule(
+        lambda v: v.absent_or_shows("curtains", 8, "curtain"), "absent, or in the frame"
+    ),
+    "picture": Rule(
+        lambda v: v.absent_or_shows("picture", 8, "picture"), "absent, or in the frame"
+    ),
+    "plant": Rule(lambda v: v.absent_or_shows("plant", 8, "plant"), "absent, or in the frame"),
+    "rug": Rule(lambda v: v.absent_or_shows("rug", 12, "rug"), "absent, or in the frame"),
+    "trees": Rule(
+        lambda v: v.shows(24, *_OUTSIDE) & v.absent_or_shows("trees", 6, "tree"),
         "the window shows the outside, and trees that stand there are in the frame",
     ),
-    "window_side": Shows(
-        lambda v: v.sees(24, "window", *_OUTSIDE, "picture"),
+    "window_side": Rule(
+        lambda v: v.shows(24, "window", *_OUTSIDE, "picture"),
         "the window or the picture (which hangs on the other half) is in view",
     ),
-    "ceiling_lightness": Shows(lambda v: v.sees(40, "ceiling"), "the ceiling is in view"),
-    "room_height": Shows(lambda v: v.sees(40, "ceiling"), "the ceiling is in view"),
-    "accent_hue": Shows(
-        lambda v: v.sees(24, "curtain", "rug", "picture") | v.on("bedroom") | v.on("living_room"),
+    "ceiling_lightness": Rule(lambda v: v.shows(40, "ceiling"), "the ceiling is in view"),
+    "room_height": Rule(lambda v: v.shows(40, "ceiling"), "the ceiling is in view"),
+    "accent_hue": Rule(
+        lambda v: v.shows(24, "curtain", "rug", "picture") | v.on("bedroom") | v.on("living_room"),
         "curtains, rug, picture, the bed's throw or the sofa's cushion wear it",
     ),
-    "window_offset": Shows(lambda v: v.sees(60, "window", *_OUTSIDE), "the window is in view"),
-    "window_width": Shows(lambda v: v.sees(60, "window", *_OUTSIDE), "the window is in view"),
-    "cloud_cover": Shows(lambda v: v.sees(24, "sky"), "the window shows the sky"),
-    "cloud_shift": Shows(
-        lambda v: v.sees(40, "sky") & (v.factors["cloud_cover"] > 0.15),
+    "window_offset": Rule(lambda v: v.shows(60, "window", *_OUTSIDE), "the window is in view"),
+    "window_width": Rule(lambda v: v.shows(60, "window", *_OUTSIDE), "the window is in view"),
+    "cloud_cover": Rule(lambda v: v.shows(24, "sky"), "the window shows the sky"),
+    "cloud_shift": Rule(
+        lambda v: v.shows(40, "sky") & (v.factors["cloud_cover"] > 0.15),
         "the window shows the sky, and there are clouds",
     ),
-    "daylight": Shows(lambda v: ~v.on("night"), "it is day"),
-    "sun_side": Shows(
-        lambda v: v.sees(24, *_OUTSIDE) & (v.factors["cloud_cover"] < 0.85),
+    "daylight": Rule(lambda v: ~v.on("night"), "it is day"),
+    "sun_side": Rule(
+        lambda v: v.shows(24, *_OUTSIDE) & (v.factors["cloud_cover"] < 0.85),
         "light falls through a window in view, and the sky is not overcast",
     ),
-    "tree_offset": Shows(lambda v: v.sees(12, "tree"), "trees are in view"),
-    "lamp_warmth": Shows(lambda v: v.on("lamp_on"), "the lamp is lit"),
-    "plant_size": Shows(lambda v: v.sees(24, "plant"), "the plant is in view"),
+    "tree_offset": Rule(lambda v: v.shows(12, "tree"), "trees are in view"),
+    "lamp_warmth": Rule(lambda v: v.on("lamp_on"), "the lamp is lit"),
+    "plant_size": Rule(lambda v: v.shows(24, "plant"), "the plant is in view"),
 }
 
 
-def visible(
+def visibility_mask(
     names: Sequence[str], factors: Mapping[str, Tensor], pixels: Mapping[str, Tensor]
 ) -> Tensor:
-    """Where each factor shows.
+    """Return where each factor shows.
 
     Args:
         names: Factors of the world, one a column of the result.
@@ -103,10 +109,10 @@ def visible(
     >>> room = sb.world("rooms").sample(1, seed=0)
     >>> classes = sb.world("rooms").class_names
     >>> pixels = {name: (room.masks == i).sum((1, 2)) for i, name in enumerate(classes)}
-    >>> visible(["yaw", "daylight", "lamp_warmth"], room.factors, pixels)  # by day, lamp off
+    >>> visibility_mask(["yaw", "daylight", "lamp_warmth"], room.factors, pixels)  # day, lamp off
     tensor([[ True,  True, False]])
     """
-    view = View(factors, pixels)
+    contents = Contents(factors, pixels)
     everywhere = torch.ones(len(next(iter(factors.values()))), dtype=torch.bool)
-    columns = [RULES[name].where(view) if name in RULES else everywhere for name in names]
+    columns = [RULES[name].where(contents) if name in RULES else everywhere for name in names]
     return torch.stack(columns, dim=1)

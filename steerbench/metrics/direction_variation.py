@@ -12,7 +12,7 @@ whether what tells its two ends apart also tells pictures apart that were never 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
 >>> first = sb.SeFa(n_directions=1).fit(G).directions_[0]
->>> 0 <= direction_variation(first, G, n=8, n_steps=2) <= 1
+>>> 0 <= direction_variation(first, G, n_samples=8, n_steps=2) <= 1
 True
 
 Reference: Voynov, Babenko, "Unsupervised Discovery of Interpretable Directions in the GAN Latent
@@ -28,11 +28,6 @@ from torch import Tensor, nn
 from steerbench.errors import ArgumentError
 from steerbench.seeds import Codes
 from steerbench.types import Direction, Generator, Latent, Move
-from steerbench.unsupervised.training_loop import built, draw_source
-
-SIDE = 32
-BATCH = 32
-LEARNING_RATE = 1e-3
 
 
 def direction_variation(
@@ -41,58 +36,63 @@ def direction_variation(
     images: Tensor | None = None,
     *,
     alpha: float = 2.0,
-    n: int = 128,
+    n_samples: int = 128,
     n_steps: int = 100,
-    precision: str = "fast",
+    precision: str = "exact",
     seed: int = 0,
 ) -> float:
-    """The score of one direction, between 0 and 1.
+    """Compute the score of one direction, between 0 and 1.
 
     Args:
         direction: Of the generator.
         generator: Draws the edited pictures, and the natural ones where none are given.
-        images: Natural pictures ``[N, C, H, W]`` in [-1, 1]; ``2 n`` unedited samples by default.
+        images: Natural pictures ``[N, C, H, W]`` in [-1, 1]; by default twice as many
+            unedited samples.
         alpha: How far the ends are from the middle, in standard deviations of the prior.
-        n: How many codes are moved, to both ends.
-        n_steps: Of each classifier (Adam, 32 pictures a step).
+        n_samples: How many codes are moved, to both ends.
+        n_steps: Of each classifier (Adam, 32 pictures a step at a rate of 0.001).
         precision: Of pictures, ``"exact"`` or ``"fast"``.
         seed: Of codes and classifiers.
 
     Raises:
         ArgumentError: Too few codes or steps, or no way to go.
     """
-    if n < 2 or n_steps < 1 or not alpha:
+    if n_samples < 2 or n_steps < 1 or not alpha:
         raise ArgumentError(
-            f"n={n}, n_steps={n_steps} and alpha={alpha} were given. Take at least two codes and "
-            "one step, and an alpha that is not 0."
+            f"n_samples={n_samples}, n_steps={n_steps} and alpha={alpha} were given. Take at least "
+            "two codes and one step, and an alpha that is not 0."
         )
-    codes = generator.sample(n, seed=seed, space=direction.space)
+    codes = generator.sample(n_samples, seed=seed, space=direction.space)
     ends = [_small(generator, codes, sign * alpha * direction, precision) for sign in (1, -1)]
-    edited, labels = torch.cat(ends), torch.arange(2, device=ends[0].device).repeat_interleave(n)
+    edited = torch.cat(ends)
+    labels = torch.arange(2, device=edited.device).repeat_interleave(n_samples)
     if images is None:
-        fresh = generator.sample(2 * n, seed=Codes.HELD_BACK + seed)
+        fresh = generator.sample(2 * n_samples, seed=Codes.HELD_BACK + seed)
         images = generator.render(fresh, precision=precision)
-    natural = _shrunk(images.to(edited))
-    first = _learned(edited, labels, n_steps, seed)
-    second = _learned(natural, _answers(first, natural), n_steps, seed + 1)
-    return float((_answers(second, edited) == labels).double().mean())
+    natural = _shrink(images.to(edited))
+    first = _train(edited, labels, n_steps, seed)
+    second = _train(natural, _classify(first, natural), n_steps, seed + 1)
+    return float((_classify(second, edited) == labels).double().mean())
 
 
 def _small(generator: Generator, codes: Latent, move: Move, precision: str) -> Tensor:
-    return _shrunk(generator.render(codes, edits=[move], precision=precision))
+    return _shrink(generator.render(codes, edits=[move], precision=precision))
 
 
-def _shrunk(images: Tensor) -> Tensor:
-    return F.interpolate(images.detach().float(), size=(SIDE, SIDE), mode="area")
+def _shrink(images: Tensor) -> Tensor:
+    return F.interpolate(images.detach().float(), size=(32, 32), mode="area")
 
 
-def _learned(images: Tensor, labels: Tensor, n_steps: int, seed: int) -> nn.Module:
-    """A classifier of two classes, trained on pictures and labels."""
-    network = built(seed, lambda: _classifier(images.shape[1])).to(images.device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
-    for step in range(n_steps):
-        rows = torch.randint(len(images), (BATCH,), generator=draw_source(seed, step))
-        loss = F.cross_entropy(network(images[rows]), labels[rows])
+def _train(images: Tensor, labels: Tensor, n_steps: int, seed: int) -> nn.Module:
+    """Train a classifier of two classes on pictures and labels."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _classifier(images.shape[1]).to(images.device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    random = torch.Generator().manual_seed(seed)
+    for _ in range(n_steps):
+        some = torch.randint(len(images), (32,), generator=random)
+        loss = F.cross_entropy(network(images[some]), labels[some])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -100,7 +100,7 @@ def _learned(images: Tensor, labels: Tensor, n_steps: int, seed: int) -> nn.Modu
 
 
 @torch.no_grad()
-def _answers(network: nn.Module, images: Tensor) -> Tensor:
+def _classify(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network.eval()(part).argmax(1) for part in images.split(256)])
 
 
@@ -108,4 +108,4 @@ def _classifier(channels: int) -> nn.Module:
     layers: list[nn.Module] = []
     for inputs, outputs in ((channels, 16), (16, 32), (32, 64)):
         layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * (SIDE // 8) ** 2, 2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4 * 4, 2))

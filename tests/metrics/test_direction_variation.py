@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import steerbench as sb
-from steerbench.unsupervised.direction_variation import direction_variation
+from steerbench.metrics import direction_variation
 
 
 class Scene(nn.Module):
@@ -27,7 +27,7 @@ def scene() -> sb.generators.BaseGenerator:
 
 def score(generator: sb.generators.BaseGenerator, axis: int, **options: object) -> float:
     direction = sb.Direction(f"axis {axis}", "z", torch.eye(3)[axis])
-    return direction_variation(direction, generator, **{"n": 64, "n_steps": 60} | options)
+    return direction_variation(direction, generator, **{"n_samples": 64, "n_steps": 60} | options)
 
 
 def test_what_natural_pictures_vary_in_scores_high_and_flaws_do_not(scene) -> None:
@@ -51,7 +51,7 @@ def test_it_is_the_same_again_and_changes_nobodys_draws(scene) -> None:
 
 
 def test_bad_options_are_refused(scene) -> None:
-    for wrong in ({"alpha": 0}, {"n_steps": 0}, {"n": 1}):
+    for wrong in ({"alpha": 0}, {"n_steps": 0}, {"n_samples": 1}):
         direction = sb.Direction("axis", "z", torch.eye(3)[0])
         with pytest.raises(sb.errors.SteerbenchError, match="at least two codes"):
             direction_variation(direction, scene, **wrong)

@@ -8,7 +8,7 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.errors import PredictorError
-from steerbench.predictors.distillation import learn
+from steerbench.predictors.distillation import distill
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def generator() -> sb.generators.BaseGenerator:
 
 def test_it_reads_codes_that_it_has_not_learned_from(generator) -> None:
     z = generator.sample(600, seed=0)
-    read = learn(generator, z, {"up": z.data[:, 0] + z.data[:, 1]}, units="years", epochs=8)
+    read = distill(generator, z, {"up": z.data[:, 0] + z.data[:, 1]}, units="years", epochs=8)
     assert read.held_out["up"] > 0.9
     assert read.units == ("years",)
     fresh = generator.sample(50, seed=10_000)
@@ -38,7 +38,7 @@ def test_a_seed_makes_the_same_network_and_leaves_random_numbers_alone(generator
     images = generator.render(z)
     before = torch.get_rng_state()
     one, two, other = (
-        learn(generator, z, {"a": z.data[:, 0]}, epochs=1, seed=seed).predict(images)
+        distill(generator, z, {"a": z.data[:, 0]}, epochs=1, seed=seed).predict(images)
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), before)
@@ -57,10 +57,10 @@ def test_a_seed_makes_the_same_network_and_leaves_random_numbers_alone(generator
 )
 def test_scores_that_do_not_fit_are_refused(generator, scores, said: str) -> None:
     with pytest.raises(PredictorError, match=said):
-        learn(generator, generator.sample(20), scores)
+        distill(generator, generator.sample(20), scores)
 
 
 def test_too_few_codes_are_refused(generator) -> None:
     z = generator.sample(8)
     with pytest.raises(PredictorError, match="at least 10"):
-        learn(generator, z, {"a": z.data[:, 0]})
+        distill(generator, z, {"a": z.data[:, 0]})
