@@ -24,9 +24,11 @@ from steerbench.errors import (
     NotFoundError,
     closest,
 )
-from steerbench.generators import catalogue, checkpoints
+from steerbench.generators import catalogue
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan import BigGAN
+from steerbench.generators.checkpoints import convert
+from steerbench.generators.checkpoints.contents import Contents, read
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.glow import Glow
@@ -101,7 +103,8 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
     """
     path, name = _find(os.fspath(source))
     try:
-        generator = _read(path, name, settings)
+        contents = read(path)
+        generator = _open(contents, name, settings)
     except CheckpointError as error:
         if name not in catalogue.entries():
             raise
@@ -138,16 +141,21 @@ def _listed(folder: Path) -> str:
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "nothing"
 
 
-def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
-    if not _is_safetensors(path):
-        return checkpoints.load(path, **settings)
-    tensors, header = store.load(path)
-    if not header:
-        return checkpoints.load(path, **settings)
+def _open(contents: Contents, name: str, settings: dict[str, Any]) -> BaseGenerator:
+    """Return the generator in what was read from a file, ours or somebody else's."""
+    if not contents.header:
+        return convert(contents, **settings)
     if settings:
         raise KeywordError(
-            f"{path} says all of itself, but {', '.join(settings)} was given. Leave it out."
+            f"{contents.path} says all of itself, but {', '.join(settings)} was given. Leave it "
+            "out."
         )
+    return _build(contents, name)
+
+
+def _build(contents: Contents, name: str) -> BaseGenerator:
+    """Return the generator in a file of ours."""
+    path, header = contents.path, contents.header
     if header.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a generator: it holds {header.get('kind', 'no kind')!r}. Give a file "
@@ -160,7 +168,7 @@ def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
             f"{closest(architecture, GENERATORS)}"
         )
     try:
-        generator = GENERATORS[architecture].build(header["config"], tensors, name=name)
+        generator = GENERATORS[architecture].build(header["config"], contents.value, name=name)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is an incomplete {architecture} file: {type(error).__name__}: {error}. Get "
@@ -168,12 +176,6 @@ def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
         ) from error
     generator.format = "steerbench"
     return generator
-
-
-def _is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of length, then JSON."""
-    with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:

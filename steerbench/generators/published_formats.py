@@ -15,6 +15,7 @@ from torch import Tensor
 from steerbench.errors import CheckpointError, LayerError
 from steerbench.generators.channel_lists import Channel, named_channels
 from steerbench.generators.checkpoints import Contents
+from steerbench.generators.checkpoints.safe.records import entry
 from steerbench.types import parse_layers
 
 MAX_DIRECTIONS = 1024
@@ -66,12 +67,12 @@ def find(contents: Contents, space: str | None) -> list[Found]:
 
 def _boundary(contents: Contents, space: str | None) -> list[Found]:
     """HiGAN and IDInvert: a boundary and the rows of w+ that it is meant for."""
-    boundary = _numbers(contents.get("boundary"))
+    boundary = _numbers(entry(contents.value, "boundary"))
     if boundary is None or boundary.ndim not in (1, 2, 3) or boundary.size == 0:
         return []
-    meta = contents.get("meta_data")
+    meta = entry(contents.value, "meta_data")
     meta = meta if isinstance(meta, dict) else {}
-    rows = meta.get("manipulate_layers", meta.get("layers", contents.get("layers")))
+    rows = meta.get("manipulate_layers", meta.get("layers", entry(contents.value, "layers")))
     layered = boundary.ndim == 3 or (boundary.ndim == 2 and len(boundary) > 1)
     layers = _rows(rows, boundary.shape[-2] if layered else MAX_ROWS, contents)
     found = _vectors(contents, boundary, "IDInvert" if layered else "HiGAN", layered)
@@ -94,7 +95,7 @@ def _rows(rows: Any, count: int, contents: Contents) -> tuple[int, ...] | None:
 def _components(contents: Contents, space: str | None) -> list[Found]:
     """GANSpace: principal components with the standard deviation along each of them."""
     for comp, std in (("lat_comp", "lat_stdev"), ("comp", "std")):
-        vectors, steps = _numbers(contents.get(comp)), _numbers(contents.get(std))
+        vectors, steps = _numbers(entry(contents.value, comp)), _numbers(entry(contents.value, std))
         if vectors is None or steps is None:
             continue
         if steps.ndim != 1 or vectors.ndim < 2 or len(steps) != len(vectors):
@@ -105,7 +106,7 @@ def _components(contents: Contents, space: str | None) -> list[Found]:
         if not (np.isfinite(steps).all() and (steps > 0).all()):
             raise CheckpointError(f"{str(contents.path)!r}: {std} is not made of deviations.")
         gaussian = comp == "lat_comp" and not _says_w(contents.path) and (steps == 1).all()
-        ratio = _numbers(contents.get("var_ratio"))
+        ratio = _numbers(entry(contents.value, "var_ratio"))
         shares = ratio if ratio is not None and ratio.shape == steps.shape else steps * np.nan
         return [
             replace(
@@ -122,7 +123,7 @@ def _components(contents: Contents, space: str | None) -> list[Found]:
 
 def _eigenvectors(contents: Contents, space: str | None) -> list[Found]:
     """SeFa by rosinality's script: one direction a column."""
-    columns = _numbers(contents.get("eigvec"))
+    columns = _numbers(entry(contents.value, "eigvec"))
     if columns is None or columns.ndim != 2:
         return []
     found = _vectors(contents, columns.T, "SeFa")

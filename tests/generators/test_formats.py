@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from steerbench.errors import CheckpointError, LatentError
-from steerbench.generators import StyleGAN2, load, save
-from steerbench.generators.checkpoints import FORMATS, read, recognise
+from steerbench.generators import GENERATORS, StyleGAN2, load, save
+from steerbench.generators.checkpoints import FORMATS, read, recognise, state_dicts
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from tests.contracts.test_generators import dcgan
 
@@ -131,7 +131,7 @@ def test_an_unknown_file_is_described_with_its_nearest_format(tmp_path: Path) ->
     state = network("skip", 3, 0).state_dict()
     del state["synthesis.b4.const"]
     torch.save(state, tmp_path / "g.pt")
-    assert recognise(read(tmp_path / "g.pt")) is None
+    assert recognise(state_dicts(read(tmp_path / "g.pt").value)) is None
     with pytest.raises(CheckpointError) as refusal:
         load(tmp_path / "g.pt")
     said = str(refusal.value)
@@ -148,8 +148,8 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_format_has_what_the_others_have() -> None:
-    for form in FORMATS.values():
-        assert form.TITLE
-        assert form.REQUIRED
-        assert callable(form.recognise)
-        assert callable(form.convert)
+    for name, form in FORMATS.items():
+        assert form.name == name
+        assert form.title
+        assert form.required
+        assert GENERATORS[form.architecture.architecture] is form.architecture

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from steerbench.generators import StyleGAN2
-from steerbench.generators.checkpoints.weights import four_taps
+from steerbench.generators.checkpoints.common.layers import four_taps
 from steerbench.generators.stylegan2.discriminator import blur_before_halving
 from steerbench.generators.stylegan2.layers import downsample, upsample
 from steerbench.generators.stylegan2.network import SynthesisLayer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,6 +111,13 @@ def plain_key(key: Any) -> Any:
     if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < MAX_KEY):
         return key
     raise ValueError(f"a key of a dictionary is a {type(key).__name__}")
+
+
+def entry(value: Any, *keys: str) -> Any:
+    """Return the value under nested keys of dictionaries and records, or none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping | Record) else None
+    return value
 
 
 def module_state(record: Record, prefix: str = "") -> dict[str, Tensor]:
