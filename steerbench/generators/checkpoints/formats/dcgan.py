@@ -39,6 +39,7 @@ def convert(weights: Weights, settings: Settings) -> Parts:
     state = {
         name: tensor if name.endswith("num_batches_tracked") else weights.take(name)
         for name, tensor in weights.tensors.items()
+        if name.startswith("main.")
     }
     for i in convolutions[:-1]:
         state.setdefault(f"main.{i + 1}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
