@@ -127,7 +127,7 @@ def _find(source: str) -> tuple[Path, str]:
         return path, path.stem
     if path.is_dir():
         raise NotFoundError(
-            f"{source!r} is a folder, holding {_listed(path)}. Give the path of a weight file."
+            f"{source!r} is a folder, holding {_list_names(path)}. Give the path of a weight file."
         )
     raise MissingFileError(
         f"There is no generator and no file {source!r}. "
@@ -136,7 +136,7 @@ def _find(source: str) -> tuple[Path, str]:
     )
 
 
-def _listed(folder: Path) -> str:
+def _list_names(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "nothing"
 

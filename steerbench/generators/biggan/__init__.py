@@ -167,19 +167,19 @@ class BigGAN(BaseGenerator):
     def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
         network = self.network
         if (source, target) == ("z", "z+"):
-            return network.spread(data)
+            return network.split_code(data)
         if (source, target) == ("z+", "z"):
             return data.flatten(1)
         if (source, target) == ("c", "c+"):
             z, c = data.split([network.z_dim, network.c_dim], dim=1)
-            return torch.cat([network.spread(z), self._repeated(c)], dim=2)
+            return torch.cat([network.split_code(z), self._repeat(c)], dim=2)
         weights = self.label_weights(label, data)
         if weights is None or target not in ("c", "c+"):
             return super()._convert(data, source, target, label)
-        c = network.embedded(weights.to(next(network.parameters()).dtype)).to(data)
-        return torch.cat([data, c if target == "c" else self._repeated(c)], dim=-1)
+        c = network.embed_classes(weights.to(next(network.parameters()).dtype)).to(data)
+        return torch.cat([data, c if target == "c" else self._repeat(c)], dim=-1)
 
-    def _repeated(self, c: Tensor) -> Tensor:
+    def _repeat(self, c: Tensor) -> Tensor:
         return c[:, None].expand(-1, self.network.rows, -1)
 
     def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
@@ -219,10 +219,10 @@ class BigGAN(BaseGenerator):
         )
         direction = move.direction
         if isinstance(direction, Direction):
-            direction = self._carried(direction, space)
+            direction = self._carry(direction, space)
         return apply_move(self.to(latent, space), replace(move, direction=direction))
 
-    def _carried(self, direction: Direction, space: str) -> Direction:
+    def _carry(self, direction: Direction, space: str) -> Direction:
         """The same step in a later space; its class part is zero where it had none."""
         shape = self.spaces[direction.space].shape
         if direction.space == space or tuple(direction.vector.shape) != shape:
@@ -309,7 +309,7 @@ class BigGAN(BaseGenerator):
         whole[:, :read] = weight[:, :read]
         if weight.shape[1] > read:
             classes = weight.new_full((1, self.classes), 1 / self.classes)
-            bias = bias + weight[:, read:] @ network.embedded(classes)[0].detach()
+            bias = bias + weight[:, read:] @ network.embed_classes(classes)[0].detach()
         return FirstFeatures(
             "z", whole.unflatten(0, dense.shape), bias.detach().unflatten(0, dense.shape)
         )

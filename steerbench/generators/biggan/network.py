@@ -102,11 +102,11 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, affine: Tensor) -> Tensor:
         if self.training:
-            x = self.normalised(x)
+            x = self.normalise_batch(x)
         gain, bias = affine.to(x.dtype)[..., None, None].chunk(2, dim=1)
         return x * gain + bias
 
-    def normalised(self, x: Tensor) -> Tensor:
+    def normalise_batch(self, x: Tensor) -> Tensor:
         """A batch by its own statistics, which the kept ones follow."""
         with torch.no_grad():
             variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3))
@@ -151,10 +151,10 @@ class Block(nn.Module):
         for place, part in enumerate(affine.split(widths, dim=1)):
             x = F.relu(self.norms[place](x, part))
             if shape.up and place == len(widths) // 2 - 1:
-                x = doubled(x)
+                x = enlarge(x)
             x = convolve(self.convs[place], x)
         kept = kept[:, : shape.outputs] if shape.hidden else convolve(self.shortcut, kept)
-        return x + (doubled(kept) if shape.up else kept)
+        return x + (enlarge(kept) if shape.up else kept)
 
 
 class Attention(nn.Module):
@@ -248,11 +248,11 @@ class BigGANNetwork(nn.Module):
             "attention": list(self.attention),
         }
 
-    def embedded(self, weights: Tensor) -> Tensor:
+    def embed_classes(self, weights: Tensor) -> Tensor:
         """Weights of the classes ``[N, classes]`` to class embeddings ``[N, c_dim]``."""
         return self.embed(weights) if self.embedding else weights
 
-    def spread(self, z: Tensor) -> Tensor:
+    def split_code(self, z: Tensor) -> Tensor:
         """z ``[N, z_dim]`` as the rows that the layers read, ``[N, rows, chunk]``."""
         if self.reads == "chunks":
             return z.unflatten(1, (self.rows, self.chunk))
@@ -275,8 +275,8 @@ class BigGANNetwork(nn.Module):
 
     def forward(self, z: Tensor, weights: Tensor, truncation: float = 1.0) -> Tensor:
         """Codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
-        c = self.embedded(weights)[:, None].expand(-1, self.rows, -1)
-        rows = torch.cat([self.spread(z), c], dim=2)
+        c = self.embed_classes(weights)[:, None].expand(-1, self.rows, -1)
+        rows = torch.cat([self.split_code(z), c], dim=2)
         x = z[:, :0, None, None]
         for layer, given in zip(self.layers, self.inputs(rows, truncation)):
             x = layer(x, given)
@@ -291,7 +291,7 @@ def convolve(part: nn.Module, x: Tensor) -> Tensor:
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
-def doubled(x: Tensor) -> Tensor:
+def enlarge(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 

@@ -81,11 +81,11 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
         raise CheckpointError("It is empty: no bytes arrived. Fetch it again.")
     budget = Budget(length)
     if start.startswith(b"PK"):
-        return _checked("archive", _read_archive, file, budget)
+        return _guard("archive", _read_archive, file, budget)
     if start.startswith(numpy_files.MAGIC):
-        return "NumPy array", _checked("array", numpy_files.read_npy, file, budget)
+        return "NumPy array", _guard("array", numpy_files.read_npy, file, budget)
     if _LEGACY in start:
-        return "old torch file", _checked("file", torch_files.read_legacy, file, budget)
+        return "old torch file", _guard("file", torch_files.read_legacy, file, budget)
     if start[8:9] == b"{":
         return "safetensors", None
     if start[:1] in (b"\x80", b"(", b"}", b"]", b"c"):
@@ -106,7 +106,7 @@ def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
         return "torch zip file", torch_files.read_zip(archive, members, budget)
 
 
-def _checked(what: str, reader: Any, file: IO[bytes], budget: Budget) -> Any:
+def _guard(what: str, reader: Any, file: IO[bytes], budget: Budget) -> Any:
     try:
         return reader(file, budget)
     except SteerbenchError:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench.generators.fast import winograd
-from steerbench.generators.fast.resampling import LANES, watched
+from steerbench.generators.fast.resampling import LANES, needs_graph
 
 STRIP_NUMBERS = 2**22
 """How many numbers a strip should have, going in and coming out: 16 MiB of float32."""
@@ -46,7 +46,7 @@ class Convolution:
         self.size, self.outputs = weight.shape[-1], len(weight)
         if quick is None:
             quick = _may_be_quick(weight) and quick_pays(dtype)
-        self.points = winograd.transformed(weight).to(dtype) if quick else None
+        self.points = winograd.transform_kernel(weight).to(dtype) if quick else None
         self.taps = weight.to(dtype, memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, style: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Convolution:
         Height and width grow by ``k - 1``.
         """
         pad = self.size - 1
-        if watched(x, style):
+        if needs_graph(x, style):
             x = x * style[:, :, None, None].to(x.dtype)
             return F.conv2d(x, self.taps, padding=pad).unflatten(1, (-1, LANES))
         height, width = (side + pad for side in x.shape[2:])

@@ -83,7 +83,7 @@ class Resampling:
         size, taps = self.size, 1 if down_filter is None else len(down_filter)
         scale, bias = (gain.unflatten(-1, (blocks, LANES, 1, 1)) for gain in (scale, bias))
         filters = _Filters(up_filter, down_filter, self.up, scale)
-        if watched(x, scale):
+        if needs_graph(x, scale):
             part = (x * scale + bias).flatten(0, 1)
             part = self._part(part, filters, range(size), fresh=False)
             return part.to(dtype).reshape(n, -1, size, size)
@@ -164,7 +164,7 @@ class Resampling:
         return F.conv2d(x, kernels[0], stride=(down, 1), groups=LANES)
 
 
-def watched(*tensors: Tensor) -> bool:
+def needs_graph(*tensors: Tensor) -> bool:
     """Whether somebody differentiates, or batches, what is computed from these tensors."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return True
@@ -212,4 +212,4 @@ def _window(x: Tensor, dim: int, first: int, length: int) -> Tensor:
     return x.narrow(dim, first + before, length)
 
 
-__all__ = ["LANES", "Resampling", "watched"]
+__all__ = ["LANES", "Resampling", "needs_graph"]

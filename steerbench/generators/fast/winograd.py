@@ -20,7 +20,7 @@ References: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks" (20
 Accuracy of Winograd Convolution for Deep Neural Networks" (2018, arXiv 1803.10986).
 
 >>> x, weight = torch.randn(1, 3, 9, 6).double(), torch.randn(5, 3, 3, 3).double()
->>> torch.allclose(convolve(x, transformed(weight)), F.conv2d(x, weight, padding=1))
+>>> torch.allclose(convolve(x, transform_kernel(weight)), F.conv2d(x, weight, padding=1))
 True
 """
 
@@ -88,7 +88,7 @@ def pays(weight: Tensor, size: int, dtype: torch.dtype) -> bool:
     return wide and dtype == torch.float32 and weight.device.type == "cpu"
 
 
-def transformed(weight: Tensor) -> Tensor:
+def transform_kernel(weight: Tensor) -> Tensor:
     """Kernels ``[out, in, 3, 3]`` at the points, ``[36, in, out]``."""
     outputs, inputs = weight.shape[:2]
     values = KERNEL.to(weight) @ weight.reshape(-1, 9).T
@@ -96,7 +96,7 @@ def transformed(weight: Tensor) -> Tensor:
 
 
 def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
-    """x ``[N, in, H, W]`` with `transformed` kernels, to ``[N, out, H', W']``.
+    """x ``[N, in, H, W]`` with kernels of `transform_kernel`, to ``[N, out, H', W']``.
 
     Differentiable. The memory format of the result is channels last.
     """
@@ -137,7 +137,7 @@ def convolve_strip(strip: Tensor, kernel: Tensor, target: Tensor) -> None:
 
     Args:
         strip: ``[h + 2, w + 2, in]``, with ``h`` and ``w`` multiples of ``TILE``.
-        kernel: ``[36, in, out]``, `transformed`, perhaps in another precision.
+        kernel: ``[36, in, out]``, of `transform_kernel`, perhaps in another precision.
         target: ``[blocks, h, w, lanes]``: the outputs, in blocks.
     """
     down, across = len(strip) // TILE, target.shape[2] // TILE

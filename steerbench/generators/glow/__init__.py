@@ -234,7 +234,7 @@ class Glow(BaseGenerator):
             network = GlowNetwork(**options)
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         network.load_state_dict(copies, assign=True)
-        stuck = network.singular()
+        stuck = network.find_singular()
         if stuck:
             raise CheckpointError(
                 f"The matrix of {stuck} is singular, so that no picture can be drawn from a code. "

@@ -134,7 +134,7 @@ class GlowNetwork(nn.Module):
         """A level by its place, the finest first."""
         return cast(Level, self.levels[place])
 
-    def singular(self) -> str:
+    def find_singular(self) -> str:
         """The first step that cannot unmix its channels, as published files name it, or none."""
         for place in range(len(self.levels)):
             for step in range(self.n_flows):

@@ -38,32 +38,18 @@ class StyleGAN1(StyleBased):
     architecture = "stylegan1"
 
     def __init__(self, network: StyleGAN1Network, *, name: str) -> None:
-        self.network = network
-        self.classes = network.c_dim
         self.sites = tuple(network.sites())
-        self.slices = _style_slices(network)
-        spaces = self.style_spaces(network.z_dim, network.w_dim, network.num_ws)
-        super().__init__(network, name=name, spaces=spaces, layers=self._make_layers())
-        self.resolution = max(network.widths)
-
-    def _make_layers(self) -> list[Layer]:
-        network = self.network
-        return [
-            Layer(
-                name=site.name,
-                index=index,
-                channels=network.channels if site.row is None else network.widths[site.resolution],
-                height=site.resolution,
-                width=site.resolution,
-                row=site.row,
-                aliases=_published_names(site),
-            )
-            for index, site in enumerate(self.sites)
-        ]
+        super().__init__(
+            network,
+            name=name,
+            layers=_make_layers(network),
+            widths={name: 2 * layer.outputs for name, layer in network.style_layers().items()},
+            rows=network.num_ws,
+            resolution=max(network.widths),
+        )
 
     def _rebind(self) -> None:
-        if isinstance(self.module, StyleGAN1Network):
-            self.network = self.module
+        super()._rebind()
         self.sites = tuple(self.network.sites())
 
     def at_level(self, level: float) -> StyleGAN1:
@@ -72,16 +58,9 @@ class StyleGAN1(StyleBased):
         config = self.config() | {"level": float(level)}
         return StyleGAN1.build(config, self.tensors(), name=self.name)
 
-    def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return self.network.mapping(z, self.label_weights(label, z))
-
-    def styled_rows(self, rows: Tensor) -> Tensor:
-        layers = self.network.styled().values()
+    def styles_of(self, rows: Tensor) -> Tensor:
+        layers = self.network.style_layers().values()
         return torch.cat([part.affine(rows[:, i]) for i, part in enumerate(layers)], dim=1)
-
-    @property
-    def mean_code(self) -> Tensor:
-        return self.network.mapping.w_avg
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         nothing = slice(0, 0)
@@ -119,7 +98,7 @@ class StyleGAN1(StyleBased):
         """The affine weights that w meets, ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
         if space not in ("w", "w+"):
             return super().affine(space, layers)
-        weights = [part.affine.weight for part in self.network.styled().values()]
+        weights = [part.affine.weight for part in self.network.style_layers().values()]
         chosen = parse_layers(layers, len(weights)) or range(len(weights))
         return torch.cat([weights[row] for row in chosen]).detach()
 
@@ -160,13 +139,19 @@ class StyleGAN1(StyleBased):
         return cls(network, name=name)
 
 
-def _style_slices(network: StyleGAN1Network) -> dict[str, slice]:
-    slices: dict[str, slice] = {}
-    start = 0
-    for name, layer in network.styled().items():
-        slices[name] = slice(start, start + 2 * layer.outputs)
-        start += 2 * layer.outputs
-    return slices
+def _make_layers(network: StyleGAN1Network) -> list[Layer]:
+    return [
+        Layer(
+            name=site.name,
+            index=index,
+            channels=network.channels if site.row is None else network.widths[site.resolution],
+            height=site.resolution,
+            width=site.resolution,
+            row=site.row,
+            aliases=_published_names(site),
+        )
+        for index, site in enumerate(network.sites())
+    ]
 
 
 def _published_names(site: Site) -> tuple[str, ...]:

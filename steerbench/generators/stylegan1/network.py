@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.generators.detail_levels import shares
-from steerbench.generators.fast.weight_cache import Kept
+from steerbench.generators.fast.weight_cache import WeightCache
 from steerbench.generators.stylegan2.network import MappingNetwork
 
 SLOPE = 0.2
@@ -72,35 +72,35 @@ class StyledLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         if up:
             self.register_buffer("blur", low_pass(taps))
-        self.kept = Kept()
+        self.cache = WeightCache()
 
     def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
         """x ``[N, in, h, w]`` (of the first layer ``[N, ...]``) and style ``[N, 2 out]``."""
         if hasattr(self, "const") and x.dtype.itemsize == 2:
             # Little work, and a constant far from zero would lose what the style enlarges.
             return self(x.float(), style, noise).to(x.dtype)
-        x = self.convolved(x)
+        x = self.convolve(x)
         added = self.noise(noise, x)
         if added is not None:
             x = torch.addcmul(x, added, self.noise_strength[:, None, None].to(x.dtype))
         x = F.leaky_relu(x, SLOPE)
         scale, shift = style.to(x.dtype).unflatten(1, (2, self.outputs, 1, 1)).unbind(1)
-        return torch.addcmul(shift, self.normalised(x), 1 + scale)
+        return torch.addcmul(shift, self.normalise(x), 1 + scale)
 
-    def convolved(self, x: Tensor) -> Tensor:
+    def convolve(self, x: Tensor) -> Tensor:
         """Up to the bias: ``[N, out, H, W]``."""
         bias = self.bias.to(x.dtype)
         if hasattr(self, "const"):
             y = (self.const.to(x.dtype) + bias[:, None, None]).expand(len(x), -1, -1, -1)
             return y.contiguous(memory_format=torch.channels_last)
-        kernel = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
+        kernel = self.cache(self.weight, x.dtype, lambda: self.kernel(x.dtype))
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=1)
         x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
         blur = self.blur.to(x.dtype).expand(self.outputs, 1, -1, -1)
         return F.conv2d(x, blur, bias, padding=self.blur.shape[-1] // 2, groups=self.outputs)
 
-    def normalised(self, x: Tensor) -> Tensor:
+    def normalise(self, x: Tensor) -> Tensor:
         """Every channel of every picture at mean 0 and deviation 1."""
         if x.dtype.itemsize == 2:
             # Groups of one channel: the quickest on a CPU, too rough for a figure.
@@ -110,7 +110,7 @@ class StyledLayer(nn.Module):
 
     def kernel(self, dtype: torch.dtype) -> Tensor:
         """The kernel that runs."""
-        kernel = spread_out(self.weight) if self.up else self.weight
+        kernel = merge_repeats(self.weight) if self.up else self.weight
         return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
 
     def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
@@ -134,7 +134,7 @@ def low_pass(taps: int) -> Tensor:
     return square / square.sum()
 
 
-def spread_out(weight: Tensor) -> Tensor:
+def merge_repeats(weight: Tensor) -> Tensor:
     """The transposed convolution of stride 2 that repeats pixels and convolves, in one step.
 
     A pixel that is repeated twice meets sums of neighbouring taps: ``[out, in, 3, 3]`` to
@@ -243,13 +243,13 @@ class StyleGAN1Network(nn.Module):
             setattr(self, f"b{resolution}", block)
             previous = width
 
-    def styled(self) -> dict[str, StyledLayer]:
+    def style_layers(self) -> dict[str, StyledLayer]:
         """All layers that have a style, by name; layer ``i`` of them reads row ``i`` of w+."""
         return {name: part for name, part in self.named_modules() if isinstance(part, StyledLayer)}
 
     def sites(self) -> Iterator[Site]:
         """The layers that run at the network's level of detail, in their order."""
-        styled = list(self.styled().items())
+        styled = list(self.style_layers().items())
         for resolution, share in shares(self.widths, self.level).items():
             for row, (name, module) in enumerate(styled):
                 if module.resolution == resolution:

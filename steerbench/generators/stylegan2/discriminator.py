@@ -22,8 +22,8 @@ from steerbench.generators.stylegan2.layers import (
     ROOT2,
     SLOPE,
     Dense,
+    clamp_to,
     downsample,
-    limited,
     resampling_filter,
 )
 from steerbench.generators.stylegan2.network import MappingNetwork
@@ -63,7 +63,7 @@ class Conv(nn.Module):
             x = F.conv2d(x, weight, bias, stride=2)
         else:
             x = F.conv2d(x, weight, bias, padding=self.size // 2)
-        return limited(F.leaky_relu(x, SLOPE), self.clamp) if self.activate else x
+        return clamp_to(F.leaky_relu(x, SLOPE), self.clamp) if self.activate else x
 
 
 def blur_before_halving(x: Tensor, kernel: Tensor, size: int) -> Tensor:

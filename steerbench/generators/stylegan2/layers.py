@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 ROOT2 = math.sqrt(2.0)
 SLOPE = 0.2
-EPSILON = 1e-8
 
 
 def resampling_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
@@ -68,6 +67,6 @@ def normalise(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
-def limited(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
+def clamp_to(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
     """``x`` within a bound, where there is one."""
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)

@@ -92,7 +92,7 @@ class LayerPlan:
         return self.rate // self.out_rate
 
     @property
-    def tall(self) -> int:
+    def fine_size(self) -> int:
         """Height and width of the upsampled signal."""
         return (self.out_size - 1) * self.down + self.down_taps
 
@@ -103,7 +103,7 @@ class LayerPlan:
         The centres of both canvases coincide: half of what is too much is cut off before.
         """
         given = (self.in_size + self.kernel - 1) * self.up
-        padding = self.tall + self.up_taps - 1 - given
+        padding = self.fine_size + self.up_taps - 1 - given
         return self.up_taps - 1 - (padding + self.up) // 2
 
     def up_filter(self) -> Tensor | None:

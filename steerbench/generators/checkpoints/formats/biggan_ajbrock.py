@@ -105,8 +105,8 @@ class _Reader:
         """Pixels a side after the first layer."""
         return math.isqrt(len(self.weights.take("linear.bias", 1)) // width)
 
-    def divided(self, name: str) -> Tensor:
-        """A weight divided by its spectral norm, one step of the power method from ``u0``."""
+    def normalise_weight(self, name: str) -> Tensor:
+        """Return a weight over its spectral norm, by one step of the power method from ``u0``."""
         weight = self.weights.take(f"{name}.weight")
         if f"{name}.u0" not in self.weights:
             return weight
@@ -116,14 +116,14 @@ class _Reader:
         u = F.normalize(v @ matrix.T, eps=eps)
         return weight / (v @ matrix.T @ u.T).squeeze()
 
-    def conditioned(self, name: str) -> Tensor:
+    def conditional_weight(self, name: str) -> Tensor:
         """The weights of a gain or bias, with the code's columns before the class's."""
         if not self.shared:
             return self.weights.take(f"{name}.weight", 2).T
-        return self.divided(name).roll(-self.c_dim, dims=1)
+        return self.normalise_weight(name).roll(-self.c_dim, dims=1)
 
     def first(self, width: int) -> dict[str, Tensor]:
-        weight = self.divided("linear")
+        weight = self.normalise_weight("linear")
         state = {
             "layers.0.linear.weight": weight.roll(-self.c_dim, dims=1) if self.deep else weight,
             "layers.0.linear.bias": self.weights.take("linear.bias", 1),
@@ -167,8 +167,8 @@ class _Reader:
         state: dict[str, Tensor] = {}
         for part in range(4 if self.deep else 2):
             norm, theirs = f"{target}.norms.{part}", f"{source}.bn{part + 1}"
-            state[f"{norm}.gain_by"] = self.conditioned(f"{theirs}.gain")
-            state[f"{norm}.bias_by"] = self.conditioned(f"{theirs}.bias")
+            state[f"{norm}.gain_by"] = self.conditional_weight(f"{theirs}.gain")
+            state[f"{norm}.bias_by"] = self.conditional_weight(f"{theirs}.bias")
             width = len(state[f"{norm}.gain_by"])
             state |= {f"{norm}.gain": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
             self.norm(theirs, norm, state, self.option("BN_eps", 1e-5))
@@ -179,12 +179,12 @@ class _Reader:
 
     def convolution(self, source: str, target: str) -> dict[str, Tensor]:
         bias = self.weights.take(f"{source}.bias", 1)
-        return {f"{target}.weight": self.divided(source), f"{target}.bias": bias}
+        return {f"{target}.weight": self.normalise_weight(source), f"{target}.bias": bias}
 
     def attention(self, place: int, target: str) -> dict[str, Tensor]:
         names = {"query": "theta", "key": "phi", "value": "g", "out": "o"}
         state = {
-            f"{target}.{ours}.weight": self.divided(f"blocks.{place}.1.{theirs}")
+            f"{target}.{ours}.weight": self.normalise_weight(f"blocks.{place}.1.{theirs}")
             for ours, theirs in names.items()
         }
         return state | {f"{target}.gamma": self.weights.scalar(f"blocks.{place}.1.gamma")}

@@ -36,7 +36,7 @@ def convert(weights: Weights, settings: Settings) -> Parts:
         )
     attention = [n for n in parts if f"generator.layers.{n}.gamma" in weights]
     blocks = [n for n in parts if n not in attention]
-    ups = _doubling(weights.state.config, len(blocks))
+    ups = _doubling_blocks(weights.state.config, len(blocks))
     shapes = [_block(weights, f"generator.layers.{n}", up) for n, up in zip(blocks, ups)]
     state = {"embed.weight": weights.take("embeddings.weight", 2)}
     state |= _dense(weights, shapes[0].inputs)
@@ -45,7 +45,7 @@ def convert(weights: Weights, settings: Settings) -> Parts:
     for n in attention:
         state |= _attention_weights(weights, f"generator.layers.{n}", f"layers.{n + 1}")
     last = f"layers.{len(parts) + 1}"
-    picture = _divided(weights, "generator.conv_to_rgb")[:3]
+    picture = _normalise_weight(weights, "generator.conv_to_rgb")[:3]
     state |= _statistics(weights, "generator.bn", f"{last}.norm", eps) | {
         f"{last}.norm.gain": weights.take("generator.bn.weight", 1),
         f"{last}.norm.bias": weights.take("generator.bn.bias", 1),
@@ -74,7 +74,7 @@ def _epsilon(config: Mapping[str, Any]) -> float:
     return float(eps) if isinstance(eps, float) and 0 < eps < 1 else 1e-4
 
 
-def _doubling(config: Mapping[str, Any], count: int) -> list[bool]:
+def _doubling_blocks(config: Mapping[str, Any], count: int) -> list[bool]:
     """Which blocks double the size."""
     layers = config.get("layers")
     if not isinstance(layers, list):
@@ -98,7 +98,7 @@ def _block(weights: Weights, name: str, up: bool) -> BlockShape:
     return BlockShape(inputs, outputs, hidden, up)
 
 
-def _divided(weights: Weights, name: str) -> Tensor:
+def _normalise_weight(weights: Weights, name: str) -> Tensor:
     """A weight divided by its spectral norm, as the kept vectors estimate it."""
     if f"{name}.weight" in weights:
         # Files of early versions hold the quotient itself, and may lack the second vector.
@@ -112,7 +112,10 @@ def _divided(weights: Weights, name: str) -> Tensor:
 
 
 def _dense(weights: Weights, width: int) -> dict[str, Tensor]:
-    weight, bias = _divided(weights, "generator.gen_z"), weights.take("generator.gen_z.bias", 1)
+    weight, bias = (
+        _normalise_weight(weights, "generator.gen_z"),
+        weights.take("generator.gen_z.bias", 1),
+    )
     return {
         "layers.0.linear.weight": weight.unflatten(0, (4, 4, width)).movedim(2, 0).flatten(0, 2),
         "layers.0.linear.bias": bias.unflatten(0, (4, 4, width)).movedim(2, 0).flatten(),
@@ -131,11 +134,13 @@ def _block_weights(weights: Weights, source: str, target: str, eps: float) -> di
     for place in range(4):
         norm = f"{target}.norms.{place}"
         state |= _statistics(weights, f"{source}.bn_{place}", norm, eps)
-        state[f"{norm}.gain_by"] = _divided(weights, f"{source}.bn_{place}.scale")
-        state[f"{norm}.bias_by"] = _divided(weights, f"{source}.bn_{place}.offset")
+        state[f"{norm}.gain_by"] = _normalise_weight(weights, f"{source}.bn_{place}.scale")
+        state[f"{norm}.bias_by"] = _normalise_weight(weights, f"{source}.bn_{place}.offset")
         width = len(state[f"{norm}.gain_by"])
         state |= {f"{norm}.gain": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
-        state[f"{target}.convs.{place}.weight"] = _divided(weights, f"{source}.conv_{place}")
+        state[f"{target}.convs.{place}.weight"] = _normalise_weight(
+            weights, f"{source}.conv_{place}"
+        )
         state[f"{target}.convs.{place}.bias"] = weights.take(f"{source}.conv_{place}.bias", 1)
     return state
 
@@ -143,7 +148,7 @@ def _block_weights(weights: Weights, source: str, target: str, eps: float) -> di
 def _attention_weights(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
     names = {"query": "theta", "key": "phi", "value": "g", "out": "o_conv"}
     state = {
-        f"{target}.{ours}.weight": _divided(weights, f"{source}.snconv1x1_{theirs}")
+        f"{target}.{ours}.weight": _normalise_weight(weights, f"{source}.snconv1x1_{theirs}")
         for ours, theirs in names.items()
     }
     return state | {f"{target}.gamma": weights.scalar(f"{source}.gamma")}

@@ -153,10 +153,14 @@ def check_plans(first: InputPlan, layers: list[LayerPlan], largest: int = 2**14)
                 f"Layer {layer.name} reads (channels, size, rate) {given}, but the one before it "
                 f"gives {(channels, size, rate)}. The file is broken."
             )
-        if layer.rate % layer.in_rate or layer.rate % layer.out_rate or layer.tall > 2 * largest:
+        if (
+            layer.rate % layer.in_rate
+            or layer.rate % layer.out_rate
+            or layer.fine_size > 2 * largest
+        ):
             raise CheckpointError(
                 f"Layer {layer.name} goes from the rate {layer.in_rate} over {layer.rate} to "
-                f"{layer.out_rate}, on {layer.tall} pixels; whole factors and at most "
+                f"{layer.out_rate}, on {layer.fine_size} pixels; whole factors and at most "
                 f"{2 * largest} pixels were expected. The file is broken."
             )
         channels, size, rate = layer.outputs, layer.out_size, float(layer.out_rate)

@@ -39,7 +39,7 @@ class Budget:
         self.depth = 0
 
     @contextlib.contextmanager
-    def nested(self) -> Iterator[None]:
+    def nest(self) -> Iterator[None]:
         """While a file within the file is read: NVIDIA's hold their storages as such."""
         self.depth += 1
         if self.depth >= MAX_FILES:

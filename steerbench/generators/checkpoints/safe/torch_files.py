@@ -150,7 +150,7 @@ def _nested_storage(budget: Budget, data: Any) -> Storage:
     if not isinstance(data, bytes | bytearray):
         raise CheckpointError("A storage in the file is not made of bytes. The file is broken.")
     budget.charge_tensor(len(data))
-    with budget.nested():
+    with budget.nest():
         value = read_legacy(io.BytesIO(data), budget)
     if not isinstance(value, Storage):
         raise CheckpointError("A storage in the file holds something else. It is refused.")

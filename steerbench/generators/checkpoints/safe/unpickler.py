@@ -214,7 +214,7 @@ def _parameter(budget: Budget, data: Any, *rest: Any) -> Tensor:
 # Python's own, and other people's records.
 
 
-def _ordered(budget: Budget, items: Any = ()) -> OrderedDict[Any, Any]:
+def _ordered_dict(budget: Budget, items: Any = ()) -> OrderedDict[Any, Any]:
     budget.charge(100 * len(items))
     return OrderedDict((plain_key(key), value) for key, value in items)
 
@@ -279,7 +279,7 @@ RECORDS = frozenset(
 )
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _ordered,
+    "collections.OrderedDict": _ordered_dict,
     "dnnlib.util.EasyDict": lambda budget: {},
     "easydict.EasyDict": lambda budget: {},
     "builtins.dict": lambda budget: {},
@@ -415,7 +415,7 @@ class Machine:
     def top(self) -> Any:
         return self.stack[-1]
 
-    def since_mark(self) -> list[Any]:
+    def pop_to_mark(self) -> list[Any]:
         for start in range(len(self.stack) - 1, -1, -1):
             if self.stack[start] is _MARK:
                 items = self.stack[start + 1 :]
@@ -442,7 +442,7 @@ class Machine:
         self.stack.pop()
 
     def do_pop_mark(self, _: None) -> None:
-        self.since_mark()
+        self.pop_to_mark()
 
     def do_dup(self, _: None) -> None:
         self.push(self.top())
@@ -481,7 +481,7 @@ class Machine:
         self.push(())
 
     def do_tuple(self, _: None) -> None:
-        self.push(tuple(self.since_mark()))
+        self.push(tuple(self.pop_to_mark()))
 
     def do_tuple1(self, _: None) -> None:
         self.push((self.pop(),))
@@ -498,13 +498,13 @@ class Machine:
         self.push([])
 
     def do_list(self, _: None) -> None:
-        self.push(self.since_mark())
+        self.push(self.pop_to_mark())
 
     def do_append(self, _: None) -> None:
         self.append([self.pop()])
 
     def do_appends(self, _: None) -> None:
-        self.append(self.since_mark())
+        self.append(self.pop_to_mark())
 
     def append(self, items: list[Any]) -> None:
         if type(self.top()) is not list:
@@ -515,7 +515,7 @@ class Machine:
         self.push({})
 
     def do_dict(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_to_mark()
         self.push({})
         self.set_items(items)
 
@@ -524,7 +524,7 @@ class Machine:
         self.set_items([key, value])
 
     def do_setitems(self, _: None) -> None:
-        self.set_items(self.since_mark())
+        self.set_items(self.pop_to_mark())
 
     def set_items(self, items: list[Any]) -> None:
         target = self.top()
@@ -538,10 +538,10 @@ class Machine:
         self.push(set())
 
     def do_frozenset(self, _: None) -> None:
-        self.push(frozenset(plain_key(item) for item in self.since_mark()))
+        self.push(frozenset(plain_key(item) for item in self.pop_to_mark()))
 
     def do_additems(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_to_mark()
         if not isinstance(self.top(), set):
             raise ValueError(f"items are added to a {type(self.top()).__name__}")
         self.top().update(plain_key(item) for item in items)
@@ -572,12 +572,12 @@ class Machine:
         self.call(function, arguments)
 
     def do_obj(self, _: None) -> None:
-        function, *arguments = self.since_mark()
+        function, *arguments = self.pop_to_mark()
         self.call(function, tuple(arguments))
 
     def do_inst(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
-        self.call(find(module, name), tuple(self.since_mark()))
+        self.call(find(module, name), tuple(self.pop_to_mark()))
 
     def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
