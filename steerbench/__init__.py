@@ -25,7 +25,7 @@ _HOMES = {
     "Renderer": "renderer",
     "Space": "types",
     "UnitEdit": "types",
-    "catalogue": "generators.catalogue",
+    "catalogue": "generators.published.catalogue",
     "clip": "predictors.clip",
     "compare": "metrics",
     "film": "films",

@@ -24,7 +24,6 @@ from steerbench.errors import (
     NotFoundError,
     closest,
 )
-from steerbench.generators import catalogue
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan import BigGAN
 from steerbench.generators.checkpoints import convert
@@ -33,7 +32,8 @@ from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.glow import Glow
 from steerbench.generators.pggan import PGGAN
-from steerbench.generators.published_directions import read_published_direction
+from steerbench.generators.published import read_published_direction
+from steerbench.generators.published.catalogue import entries, fetch
 from steerbench.generators.stylegan1 import StyleGAN1
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.stylegan3 import StyleGAN3
@@ -106,7 +106,7 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
         contents = read(path)
         generator = _open(contents, name, settings)
     except CheckpointError as error:
-        if name not in catalogue.entries():
+        if name not in entries():
             raise
         raise CheckpointError(
             f"{error} If it arrived broken, delete {str(path)!r} and load {name!r} again."
@@ -119,9 +119,9 @@ def _find(source: str) -> tuple[Path, str]:
     """The file that is meant, and what to call the generator in it."""
     if source in EMBEDDED:
         return Path(str(resources.files("steerbench") / "assets" / EMBEDDED[source])), source
-    entry = catalogue.entries().get(source)
+    entry = entries().get(source)
     if entry is not None:
-        return catalogue.fetch(entry), source
+        return fetch(entry), source
     path = Path(source).expanduser()
     if path.is_file():
         return path, path.stem
@@ -131,7 +131,7 @@ def _find(source: str) -> tuple[Path, str]:
         )
     raise MissingFileError(
         f"There is no generator and no file {source!r}. "
-        f"{closest(source, [*EMBEDDED, *catalogue.entries()])} Give one of the names in "
+        f"{closest(source, [*EMBEDDED, *entries()])} Give one of the names in "
         "sb.catalogue(), or the path of a weight file."
     )
 

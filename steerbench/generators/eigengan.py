@@ -23,8 +23,6 @@ from torch import Tensor, nn
 from steerbench.generators.base import BaseGenerator
 from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
-SLOPE = 0.2
-
 
 class EigenBlock(nn.Module):
     """A subspace and two transposed convolutions, the first of which doubles the size."""
@@ -48,7 +46,7 @@ class EigenBlock(nn.Module):
     def convolve(self, x: Tensor, coordinates: Tensor, second: bool) -> Tensor:
         """One of the block's two convolutions, at the precision of ``x``."""
         point = self.point(coordinates).to(x.dtype)
-        x = F.leaky_relu(x + _convolve(point, self.add1 if second else self.add0), SLOPE)
+        x = F.leaky_relu(x + _convolve(point, self.add1 if second else self.add0), 0.2)
         return _convolve(x, self.conv1 if second else self.conv0)
 
 
@@ -88,7 +86,7 @@ class EigenGANNetwork(nn.Module):
         for place, own in enumerate(coordinates):
             for second in (False, True):
                 x = self.block(place).convolve(x, own, second)
-        return _convolve(F.leaky_relu(x, SLOPE), self.torgb).to(z.dtype).tanh()
+        return _convolve(F.leaky_relu(x, 0.2), self.torgb).to(z.dtype).tanh()
 
 
 class EigenGAN(BaseGenerator):
@@ -125,7 +123,7 @@ class EigenGAN(BaseGenerator):
         if index == 0:
             return network.fc(state.inputs[0]).unflatten(1, (-1, 4, 4)).to(x.dtype)
         if index == len(self.layers) - 1:
-            return _convolve(F.leaky_relu(x, SLOPE), network.torgb)
+            return _convolve(F.leaky_relu(x, 0.2), network.torgb)
         place, second = divmod(index - 1, 2)
         return network.block(place).convolve(x, state.inputs[index], bool(second))
 

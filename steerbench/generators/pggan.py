@@ -28,8 +28,6 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.generators.detail_levels import blend, check_level, enlarge, shares
 from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
-SLOPE = 0.2
-
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Divide the features ``[N, C, ...]`` of each pixel by their root mean square."""
@@ -92,11 +90,9 @@ class PGGANNetwork(nn.Module):
         if site.blend is not None:
             return F.conv2d(x, weight, bias)
         if site.name == "b4.dense":
-            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), SLOPE).unflatten(
-                1, (-1, 4, 4)
-            )
+            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), 0.2).unflatten(1, (-1, 4, 4))
         x = F.interpolate(x, scale_factor=2.0, mode="nearest") if site.up else x
-        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
+        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), 0.2)
 
     def enter(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """The normalised code and its label ``[N, c_dim]``, as one pixel ``[N, C, 1, 1]``."""

@@ -17,7 +17,7 @@ import steerbench as sb
 from steerbench.cli import app
 from steerbench.errors import CheckpointError, FileError, NotFoundError
 from steerbench.generators import EMBEDDED, GENERATORS
-from steerbench.generators.catalogue import Entry, entries, fetch
+from steerbench.generators.published.catalogue import Entry, entries, fetch
 from tests.contracts.test_generators import dcgan
 from tests.misbehaving import Server, serving
 

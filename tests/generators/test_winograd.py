@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from steerbench.generators.fast import winograd
+from steerbench.generators.fast import tuning, winograd
 from steerbench.generators.stylegan2.network import SynthesisLayer
 from tests.benchmarks import plain_stylegan2 as plain
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (2, 3, 8, 12), (3, 2, 15, 9)])
 @pytest.mark.parametrize("padding", [0, 1, 2])
-@pytest.mark.parametrize("strip", [1, winograd.STRIP], ids=["row by row", "at once"])
+@pytest.mark.parametrize("strip", [1, tuning.TUNING.tiles], ids=["row by row", "at once"])
 def test_it_is_a_convolution_with_its_gradient(shape, padding, strip, monkeypatch) -> None:
-    monkeypatch.setattr(winograd, "STRIP", strip)
+    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, tiles=strip))
     torch.manual_seed(0)
     x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(5, shape[1], 3, 3, dtype=torch.float64)

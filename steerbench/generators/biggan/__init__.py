@@ -64,9 +64,6 @@ from steerbench.types import (
     parse_layers,
 )
 
-CUT = 2.0
-"""Where the normal distribution is cut when codes are truncated."""
-
 LATER = {"z": ("z", "z+", "c", "c+"), "z+": ("z+", "c+"), "c": ("c", "c+"), "c+": ("c+",)}
 """The spaces in which a step of a space can be taken."""
 
@@ -342,7 +339,7 @@ def _cut_normal(seed: int, size: int) -> np.ndarray:
     from scipy.stats import truncnorm
 
     draw = np.random.RandomState(seed)
-    return np.asarray(truncnorm.rvs(-CUT, CUT, size=(1, size), random_state=draw))
+    return np.asarray(truncnorm.rvs(-2.0, 2.0, size=(1, size), random_state=draw))
 
 
 def _weights(part: Dense | Block, network: BigGANNetwork) -> Tensor:

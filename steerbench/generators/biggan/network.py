@@ -27,10 +27,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EPSILON = 1e-5
-"""Added to the variances of a network that learns; kept variances hold their own already."""
-MOMENTUM = 0.1
-
 READS = ("whole", "chunks", "first")
 """How z reaches the layers: all of it everywhere, a chunk to each, or all of it to the first."""
 
@@ -106,13 +102,19 @@ class Norm(nn.Module):
         gain, bias = affine.to(x.dtype)[..., None, None].chunk(2, dim=1)
         return x * gain + bias
 
-    def normalise_batch(self, x: Tensor) -> Tensor:
-        """A batch by its own statistics, which the kept ones follow."""
+    def normalise_batch(self, x: Tensor, momentum: float = 0.1, epsilon: float = 1e-5) -> Tensor:
+        """Normalise a batch by its own statistics, which the kept ones follow.
+
+        Args:
+            x: ``[N, C, H, W]``.
+            momentum: How far the kept statistics go towards those of the batch.
+            epsilon: Added to variances; the kept ones hold it already.
+        """
         with torch.no_grad():
             variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3))
-            self.get_buffer("means").lerp_(mean, MOMENTUM)
-            self.get_buffer("variances").lerp_(variance + EPSILON, MOMENTUM)
-        return F.batch_norm(x, None, None, training=True, eps=EPSILON)
+            self.get_buffer("means").lerp_(mean, momentum)
+            self.get_buffer("variances").lerp_(variance + epsilon, momentum)
+        return F.batch_norm(x, None, None, training=True, eps=epsilon)
 
 
 class Dense(nn.Module):

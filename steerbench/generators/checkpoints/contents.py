@@ -23,10 +23,10 @@ from steerbench import store
 from steerbench.errors import CheckpointError, FileError, MissingFileError, SteerbenchError
 from steerbench.generators.checkpoints.safe import numpy_files, torch_files, unpickler
 from steerbench.generators.checkpoints.safe.archives import BROKEN, check_count, members_of
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import Budget
 
 _LEGACY = torch_files.MAGIC.to_bytes(10, "little")
-MAX_CONFIG = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def _config_beside(path: Path) -> dict[str, Any]:
     """``config.json`` in the same folder: some projects keep there what the weights do not say."""
     beside = path.with_name("config.json")
     try:
-        if beside.stat().st_size > MAX_CONFIG:
+        if beside.stat().st_size > LIMITS.config:
             return {}
         config = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

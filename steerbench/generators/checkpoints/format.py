@@ -46,7 +46,7 @@ class Format:
     required: Sequence[str]
     convert: Callable[[Weights, Settings], Parts]
     options: Options = field(default_factory=dict)
-    rename: Callable[[Tensors], Tensors] = dict
+    rename: Callable[[Tensors], Tensors] = lambda tensors: tensors
     misfits: Callable[[Tensors], list[str]] = lambda tensors: []
     harmless: Sequence[str] = ()
 

@@ -22,12 +22,13 @@ import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import (
-    MAX_PARTS,
     Record,
     module_state,
     submodule,
@@ -65,11 +66,18 @@ class StateDict:
 def state_dicts(value: Any, config: Mapping[str, Any] | None = None) -> list[StateDict]:
     """Return all dictionaries of tensors in what a file holds, averaged generators first.
 
-    Prefixes are off; a dictionary that has some is listed as it is, too.
+    Prefixes are off; a dictionary that has some is listed as it is, too. Of a file that repeats
+    itself without end only the beginning is listed.
     """
-    start = StateDict(config=config or {})
-    unwrapped = [part for state in dictionaries(value, start) for part in _unwrap(state)]
-    return sorted(unwrapped, key=_rank)
+    found: list[StateDict] = []
+    left = LIMITS.tensors
+    for state in dictionaries(value, StateDict(config=config or {})):
+        for part in _unwrap(state):
+            left -= 1 + len(part.tensors)
+            if left < 0:
+                return sorted(found, key=_rank)
+            found.append(part)
+    return sorted(found, key=_rank)
 
 
 def dictionaries(value: Any, at: StateDict | None = None) -> Iterator[StateDict]:
@@ -80,7 +88,7 @@ def dictionaries(value: Any, at: StateDict | None = None) -> Iterator[StateDict]
         if tensors:
             yield replace(at, tensors=tensors, module=value)
         return
-    if isinstance(value, tuple | list) and len(value) <= MAX_PARTS:
+    if isinstance(value, tuple | list) and len(value) <= LIMITS.parts:
         value = _name_items(value)
     if not isinstance(value, dict) or len(at.keys) > 4:
         return
@@ -114,7 +122,7 @@ def _unwrap(state: StateDict, depth: int = 0) -> Iterator[StateDict]:
         state, tensors={name.replace("_orig_mod.", ""): t for name, t in state.tensors.items()}
     )
     yield state
-    for prefix in _wrappings(state.tensors) if depth < MAX_PARTS else ():
+    for prefix in _wrappings(state.tensors) if depth < LIMITS.parts else ():
         start = f"{prefix}."
         rest = {n: t for n, t in state.tensors.items() if not n.startswith(start)}
         part = replace(
@@ -132,7 +140,8 @@ def _wrappings(tensors: Tensors) -> list[str]:
     heads = {name.partition(".")[0] for name in tensors if "." in name}
     if len(heads) == 1 and all("." in name for name in tensors):
         return list(heads)
-    return sorted(head for head in heads if _AVERAGE.fullmatch(head) or _GENERATOR.fullmatch(head))
+    known = (head for head in heads if _AVERAGE.fullmatch(head) or _GENERATOR.fullmatch(head))
+    return sorted(islice(known, LIMITS.prefixes))
 
 
 def _rank(state: StateDict) -> int:

@@ -23,14 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.fast import winograd
+from steerbench.generators.fast import tuning, winograd
 from steerbench.generators.fast.resampling import LANES, needs_graph
-
-STRIP_NUMBERS = 2**22
-"""How many numbers a strip should have, going in and coming out: 16 MiB of float32."""
-
-WIDE = 64
-"""From how many channels on, in and out, fewer multiplications pay."""
 
 
 class Convolution:
@@ -78,7 +72,7 @@ class Convolution:
         """How many rows of the output make a strip."""
         if self.points is not None:
             return winograd.strip_rows(wide, max(inputs, self.outputs))
-        return max(1, STRIP_NUMBERS // (wide * max(inputs, self.outputs)))
+        return max(1, tuning.TUNING.strip // (wide * max(inputs, self.outputs)))
 
     def _plain(self, strip: Tensor, target: Tensor) -> None:
         y = F.conv2d(strip.permute(2, 0, 1)[None].to(self.taps.dtype), self.taps)[0]
@@ -97,7 +91,8 @@ def _strip(image: Tensor, scale: Tensor, top: int, tall: int, wide: int, left: i
 
 def _may_be_quick(weight: Tensor) -> bool:
     outputs, inputs, size, _ = weight.shape
-    return size == 3 and min(outputs, inputs) >= WIDE and weight.device.type == "cpu"
+    wide = min(outputs, inputs) >= tuning.TUNING.quick_channels
+    return size == 3 and wide and weight.device.type == "cpu"
 
 
 @lru_cache

@@ -26,12 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from steerbench.generators.fast import tuning
+
 LANES = 16
 """Channels of a block."""
-PART_NUMBERS = 2**21
-"""How many numbers the fine grid of a part should have: 8 MiB of float32."""
-PART_ROWS = 8
-"""A part has no fewer rows: each begins with a filter's length of rows that another has too."""
 
 VERTICAL, HORIZONTAL = 2, 3
 
@@ -99,11 +97,11 @@ class Resampling:
     def _parts(self, n: int, blocks: int, taps: int) -> Iterator[tuple[slice, slice, range]]:
         """Samples, blocks and rows that are together not too much for the cache."""
         wide = (self.size - 1) * self.down + taps
-        fitting = max(1, PART_NUMBERS // (LANES * wide * wide))
+        fitting = max(1, tuning.TUNING.part // (LANES * wide * wide))
         samples = min(n, max(1, fitting // blocks))
         some = min(blocks, fitting)
-        fine = PART_NUMBERS // (LANES * samples * some * wide)
-        rows = min(self.size, max(PART_ROWS, (fine - taps) // self.down + 1))
+        fine = tuning.TUNING.part // (LANES * samples * some * wide)
+        rows = min(self.size, max(tuning.TUNING.part_rows, (fine - taps) // self.down + 1))
         rows = math.ceil(self.size / math.ceil(self.size / rows))
         for i in range(0, n, samples):
             for j in range(0, blocks, some):

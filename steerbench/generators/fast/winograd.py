@@ -32,14 +32,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHANNELS = 128
-"""From how many channels on, in and out, it pays."""
-SIZE = 16
-"""From how many rows on; below, reading 36 numbers a kernel takes longer than it saves."""
-STRIP = 2**21
-"""How many numbers of tiles to hold at a time: what stays in a processor's cache."""
-STRIP_TILES = 192
-"""How many tiles a strip has at least, written in place: products of fewer rows are slower."""
+from steerbench.generators.fast import tuning
+
 TILE, POINTS = 4, 6
 
 
@@ -84,8 +78,9 @@ def pays(weight: Tensor, size: int, dtype: torch.dtype) -> bool:
     Only on CPUs: elsewhere the libraries choose for themselves. Beside more rows than channels the
     memory traffic takes what the multiplications save.
     """
-    wide = min(weight.shape[:2]) >= max(CHANNELS, size) and size >= SIZE
-    return wide and dtype == torch.float32 and weight.device.type == "cpu"
+    wide = min(weight.shape[:2]) >= max(tuning.TUNING.tile_channels, size)
+    high = size >= tuning.TUNING.tile_rows
+    return wide and high and dtype == torch.float32 and weight.device.type == "cpu"
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
@@ -107,7 +102,7 @@ def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
         x.permute(0, 2, 3, 1), (0, 0, padding, padding + right, padding, padding + below)
     )
     tiles = padded.unfold(1, POINTS, TILE).unfold(2, POINTS, TILE)  # [N, down, across, in, 6, 6]
-    rows = max(1, STRIP // (POINTS**2 * len(x) * across * max(kernel.shape[1:])))
+    rows = max(1, tuning.TUNING.tiles // (POINTS**2 * len(x) * across * max(kernel.shape[1:])))
     strips = [_strip(strip, kernel) for strip in tiles.split(rows, dim=1)]
     y = torch.cat(strips, dim=1).reshape(len(x), TILE * down, TILE * across, -1)
     return y[:, :height, :width].permute(0, 3, 1, 2)
@@ -124,7 +119,7 @@ def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
 
 def strip_rows(width: int, channels: int) -> int:
     """How many rows of an output so wide `convolve_strip` should make at a time."""
-    tiles = max(STRIP_TILES, STRIP // (POINTS**2 * channels))
+    tiles = max(tuning.TUNING.strip_tiles, tuning.TUNING.tiles // (POINTS**2 * channels))
     return TILE * max(1, round(tiles * TILE / width))
 
 

@@ -28,9 +28,6 @@ from steerbench.generators.detail_levels import shares
 from steerbench.generators.fast.weight_cache import WeightCache
 from steerbench.generators.stylegan2.network import MappingNetwork
 
-SLOPE = 0.2
-EPSILON = 1e-8
-
 
 class StyledLayer(nn.Module):
     """A convolution (or the constant), noise, bias, rectifier, and the style.
@@ -57,7 +54,7 @@ class StyledLayer(nn.Module):
         resolution: int,
         up: bool = False,
         taps: int = 3,
-        eps: float = EPSILON,
+        eps: float = 1e-8,
     ) -> None:
         super().__init__()
         self.outputs, self.resolution, self.up, self.eps = outputs, resolution, up, eps
@@ -83,7 +80,7 @@ class StyledLayer(nn.Module):
         added = self.noise(noise, x)
         if added is not None:
             x = torch.addcmul(x, added, self.noise_strength[:, None, None].to(x.dtype))
-        x = F.leaky_relu(x, SLOPE)
+        x = F.leaky_relu(x, 0.2)
         scale, shift = style.to(x.dtype).unflatten(1, (2, self.outputs, 1, 1)).unbind(1)
         return torch.addcmul(shift, self.normalise(x), 1 + scale)
 
@@ -212,7 +209,7 @@ class StyleGAN1Network(nn.Module):
         embed_dim: int | None = None,
         level: float = 0.0,
         taps: int = 3,
-        eps: float = EPSILON,
+        eps: float = 1e-8,
         tanh: bool = False,
     ) -> None:
         super().__init__()
@@ -259,4 +256,4 @@ class StyleGAN1Network(nn.Module):
                 yield Site(name, self.get_submodule(name), resolution, share=share)
 
 
-__all__ = ["EPSILON", "Site", "StyleGAN1Network", "StyledLayer"]
+__all__ = ["Site", "StyleGAN1Network", "StyledLayer"]

@@ -102,8 +102,6 @@ __all__ = [
     "ToRGB",
 ]
 
-ARCHITECTURES = ("skip", "resnet", "orig")
-
 
 class SynthesisLayer(nn.Module):
     """A 3x3 convolution modulated by a style, with noise, bias and leaky rectifier."""

@@ -28,7 +28,7 @@ from steerbench.generators.checkpoints.weights import Weights
 from steerbench.generators.pggan import PGGAN
 
 
-def rename(tensors: Tensors) -> dict[str, Tensor]:
+def rename(tensors: Tensors) -> Tensors:
     """Return the tensors under genforce's names; old fused kernels are kept apart as ``fused``."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

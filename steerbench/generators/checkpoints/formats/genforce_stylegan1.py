@@ -45,10 +45,10 @@ def rename(
         (r"(synthesis\.layer\d+)\.epilogue\.(.+)", r"\1.\2"),
         (r"synthesis\.layer0\.first_layer", "synthesis.layer0.const"),
     ),
-) -> dict[str, Tensor]:
+) -> Tensors:
     """Return the tensors under genforce's names; old fused kernels are kept apart as ``fused``."""
     if not _is_old(tensors):
-        return dict(tensors)
+        return tensors
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         fitting = ((old, new) for old, new in patterns if re.fullmatch(old, name))

@@ -12,12 +12,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-
-ALLOWANCE = 16 * 2**20
-MAX_FILES = 2
-MAX_PARTS = 4
-"""How deep networks within networks are looked for."""
-MAX_KEY = 2**53
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 
 
 class Budget:
@@ -33,16 +28,16 @@ class Budget:
 
     def __init__(self, length: int, *, objects: bool = False) -> None:
         self.length, self.objects = length, objects
-        self.values = ALLOWANCE + length // 4
+        self.values = LIMITS.allowance + length // 4
         self.storages = length
-        self.tensors = ALLOWANCE + 2 * length
+        self.tensors = LIMITS.allowance + 2 * length
         self.depth = 0
 
     @contextlib.contextmanager
     def nest(self) -> Iterator[None]:
         """While a file within the file is read: NVIDIA's hold their storages as such."""
         self.depth += 1
-        if self.depth >= MAX_FILES:
+        if self.depth >= LIMITS.files:
             raise CheckpointError("The file holds files within files. It is refused.")
         yield
         self.depth -= 1
@@ -108,7 +103,7 @@ class Storage:
 
 def plain_key(key: Any) -> Any:
     """A key whose hash cannot be made slow; ValueError for another."""
-    if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < MAX_KEY):
+    if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < LIMITS.key):
         return key
     raise ValueError(f"a key of a dictionary is a {type(key).__name__}")
 
@@ -137,7 +132,7 @@ def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
     """The variables of a TensorFlow network, and those of its parts under their names."""
     state: dict[str, Tensor] = {}
     parts = record.get("components")
-    for name, part in parts.items() if isinstance(parts, dict) and depth < MAX_PARTS else ():
+    for name, part in parts.items() if isinstance(parts, dict) and depth < LIMITS.parts else ():
         if isinstance(part, Record):
             state |= {f"{name}/{key}": value for key, value in variables(part, depth + 1).items()}
     listed = record.get("variables")

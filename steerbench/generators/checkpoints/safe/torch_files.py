@@ -16,11 +16,11 @@ import torch
 
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.safe.archives import fill
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import Budget, Global, Storage
 from steerbench.generators.checkpoints.safe.unpickler import CALLS, unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
-MAX_PICKLE = 64 * 2**20
 
 
 def read_legacy(file: IO[bytes], budget: Budget) -> Any:
@@ -98,7 +98,7 @@ def read_zip(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budg
     order = members.get(f"{root}byteorder")
     if order is not None and archive.read(order) != b"little":
         raise CheckpointError("The file was written by a big-endian machine. Convert it there.")
-    if members[f"{root}data.pkl"].file_size > MAX_PICKLE:
+    if members[f"{root}data.pkl"].file_size > LIMITS.pickle:
         raise CheckpointError("The archive's pickle is far too long for a checkpoint.")
     kept: dict[str, Storage] = {}
 

@@ -46,6 +46,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError, SteerbenchError
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import (
     Budget,
     Global,
@@ -54,10 +55,6 @@ from steerbench.generators.checkpoints.safe.records import (
     StorageType,
     plain_key,
 )
-
-MAX_DIMENSIONS = 16
-MAX_EMPTY = 2**16
-"""The longest side of a tensor without elements."""
 
 
 class Dtype:
@@ -177,7 +174,7 @@ def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> Any:
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, tuple | list) or len(values) > MAX_DIMENSIONS:
+    if not isinstance(values, tuple | list) or len(values) > LIMITS.dimensions:
         raise CheckpointError("A shape in the file is not a short list. The file is broken.")
     if not all(type(value) is int and 0 <= value < 2**48 for value in values):
         raise CheckpointError("A shape in the file is not made of counts. The file is broken.")
@@ -193,7 +190,7 @@ def rebuild_tensor(
     shape, stride, (offset,) = _sizes(shape), _sizes(stride), _sizes((offset,))
     length, count = storage.data.numel(), math.prod(shape)
     span = offset + 1 + sum((size - 1) * step for size, step in zip(shape, stride))
-    empty = count == 0 and max(shape) <= MAX_EMPTY
+    empty = count == 0 and max(shape) <= LIMITS.empty_side
     if len(shape) != len(stride) or not (empty or (0 < count <= length and span <= length)):
         raise CheckpointError(
             f"A tensor of shape {shape}, stride {stride} and offset {offset} does not fit its "
@@ -303,14 +300,15 @@ for _module in ("builtins", "__builtin__"):
     CALLS[f"{_module}.set"] = CALLS[f"{_module}.frozenset"] = _set
 
 
-MAX_NESTING = 64
-MAX_VALUES = 4_000_000
-MAX_LINE = 2**16
-
-_NUMBERS = "FLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4 BINFLOAT"
-_STRINGS = "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
-_BYTES = "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
-_VALUES = frozenset(f"{_NUMBERS} {_STRINGS} {_BYTES}".split())
+_VALUES = frozenset(
+    re.findall(
+        r"\w+",
+        "FLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4 BINFLOAT STRING BINSTRING "
+        "SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES "
+        "BINBYTES8 BYTEARRAY8",
+    )
+)
+"""Instructions that push what follows them."""
 _MARK = object()
 
 
@@ -330,8 +328,8 @@ class Reader:
         return self.file.read(count)
 
     def readline(self) -> bytes:
-        line = self.file.readline(MAX_LINE)
-        if len(line) >= MAX_LINE:
+        line = self.file.readline(LIMITS.line)
+        if len(line) >= LIMITS.line:
             raise CheckpointError("The file holds an endless line. It is not a checkpoint.")
         return line
 
@@ -604,9 +602,9 @@ def _measure(value: Any) -> None:
         if not children:
             return 1, 0
         size, height = sizes.get(id(item), (0, 0))
-        if depth + height > MAX_NESTING:
+        if depth + height > LIMITS.nesting:
             raise CheckpointError(
-                f"The file nests values deeper than {MAX_NESTING} levels, or holds one that "
+                f"The file nests values deeper than {LIMITS.nesting} levels, or holds one that "
                 "contains itself. No checkpoint needs that; it is refused."
             )
         if not size:
@@ -614,9 +612,9 @@ def _measure(value: Any) -> None:
             size = 1 + sum(each[0] for each in inner)
             height = 1 + max(each[1] for each in inner)
             sizes[id(item)] = size, height
-        if size > MAX_VALUES:
+        if size > LIMITS.values:
             raise CheckpointError(
-                f"The file repeats itself to more than {MAX_VALUES} values. No checkpoint needs "
+                f"The file repeats itself to more than {LIMITS.values} values. No checkpoint needs "
                 "that; it is refused."
             )
         return size, height

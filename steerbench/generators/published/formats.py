@@ -1,4 +1,4 @@
-"""What published files of directions look like, one function a format; see published_directions."""
+"""What published files of directions look like, one function a format; see `directions`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError, LayerError
-from steerbench.generators.channel_lists import Channel, named_channels
 from steerbench.generators.checkpoints import Contents
 from steerbench.generators.checkpoints.safe.records import entry
+from steerbench.generators.published.channels import Channel, parse_channels
 from steerbench.types import parse_layers
-
-MAX_DIRECTIONS = 1024
-MAX_ROWS = 100
 
 REFERENCES = {
     "InterFaceGAN": "arXiv 2005.09635",
@@ -34,7 +31,7 @@ REFERENCES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class PublishedVector:
     """One direction of a file, before it is bound to anything."""
 
     method: str
@@ -47,7 +44,7 @@ class Found:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def find(contents: Contents, space: str | None) -> list[Found]:
+def find_vectors(contents: Contents, space: str | None) -> list[PublishedVector]:
     """The directions in what was read from a file.
 
     Raises:
@@ -65,7 +62,7 @@ def find(contents: Contents, space: str | None) -> list[Found]:
     )
 
 
-def _boundary(contents: Contents, space: str | None) -> list[Found]:
+def _boundary(contents: Contents, space: str | None) -> list[PublishedVector]:
     """HiGAN and IDInvert: a boundary and the rows of w+ that it is meant for."""
     boundary = _numbers(entry(contents.value, "boundary"))
     if boundary is None or boundary.ndim not in (1, 2, 3) or boundary.size == 0:
@@ -74,7 +71,7 @@ def _boundary(contents: Contents, space: str | None) -> list[Found]:
     meta = meta if isinstance(meta, dict) else {}
     rows = meta.get("manipulate_layers", meta.get("layers", entry(contents.value, "layers")))
     layered = boundary.ndim == 3 or (boundary.ndim == 2 and len(boundary) > 1)
-    layers = _rows(rows, boundary.shape[-2] if layered else MAX_ROWS, contents)
+    layers = _rows(rows, boundary.shape[-2] if layered else 100, contents)
     found = _vectors(contents, boundary, "IDInvert" if layered else "HiGAN", layered)
     return [replace(item, layers=layers) for item in found]
 
@@ -92,7 +89,7 @@ def _rows(rows: Any, count: int, contents: Contents) -> tuple[int, ...] | None:
         ) from error
 
 
-def _components(contents: Contents, space: str | None) -> list[Found]:
+def _components(contents: Contents, space: str | None) -> list[PublishedVector]:
     """GANSpace: principal components with the standard deviation along each of them."""
     for comp, std in (("lat_comp", "lat_stdev"), ("comp", "std")):
         vectors, steps = _numbers(entry(contents.value, comp)), _numbers(entry(contents.value, std))
@@ -105,7 +102,7 @@ def _components(contents: Contents, space: str | None) -> list[Found]:
             )
         if not (np.isfinite(steps).all() and (steps > 0).all()):
             raise CheckpointError(f"{str(contents.path)!r}: {std} is not made of deviations.")
-        gaussian = comp == "lat_comp" and not _says_w(contents.path) and (steps == 1).all()
+        gaussian = comp == "lat_comp" and not says_w(contents.path) and (steps == 1).all()
         ratio = _numbers(entry(contents.value, "var_ratio"))
         shares = ratio if ratio is not None and ratio.shape == steps.shape else steps * np.nan
         return [
@@ -121,7 +118,7 @@ def _components(contents: Contents, space: str | None) -> list[Found]:
     return []
 
 
-def _eigenvectors(contents: Contents, space: str | None) -> list[Found]:
+def _eigenvectors(contents: Contents, space: str | None) -> list[PublishedVector]:
     """SeFa by rosinality's script: one direction a column."""
     columns = _numbers(entry(contents.value, "eigvec"))
     if columns is None or columns.ndim != 2:
@@ -130,41 +127,43 @@ def _eigenvectors(contents: Contents, space: str | None) -> list[Found]:
     return [replace(item, name=f"direction {place}") for place, item in enumerate(found)]
 
 
-def _channels(contents: Contents, space: str | None) -> list[Found]:
+def _channels(contents: Contents, space: str | None) -> list[PublishedVector]:
     """StyleSpace: layers and channels."""
-    return styles(named_channels(contents.value) or {})
+    return channel_vectors(parse_channels(contents.value) or {})
 
 
-def styles(lists: dict[str, list[Channel]]) -> list[Found]:
+def channel_vectors(lists: dict[str, list[Channel]]) -> list[PublishedVector]:
     return [
-        Found("StyleSpace", "s", None, _channel_name(name, channel, len(channels)), channel=channel)
+        PublishedVector(
+            "StyleSpace", "s", None, _name(name, channel, len(channels)), channel=channel
+        )
         for name, channels in lists.items()
         for channel in channels
     ]
 
 
-def _channel_name(name: str, channel: Channel, count: int) -> str:
+def _name(name: str, channel: Channel, count: int) -> str:
     place = f"({channel[0]}, {channel[1]})"
     return (f"{name} {place}" if count > 1 else name) if name else place
 
 
-def _joined_styles(contents: Contents, space: str | None) -> list[Found]:
+def _joined_styles(contents: Contents, space: str | None) -> list[PublishedVector]:
     """StyleCLIP: one array a style layer."""
     parts = contents.value if isinstance(contents.value, list) else []
     arrays = [array for part in parts if (array := _numbers(part)) is not None]
     if not arrays or len(arrays) != len(parts) or any(array.ndim != 1 for array in arrays):
         return []
-    return [Found("StyleCLIP", "s", np.concatenate(arrays))]
+    return [PublishedVector("StyleCLIP", "s", np.concatenate(arrays))]
 
 
-def _plain(contents: Contents, space: str | None) -> list[Found]:
+def _plain(contents: Contents, space: str | None) -> list[PublishedVector]:
     """InterFaceGAN and encoder4editing: an array and no more."""
     array = _numbers(contents.value)
     if array is None or not 1 <= array.ndim <= 3 or array.size == 0:
         return []
     layered = (space or "").endswith("+")
     if contents.kind == "NumPy array":
-        guess = "w" if _says_w(contents.path) else "z"
+        guess = "w" if says_w(contents.path) else "z"
         found = _vectors(contents, array, "InterFaceGAN", layered)
     else:
         guess = "w"
@@ -176,7 +175,7 @@ def _plain(contents: Contents, space: str | None) -> list[Found]:
     ]
 
 
-FORMATS: dict[str, Callable[[Contents, str | None], list[Found]]] = {
+FORMATS: dict[str, Callable[[Contents, str | None], list[PublishedVector]]] = {
     "boundary with layers": _boundary,
     "principal components": _components,
     "eigenvectors": _eigenvectors,
@@ -189,7 +188,7 @@ FORMATS: dict[str, Callable[[Contents, str | None], list[Found]]] = {
 
 def _vectors(
     contents: Contents, array: np.ndarray, method: str, layered: bool = False
-) -> list[Found]:
+) -> list[PublishedVector]:
     """The vectors of an array, ``[dim]``, ``[n, dim]`` or ``[n, rows, dim]``."""
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -197,12 +196,8 @@ def _vectors(
         array = array[:, 0]
     if array.ndim == 1 or (array.ndim == 2 and layered and len(array) > 1):
         array = array[None]
-    if len(array) > MAX_DIRECTIONS:
-        raise CheckpointError(
-            f"{str(contents.path)!r} holds {len(array)} vectors; sets of directions have at most "
-            f"{MAX_DIRECTIONS}. It seems to be something else, perhaps codes."
-        )
-    return [Found(method, "w+" if item.ndim == 2 else "w", item) for item in array]
+    check_count(contents.path, len(array))
+    return [PublishedVector(method, "w+" if item.ndim == 2 else "w", item) for item in array]
 
 
 def _numbers(value: Any) -> np.ndarray | None:
@@ -215,7 +210,22 @@ def _numbers(value: Any) -> np.ndarray | None:
     return None
 
 
-def _says_w(path: Path) -> bool:
+def check_count(path: Path, count: int, most: int = 1024) -> None:
+    """Refuse more vectors than a set of directions has.
+
+    Args:
+        path: Of the file.
+        count: Of the vectors in it.
+        most: That a set may have.
+    """
+    if count > most:
+        raise CheckpointError(
+            f"{str(path)!r} holds {count} vectors; sets of directions have at most {most}. It "
+            "seems to be something else, perhaps codes."
+        )
+
+
+def says_w(path: Path) -> bool:
     return re.search(r"_w(_|$)", path.stem) is not None
 
 
