@@ -84,7 +84,7 @@ EMBEDDED = {
 
 
 def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any) -> BaseGenerator:
-    """A generator by name, or from a file.
+    """Return a generator by name, or from a file.
 
     Args:
         source: ``"rooms"``; or the name of a published model in `steerbench.catalogue`, which
@@ -116,7 +116,7 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
 
 
 def _find(source: str) -> tuple[Path, str]:
-    """The file that is meant, and what to call the generator in it."""
+    """Return the file that is meant, and what to call the generator in it."""
     if source in EMBEDDED:
         return Path(str(resources.files("steerbench") / "assets" / EMBEDDED[source])), source
     entry = entries().get(source)

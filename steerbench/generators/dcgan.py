@@ -51,7 +51,7 @@ class DCGANNetwork(nn.Module):
                 nn.init.normal_(part.weight, 0.0, 0.02)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z ``[N, z_dim]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
+        """Map z ``[N, z_dim]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
         picture: Tensor = self.main(z[:, :, None, None])
         return picture.tanh()
 
@@ -87,7 +87,7 @@ class DCGAN(BaseGenerator):
         return state.x.to(exact).tanh()
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The weights that z first meets, ``[outputs, z_dim]``."""
+        """Return the weights that z first meets, ``[outputs, z_dim]``."""
         if space != "z":
             return super().affine(space, layers)
         if layers not in ("all", None):
@@ -98,7 +98,7 @@ class DCGAN(BaseGenerator):
         return self.network.main[0].get_parameter("weight").detach().flatten(1).T
 
     def first_features(self) -> FirstFeatures:
-        """The first convolution and the normalisation after it, as one affine map."""
+        """Return the first convolution and the normalisation after it, as one affine map."""
         parts = list(self.network.main)
         weight = parts[0].get_parameter("weight").detach().permute(1, 2, 3, 0)
         bias = weight.new_zeros(weight.shape[:3])
@@ -114,7 +114,7 @@ class DCGAN(BaseGenerator):
         return FirstFeatures("z", gain[..., None] * weight, bias + offset)
 
     def with_batch_statistics(self) -> DCGAN:
-        """The same generator, normalising each batch by itself, as in training."""
+        """Return the same generator, normalising each batch by itself, as in training."""
         network = copy.deepcopy(self.network)
         for part in network.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -125,16 +125,22 @@ class DCGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         return {"z_dim": self.network.z_dim, "widths": list(self.network.widths)}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> DCGAN:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         with torch.device("meta"):
             network = DCGANNetwork(z_dim=config["z_dim"], widths=tuple(config["widths"]))
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
@@ -143,7 +149,7 @@ class DCGAN(BaseGenerator):
 
 
 def normalisation(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The gain and the offset, ``[C, 1, 1]``, of a batch normalisation with kept statistics."""
+    """Return gain and the offset, ``[C, 1, 1]``, of a batch normalisation with kept statistics."""
     mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     gain = (variance + norm.eps).rsqrt() * (norm.weight.detach() if norm.affine else 1.0)
     offset = -mean * gain + (norm.bias.detach() if norm.affine else 0.0)

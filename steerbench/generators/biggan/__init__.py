@@ -137,7 +137,7 @@ class BigGAN(BaseGenerator):
         return latent if space is None else self.to(latent, space)
 
     def with_class(self, latent: Latent, embedding: Tensor) -> Latent:
-        """Codes with a class embedding of one's own, in space c.
+        """Return codes with a class embedding of one's own, in space c.
 
         Args:
             latent: Codes in z or c.
@@ -220,7 +220,7 @@ class BigGAN(BaseGenerator):
         return apply_move(self.to(latent, space), replace(move, direction=direction))
 
     def _carry(self, direction: Direction, space: str) -> Direction:
-        """The same step in a later space; its class part is zero where it had none."""
+        """Return the same step in a later space; its class part is zero where it had none."""
         shape = self.spaces[direction.space].shape
         if direction.space == space or tuple(direction.vector.shape) != shape:
             return direction
@@ -234,7 +234,7 @@ class BigGAN(BaseGenerator):
     # Pictures.
 
     def at_truncation(self, truncation: float) -> BigGAN:
-        """The same generator, which normalises with the statistics of a truncation.
+        """Return the same generator, which normalises with the statistics of a truncation.
 
         Raises:
             ArgumentError: It is not above 0 and at most 1.
@@ -257,7 +257,7 @@ class BigGAN(BaseGenerator):
         truncation: float | None = None,
         precision: str = "exact",
     ) -> Tensor:
-        """Pictures ``[N, C, H, W]``; ``truncation`` chooses the statistics, codes stay as given."""
+        """Draw pictures ``[N, C, H, W]``; truncation chooses the statistics, codes stay."""
         chosen = self if truncation is None else self.at_truncation(truncation)
         return super(BigGAN, chosen).render(latent, edits=edits, noise=noise, precision=precision)
 
@@ -275,7 +275,7 @@ class BigGAN(BaseGenerator):
         return state.x.to(next(self.network.parameters()).dtype).tanh()
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The weights that a code first meets, ``[outputs, dim]``: of the layers that read it.
+        """Return weights that a code first meets, ``[outputs, dim]``: of the layers that read it.
 
         In z+ and c+ the columns are those of a row; in z and c those of a whole code.
         """
@@ -297,7 +297,7 @@ class BigGAN(BaseGenerator):
         return torch.cat(weights).detach()
 
     def first_features(self) -> FirstFeatures:
-        """The dense layer; where it reads a part of the code, the other columns are zero."""
+        """Return the dense layer; where it reads a part of the code, the other columns are zero."""
         network = self.network
         dense = cast(Dense, network.layers[0])
         weight, bias = dense.linear.weight.detach(), dense.linear.bias.detach()
@@ -314,18 +314,24 @@ class BigGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         return self.network.options()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> BigGAN:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         blocks = [BlockShape(**shape) for shape in config["blocks"]]
         with torch.device("meta"):
             network = BigGANNetwork(**{**config, "blocks": blocks})
@@ -335,7 +341,7 @@ class BigGAN(BaseGenerator):
 
 
 def _cut_normal(seed: int, size: int) -> np.ndarray:
-    """One code of the normal distribution cut at two, ``[1, size]``."""
+    """Return one code of the normal distribution cut at two, ``[1, size]``."""
     from scipy.stats import truncnorm
 
     draw = np.random.RandomState(seed)
@@ -343,7 +349,7 @@ def _cut_normal(seed: int, size: int) -> np.ndarray:
 
 
 def _weights(part: Dense | Block, network: BigGANNetwork) -> Tensor:
-    """The weights of a layer that reads a row, ``[outputs, chunk + c_dim]``."""
+    """Return the weights of a layer that reads a row, ``[outputs, chunk + c_dim]``."""
     if isinstance(part, Dense):
         weight = part.linear.weight
         missing = weight.new_zeros(len(weight), network.chunk + network.c_dim - weight.shape[1])

@@ -72,7 +72,7 @@ class Norm(nn.Module):
         self.register_buffer("variances", torch.ones(steps, width))
 
     def affine(self, condition: Tensor, truncation: float = 1.0) -> Tensor:
-        """A condition ``[N, condition]`` to gains and biases, joined: ``[N, 2 width]``."""
+        """Return a condition ``[N, condition]`` to gains and biases, joined: ``[N, 2 width]``."""
         gain = self.gain + F.linear(condition, self.gain_by)
         bias = self.bias + F.linear(condition, self.bias_by)
         if not self.training:
@@ -82,7 +82,7 @@ class Norm(nn.Module):
 
     @staticmethod
     def at(statistics: Tensor, truncation: float) -> Tensor:
-        """The statistics ``[steps, width]`` of a truncation between 0 and 1.
+        """Return the statistics ``[steps, width]`` of a truncation between 0 and 1.
 
         Between two steps they are mixed as the published code does it: with the weights swapped,
         and at a place that floating point decides (0.14 / 0.02 lies above 7, and means 8).
@@ -243,7 +243,7 @@ class BigGANNetwork(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def options(self) -> dict[str, Any]:
-        """What makes the same network again, as plain values."""
+        """Return what makes the same network again, as plain values."""
         names = ("z_dim", "classes", "embedding", "reads", "channels", "bottom", "steps")
         return {name: getattr(self, name) for name in names} | {
             "blocks": [asdict(shape) for shape in self.blocks],
@@ -251,17 +251,17 @@ class BigGANNetwork(nn.Module):
         }
 
     def embed_classes(self, weights: Tensor) -> Tensor:
-        """Weights of the classes ``[N, classes]`` to class embeddings ``[N, c_dim]``."""
+        """Map weights of the classes ``[N, classes]`` to class embeddings ``[N, c_dim]``."""
         return self.embed(weights) if self.embedding else weights
 
     def split_code(self, z: Tensor) -> Tensor:
-        """z ``[N, z_dim]`` as the rows that the layers read, ``[N, rows, chunk]``."""
+        """Split z ``[N, z_dim]`` into the rows that the layers read, ``[N, rows, chunk]``."""
         if self.reads == "chunks":
             return z.unflatten(1, (self.rows, self.chunk))
         return z[:, None].expand(-1, self.rows, -1)
 
     def inputs(self, rows: Tensor, truncation: float = 1.0) -> list[Tensor]:
-        """What each layer reads, of rows ``[N, rows, chunk + c_dim]`` of codes and embeddings."""
+        """Return what each layer reads of ``[N, rows, chunk + c_dim]``, codes and embeddings."""
         first = rows[:, 0] if self.reads == "whole" else rows[:, 0, : self.chunk]
         given, place = [first], 1
         for layer in list(self.layers)[1:]:
@@ -276,7 +276,7 @@ class BigGANNetwork(nn.Module):
         return given
 
     def forward(self, z: Tensor, weights: Tensor, truncation: float = 1.0) -> Tensor:
-        """Codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
+        """Return codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
         c = self.embed_classes(weights)[:, None].expand(-1, self.rows, -1)
         rows = torch.cat([self.split_code(z), c], dim=2)
         x = z[:, :0, None, None]
@@ -286,7 +286,7 @@ class BigGANNetwork(nn.Module):
 
 
 def convolve(part: nn.Module, x: Tensor) -> Tensor:
-    """A convolution at the precision of the activations."""
+    """Return a convolution at the precision of the activations."""
     weight = part.get_parameter("weight").to(x.dtype)
     bias = getattr(part, "bias", None)
     bias = None if bias is None else bias.to(x.dtype)

@@ -97,7 +97,7 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
 
 
 def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
-    """torch's archives and NumPy's begin alike; the names in them differ."""
+    """Return torch's archives and NumPy's begin alike; the names in them differ."""
     check_count(file)
     with zipfile.ZipFile(file) as archive:
         members = members_of(archive)
@@ -127,7 +127,7 @@ def _guess(start: bytes) -> str:
 
 
 def _config_beside(path: Path) -> dict[str, Any]:
-    """``config.json`` in the same folder: some projects keep there what the weights do not say."""
+    """Read the ``config.json`` beside a file, where some projects keep what weights do not say."""
     beside = path.with_name("config.json")
     try:
         if beside.stat().st_size > LIMITS.config:

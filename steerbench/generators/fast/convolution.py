@@ -44,7 +44,7 @@ class Convolution:
         self.taps = weight.to(dtype, memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, style: Tensor) -> Tensor:
-        """``x`` ``[N, in, h, w]`` scaled by ``style`` ``[N, in]`` to ``[N, blocks, LANES, H, W]``.
+        """Convolve ``[N, in, h, w]`` scaled by ``[N, in]`` to ``[N, blocks, LANES, H, W]``.
 
         Height and width grow by ``k - 1``.
         """
@@ -69,7 +69,7 @@ class Convolution:
         return y[:, :, :height, :width].permute(0, 1, 4, 2, 3)
 
     def _rows(self, wide: int, inputs: int) -> int:
-        """How many rows of the output make a strip."""
+        """Return how many rows of the output make a strip."""
         if self.points is not None:
             return winograd.strip_rows(wide, max(inputs, self.outputs))
         return max(1, tuning.TUNING.strip // (wide * max(inputs, self.outputs)))
@@ -80,7 +80,7 @@ class Convolution:
 
 
 def _strip(image: Tensor, scale: Tensor, top: int, tall: int, wide: int, left: int) -> Tensor:
-    """Rows of the scaled image ``[h, w, in]`` from ``top`` on, with zeros where it has none."""
+    """Return rows of the scaled image ``[h, w, in]`` from ``top`` on, zeros where it has none."""
     strip = scale.new_zeros(tall, wide, image.shape[2])
     first, last = max(top, 0), min(top + tall, len(image))
     if first < last:
@@ -97,7 +97,7 @@ def _may_be_quick(weight: Tensor) -> bool:
 
 @lru_cache
 def quick_pays(dtype: torch.dtype) -> bool:
-    """Whether fewer multiplications are quicker in this precision on this machine.
+    """Return whether fewer multiplications are quicker in this precision on this machine.
 
     In float32 they are. In bfloat16 it depends on the processor, and is measured once: some have
     units that multiply so fast that the transforms take longer.

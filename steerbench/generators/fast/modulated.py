@@ -90,7 +90,14 @@ class ModulatedConvolution:
     def convolve(
         self, x: Tensor, kernel: Tensor, low_pass: Tensor | None, bias: Tensor | None = None
     ) -> Tensor:
-        """Compute the convolution alone, and the bias where there is one."""
+        """Compute the convolution alone, and the bias where there is one.
+
+        Args:
+            x: ``[N, in, h, w]``.
+            kernel: ``[out, in, 3, 3]``, or of Winograd's convolution.
+            low_pass: ``[4, 4]``, of a layer that doubles the size.
+            bias: ``[out]``.
+        """
         if kernel.ndim == 3:
             return winograd.convolve(x, kernel)
         if not self.up or low_pass is None:

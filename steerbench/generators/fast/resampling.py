@@ -64,7 +64,7 @@ class Resampling:
         bias: Tensor,
         dtype: torch.dtype,
     ) -> Tensor:
-        """``downsample(rectify(upsample(x * scale + bias)))``, in the precision of the scale.
+        """Compute ``downsample(rectify(upsample(x * scale + bias)))`` in the precision of scale.
 
         Args:
             x: ``[N, blocks, LANES, h, w]``.
@@ -95,7 +95,7 @@ class Resampling:
         return out.flatten(3).permute(0, 3, 1, 2)
 
     def _parts(self, n: int, blocks: int, taps: int) -> Iterator[tuple[slice, slice, range]]:
-        """Samples, blocks and rows that are together not too much for the cache."""
+        """Return samples, blocks and rows that are together not too much for the cache."""
         wide = (self.size - 1) * self.down + taps
         fitting = max(1, tuning.TUNING.part // (LANES * wide * wide))
         samples = min(n, max(1, fitting // blocks))
@@ -110,7 +110,7 @@ class Resampling:
                     yield slice(i, i + samples), slice(j, j + some), part
 
     def _part(self, x: Tensor, filters: _Filters, rows: range, *, fresh: bool = True) -> Tensor:
-        """Some rows of the result ``[blocks, LANES, rows, size]``, of ``[blocks, LANES, h, w]``."""
+        """Compute some rows ``[blocks, LANES, rows, size]`` of ``[blocks, LANES, h, w]``."""
         # Through one dimension: a stride that torch does not mind, of a single block, would make
         # its convolutions take the tensor for one with channels first, and copy it.
         x = x.permute(0, 2, 3, 1).flatten().unflatten(0, (len(x), *x.shape[2:], LANES))
@@ -124,7 +124,7 @@ class Resampling:
     def _stretch(
         self, x: Tensor, kernels: Sequence[Tensor], dim: int, first: int, length: int
     ) -> Tensor:
-        """So many places of the upsampled signal, from the first one on, along a dimension."""
+        """Return some places of the upsampled signal, from the first one on, along a dimension."""
         kernel, up = kernels[dim - VERTICAL], self.up
         taps = kernel.shape[dim]
         if up == taps == 1:
@@ -163,7 +163,7 @@ class Resampling:
 
 
 def needs_graph(*tensors: Tensor) -> bool:
-    """Whether somebody differentiates, or batches, what is computed from these tensors."""
+    """Return whether somebody differentiates, or batches, what is computed from these tensors."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return True
     try:  # what torch.func wraps has no memory of its own
@@ -201,7 +201,7 @@ def _for_lanes(kernel: Tensor) -> Tensor:
 
 
 def _window(x: Tensor, dim: int, first: int, length: int) -> Tensor:
-    """Places ``first`` to ``first + length`` along a dimension; zeros where there are none."""
+    """Return places ``first`` to ``first + length`` along a dimension; zeros beyond the ends."""
     if first == 0 and length == x.shape[dim]:
         return x
     before, after = max(0, -first), max(0, first + length - x.shape[dim])

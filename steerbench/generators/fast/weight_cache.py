@@ -33,9 +33,14 @@ class WeightCache:
         self._made: dict[torch.dtype, tuple[Source, Any]] = {}
 
     def __call__(self, weight: Tensor, dtype: torch.dtype, make: Callable[[], Made]) -> Made:
-        """What ``make`` gives for this weight and precision, from the last time if it still holds.
+        """Return what ``make`` gives for this weight and precision, from last time if it holds.
 
         It is made outside inference mode and gradients, so that any later call can use it.
+
+        Args:
+            weight: That the thing is made of.
+            dtype: The precision that it is for.
+            make: Makes it.
         """
         if weight.requires_grad or weight.is_inference():
             return make()

@@ -38,14 +38,14 @@ TILE, POINTS = 4, 6
 
 
 def _powers(count: int) -> Tensor:
-    """The first powers of each point ``[6, count]``; at infinity only the last one counts."""
+    """Return the first powers of each point ``[6, count]``; at infinity only the last counts."""
     finite = torch.tensor([0, 1, -1, 0.5, -2], dtype=torch.float64)
     last = F.one_hot(torch.tensor([count - 1]), count).double()
     return torch.cat([finite[:, None] ** torch.arange(count), last])
 
 
 def _values(x: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Six numbers at the six points, in fourteen additions; up to a factor that kernels make up."""
+    """Yield six numbers at the six points, in fourteen additions; kernels make up a factor."""
     a, b = x[1] - x[3], x[2] - x[4]
     yield torch.add(x[0] + x[4], torch.add(x[2], a, alpha=0.75), alpha=-2)
     u, v = torch.sub(a, x[2], alpha=1.5), torch.sub(b, x[3], alpha=1.5)
@@ -57,7 +57,7 @@ def _values(x: Sequence[Tensor]) -> Iterator[Tensor]:
 
 
 def _both_ways(matrix: Tensor) -> Tensor:
-    """The same for rows and columns at once."""
+    """Return the same for rows and columns at once."""
     return torch.kron(matrix, matrix)
 
 
@@ -73,10 +73,15 @@ OUTPUT = _both_ways(LINE_OUTPUT)
 
 
 def pays(weight: Tensor, size: int, dtype: torch.dtype) -> bool:
-    """Whether frozen weights ``[out, in, 3, 3]`` are better applied to ``size`` rows this way.
+    """Tell whether frozen weights ``[out, in, 3, 3]`` are better applied to ``size`` rows this way.
 
     Only on CPUs: elsewhere the libraries choose for themselves. Beside more rows than channels the
     memory traffic takes what the multiplications save.
+
+    Args:
+        weight: ``[out, in, 3, 3]``.
+        size: Rows of the output.
+        dtype: Of the activations.
     """
     wide = min(weight.shape[:2]) >= max(tuning.TUNING.tile_channels, size)
     high = size >= tuning.TUNING.tile_rows
@@ -84,16 +89,21 @@ def pays(weight: Tensor, size: int, dtype: torch.dtype) -> bool:
 
 
 def transform_kernel(weight: Tensor) -> Tensor:
-    """Kernels ``[out, in, 3, 3]`` at the points, ``[36, in, out]``."""
+    """Return kernels ``[out, in, 3, 3]`` at the points, ``[36, in, out]``."""
     outputs, inputs = weight.shape[:2]
     values = KERNEL.to(weight) @ weight.reshape(-1, 9).T
     return values.reshape(-1, outputs, inputs).transpose(1, 2).contiguous()
 
 
 def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
-    """x ``[N, in, H, W]`` with kernels of `transform_kernel`, to ``[N, out, H', W']``.
+    """Map x ``[N, in, H, W]`` with kernels of `transform_kernel`, to ``[N, out, H', W']``.
 
     Differentiable. The memory format of the result is channels last.
+
+    Args:
+        x: ``[N, in, H, W]``.
+        kernel: ``[36, in, out]``.
+        padding: Zeros around x.
     """
     height, width = (size + 2 * padding - 2 for size in x.shape[2:])
     down, across = -(-height // TILE), -(-width // TILE)
@@ -109,7 +119,7 @@ def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
 
 
 def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
-    """Some rows of tiles ``[N, h, w, in, 6, 6]`` to the outputs ``[N, h, 4, w, 4, out]``."""
+    """Return some rows of tiles ``[N, h, w, in, 6, 6]`` to the outputs ``[N, h, 4, w, 4, out]``."""
     n, h, w, inputs = tiles.shape[:4]
     d = tiles.permute(0, 1, 2, 4, 5, 3).reshape(-1, POINTS**2, inputs)
     products = torch.bmm((INPUT.to(d) @ d).transpose(0, 1), kernel)
@@ -118,13 +128,13 @@ def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
 
 
 def strip_rows(width: int, channels: int) -> int:
-    """How many rows of an output so wide `convolve_strip` should make at a time."""
+    """Return how many rows of an output so wide `convolve_strip` should make at a time."""
     tiles = max(tuning.TUNING.strip_tiles, tuning.TUNING.tiles // (POINTS**2 * channels))
     return TILE * max(1, round(tiles * TILE / width))
 
 
 def convolve_strip(strip: Tensor, kernel: Tensor, target: Tensor) -> None:
-    """Some rows of the convolution, written to ``target``; no gradient flows.
+    """Return some rows of the convolution, written to ``target``; no gradient flows.
 
     Values are computed in the precision of the strip, products in that of the kernel. Of the
     horizontal points one is treated at a time: its values are still in the cache when they are

@@ -38,7 +38,7 @@ _NO_CHANNEL = re.compile(r"[\s,()\[\]{}]*|\s*\w+\s*=\s*[{\[(]\s*|[\w ]+([,;\t][\
 
 
 def parse_channels(value: Any) -> dict[str, list[Channel]] | None:
-    """Channels by attribute from text or from plain values; none where it is no such list.
+    """Return channels by attribute from text or from plain values; none where it is no such list.
 
     Channels without an attribute come under the empty name.
     """
@@ -56,7 +56,7 @@ def parse_channels(value: Any) -> dict[str, list[Channel]] | None:
 
 
 def _channels(value: Any) -> list[Channel] | None:
-    """One channel, or a list of them."""
+    """Return one channel, or a list of them."""
     if isinstance(value, np.ndarray):
         value = value.tolist() if value.dtype.kind in "iu" and value.ndim < 3 else None
     one = _channel(value)
@@ -80,7 +80,7 @@ def _channel(value: Any) -> Channel | None:
 
 
 def _lines(text: str) -> dict[str, list[Channel]] | None:
-    """Channels from lines with a name, a colon and pairs of numbers, or with the pairs alone."""
+    """Return channels from lines with a name, a colon and pairs of numbers, or with pairs alone."""
     if any(text.count(opens) != text.count(closes) for opens, closes in ("()", "[]", "{}")):
         return None
     found: dict[str, list[Channel]] = {}

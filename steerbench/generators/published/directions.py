@@ -70,7 +70,7 @@ def read_published_direction(
     *,
     generator: BaseGenerator | None = None,
 ) -> Direction | list[Direction]:
-    """The direction in a published file, or a list where it holds several.
+    """Return the direction in a published file, or a list where it holds several.
 
     Args:
         path: The file.
@@ -97,7 +97,7 @@ def read_published_direction(
 
 
 def _text(path: Path, most: int = 2**16) -> str:
-    """What is in the file, if it is a short text."""
+    """Return what is in the file, if it is a short text."""
     try:
         with open(path, "rb") as file:
             text = file.read(most + 1).decode("utf-8")
@@ -133,7 +133,7 @@ def _direction(
 
 
 def _bound(direction: Direction, rescale: bool, generator: BaseGenerator) -> Direction:
-    """The direction of this generator, if it fits."""
+    """Return the direction of this generator, if it fits."""
     name, vector = direction.space, direction.vector
     if name not in generator.spaces:
         raise SpaceError(
@@ -162,7 +162,7 @@ def _bound(direction: Direction, rescale: bool, generator: BaseGenerator) -> Dir
 
 
 def _one_channel(channel: Channel, path: Path, generator: BaseGenerator | None) -> np.ndarray:
-    """The vector of StyleSpace that turns one channel up."""
+    """Return the vector of StyleSpace that turns one channel up."""
     if generator is None:
         raise SpaceError(
             f"{str(path)!r} lists channels of StyleSpace. Where they lie follows from the layers "
@@ -192,7 +192,7 @@ def _one_channel(channel: Channel, path: Path, generator: BaseGenerator | None) 
 
 
 def _read_name(path: Path) -> tuple[str, str]:
-    """What a file's name says: the attribute, and the generator where InterFaceGAN names it."""
+    """Return what a file's name says: the attribute, and InterFaceGAN's generator."""
     stem = re.sub(r"(_w)?(_boundary|_direction)?$", "", path.stem) or path.stem
     match = re.fullmatch(r"((?:pggan|stylegan\d?)_[a-z0-9]+)_(.+)", stem)
     if match is None:

@@ -45,7 +45,7 @@ class PublishedVector:
 
 
 def find_vectors(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """The directions in what was read from a file.
+    """Return the directions in what was read from a file.
 
     Raises:
         CheckpointError: There are none, or they contradict themselves.
@@ -63,7 +63,7 @@ def find_vectors(contents: Contents, space: str | None) -> list[PublishedVector]
 
 
 def _boundary(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """HiGAN and IDInvert: a boundary and the rows of w+ that it is meant for."""
+    """Find a boundary of HiGAN or IDInvert and the rows of w+ that it is meant for."""
     boundary = _numbers(entry(contents.value, "boundary"))
     if boundary is None or boundary.ndim not in (1, 2, 3) or boundary.size == 0:
         return []
@@ -90,7 +90,7 @@ def _rows(rows: Any, count: int, contents: Contents) -> tuple[int, ...] | None:
 
 
 def _components(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """GANSpace: principal components with the standard deviation along each of them."""
+    """Find GANSpace's principal components, with the standard deviation along each of them."""
     for comp, std in (("lat_comp", "lat_stdev"), ("comp", "std")):
         vectors, steps = _numbers(entry(contents.value, comp)), _numbers(entry(contents.value, std))
         if vectors is None or steps is None:
@@ -119,7 +119,7 @@ def _components(contents: Contents, space: str | None) -> list[PublishedVector]:
 
 
 def _eigenvectors(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """SeFa by rosinality's script: one direction a column."""
+    """Find SeFa's directions by rosinality's script, one a column."""
     columns = _numbers(entry(contents.value, "eigvec"))
     if columns is None or columns.ndim != 2:
         return []
@@ -128,7 +128,7 @@ def _eigenvectors(contents: Contents, space: str | None) -> list[PublishedVector
 
 
 def _channels(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """StyleSpace: layers and channels."""
+    """Find StyleSpace's layers and channels."""
     return channel_vectors(parse_channels(contents.value) or {})
 
 
@@ -148,7 +148,7 @@ def _name(name: str, channel: Channel, count: int) -> str:
 
 
 def _joined_styles(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """StyleCLIP: one array a style layer."""
+    """Find StyleCLIP's styles, one array a layer."""
     parts = contents.value if isinstance(contents.value, list) else []
     arrays = [array for part in parts if (array := _numbers(part)) is not None]
     if not arrays or len(arrays) != len(parts) or any(array.ndim != 1 for array in arrays):
@@ -157,7 +157,7 @@ def _joined_styles(contents: Contents, space: str | None) -> list[PublishedVecto
 
 
 def _plain(contents: Contents, space: str | None) -> list[PublishedVector]:
-    """InterFaceGAN and encoder4editing: an array and no more."""
+    """Find InterFaceGAN's and encoder4editing's arrays, which are all that there is."""
     array = _numbers(contents.value)
     if array is None or not 1 <= array.ndim <= 3 or array.size == 0:
         return []
@@ -189,7 +189,7 @@ FORMATS: dict[str, Callable[[Contents, str | None], list[PublishedVector]]] = {
 def _vectors(
     contents: Contents, array: np.ndarray, method: str, layered: bool = False
 ) -> list[PublishedVector]:
-    """The vectors of an array, ``[dim]``, ``[n, dim]`` or ``[n, rows, dim]``."""
+    """Return the vectors of an array, ``[dim]``, ``[n, dim]`` or ``[n, rows, dim]``."""
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim == 3 and array.shape[1] == 1:
@@ -201,7 +201,7 @@ def _vectors(
 
 
 def _numbers(value: Any) -> np.ndarray | None:
-    """Floating point numbers as an array in this machine's order, or none."""
+    """Return floating point numbers as an array in this machine's order, or none."""
     if isinstance(value, Tensor) and value.is_floating_point():
         value = value.detach()
         return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()

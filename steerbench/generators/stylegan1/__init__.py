@@ -53,7 +53,7 @@ class StyleGAN1(StyleBased):
         self.sites = tuple(self.network.sites())
 
     def at_level(self, level: float) -> StyleGAN1:
-        """The same weights at a level of detail: 0 is the whole network, 1 leaves out a block."""
+        """Return the same weights at a level of detail: 0 is all, 1 leaves out a block."""
         check_level(level, len(self.network.widths), self.name)
         config = self.config() | {"level": float(level)}
         return StyleGAN1.build(config, self.tensors(), name=self.name)
@@ -95,7 +95,7 @@ class StyleGAN1(StyleBased):
         return {name: m.noise_const for name, m in parts if isinstance(m, StyledLayer)}
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The affine weights that w meets, ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
+        """Return the affine weights ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
         if space not in ("w", "w+"):
             return super().affine(space, layers)
         weights = [part.affine.weight for part in self.network.style_layers().values()]
@@ -105,7 +105,7 @@ class StyleGAN1(StyleBased):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network, mapping = self.network, self.network.mapping
         return {
             "z_dim": network.z_dim,
@@ -123,14 +123,20 @@ class StyleGAN1(StyleBased):
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN1:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         options = {**config, "widths": {int(k): v for k, v in config["widths"].items()}}
         with torch.device("meta"):
             network = StyleGAN1Network(**options)

@@ -72,7 +72,10 @@ class StyledLayer(nn.Module):
         self.cache = WeightCache()
 
     def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
-        """x ``[N, in, h, w]`` (of the first layer ``[N, ...]``) and style ``[N, 2 out]``."""
+        """Compute ``[N, out, H, W]`` of x ``[N, in, h, w]`` and style ``[N, 2 out]``.
+
+        The first layer only asks x for how many there are, and of which type.
+        """
         if hasattr(self, "const") and x.dtype.itemsize == 2:
             # Little work, and a constant far from zero would lose what the style enlarges.
             return self(x.float(), style, noise).to(x.dtype)
@@ -85,7 +88,7 @@ class StyledLayer(nn.Module):
         return torch.addcmul(shift, self.normalise(x), 1 + scale)
 
     def convolve(self, x: Tensor) -> Tensor:
-        """Up to the bias: ``[N, out, H, W]``."""
+        """Compute everything up to the bias: ``[N, out, H, W]``."""
         bias = self.bias.to(x.dtype)
         if hasattr(self, "const"):
             y = (self.const.to(x.dtype) + bias[:, None, None]).expand(len(x), -1, -1, -1)
@@ -98,7 +101,7 @@ class StyledLayer(nn.Module):
         return F.conv2d(x, blur, bias, padding=self.blur.shape[-1] // 2, groups=self.outputs)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Every channel of every picture at mean 0 and deviation 1."""
+        """Return every channel of every picture at mean 0 and deviation 1."""
         if x.dtype.itemsize == 2:
             # Groups of one channel: the quickest on a CPU, too rough for a figure.
             return F.group_norm(x, self.outputs, eps=self.eps)
@@ -106,12 +109,12 @@ class StyledLayer(nn.Module):
         return x * (x.square().mean(dim=(2, 3), keepdim=True) + self.eps).rsqrt()
 
     def kernel(self, dtype: torch.dtype) -> Tensor:
-        """The kernel that runs."""
+        """Return the kernel that runs."""
         kernel = merge_repeats(self.weight) if self.up else self.weight
         return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
 
     def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
-        """The noise ``[H, W]`` or ``[N, 1, H, W]``, the same for all channels, or none."""
+        """Return the noise ``[H, W]`` or ``[N, 1, H, W]``, the same for all channels, or none."""
         if isinstance(mode, Tensor):
             return mode.to(like.dtype)
         if mode == "none":
@@ -123,7 +126,7 @@ class StyledLayer(nn.Module):
 
 
 def low_pass(taps: int) -> Tensor:
-    """The blur ``[taps, taps]``, of binomial weights that sum to one."""
+    """Return the blur ``[taps, taps]``, of binomial weights that sum to one."""
     line = torch.ones(1)
     for _ in range(taps - 1):
         line = F.pad(line, (0, 1)) + F.pad(line, (1, 0))
@@ -132,7 +135,7 @@ def low_pass(taps: int) -> Tensor:
 
 
 def merge_repeats(weight: Tensor) -> Tensor:
-    """The transposed convolution of stride 2 that repeats pixels and convolves, in one step.
+    """Return the transposed convolution of stride 2 that repeats pixels and convolves, in one step.
 
     A pixel that is repeated twice meets sums of neighbouring taps: ``[out, in, 3, 3]`` to
     ``[in, out, 4, 4]``. A transposed convolution scatters, so that the kernel is turned.
@@ -241,11 +244,11 @@ class StyleGAN1Network(nn.Module):
             previous = width
 
     def style_layers(self) -> dict[str, StyledLayer]:
-        """All layers that have a style, by name; layer ``i`` of them reads row ``i`` of w+."""
+        """Return all layers that have a style, by name; layer ``i`` reads row ``i`` of w+."""
         return {name: part for name, part in self.named_modules() if isinstance(part, StyledLayer)}
 
     def sites(self) -> Iterator[Site]:
-        """The layers that run at the network's level of detail, in their order."""
+        """Return the layers that run at the network's level of detail, in their order."""
         styled = list(self.style_layers().items())
         for resolution, share in shares(self.widths, self.level).items():
             for row, (name, module) in enumerate(styled):

@@ -104,7 +104,7 @@ class StyleGAN2(StyleBased):
         return {name: m.noise_const for name, m in parts if isinstance(m, SynthesisLayer)}
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The affine weights that w meets, ``[outputs, w_dim]``.
+        """Return the affine weights that w meets, ``[outputs, w_dim]``.
 
         Row ``i`` of w+ stands for the convolution that reads it; the last row for the last ToRGB.
         """
@@ -164,7 +164,13 @@ class StyleGAN2(StyleBased):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN2:
-        """Make a generator of what `config` and `tensors` gave."""
+        """Make a generator of what `config` and `tensors` gave.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         own, rest = split_discriminator(tensors)
         names = ("channels", "mapping_width", "embed_dim", "joint", "architecture", "clamp")
         options = {name: config[name] for name in names if name in config}
@@ -212,6 +218,6 @@ def _make_discriminator(
 
 
 def _block_alias(site: Site) -> tuple[str, ...]:
-    """NVIDIA's name of a block's features stands for the layer that gives them."""
+    """Return NVIDIA's name of a block's features stands for the layer that gives them."""
     block, _, part = site.name.partition(".")
     return (block,) if part == "skip" or (part == "conv1" and not site.residual) else ()

@@ -13,7 +13,7 @@ SLOPE = 0.2
 
 
 def resampling_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
-    """The separable low-pass filter, as a matrix that sums to one."""
+    """Return the separable low-pass filter, as a matrix that sums to one."""
     line = torch.tensor(taps, dtype=torch.float32)
     square = torch.outer(line, line)
     return square / square.sum()
@@ -53,7 +53,7 @@ class Dense(nn.Module):
         self.activate = activate
 
     def effective(self) -> tuple[Tensor, Tensor]:
-        """Weight ``[out, in]`` and bias ``[out]`` as they act on the input."""
+        """Return weight ``[out, in]`` and bias ``[out]`` as they act on the input."""
         return self.weight * self.weight_gain, self.bias * self.bias_gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,5 +68,11 @@ def normalise(x: Tensor) -> Tensor:
 
 
 def clamp_to(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
-    """``x`` within a bound, where there is one."""
+    """Keep ``x`` within a bound, where there is one.
+
+    Args:
+        x: Activations.
+        clamp: The bound, or none.
+        gain: What the bound is multiplied by.
+    """
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)

@@ -143,7 +143,7 @@ class SynthesisLayer(nn.Module):
         return clamp_to(F.leaky_relu_(x, SLOPE), self.clamp, self.gain)
 
     def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
-        """The noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
+        """Return the noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
         if isinstance(mode, Tensor):
             return mode * self.noise_strength
         if mode == "none":
@@ -288,7 +288,7 @@ class SynthesisNetwork(nn.Module):
         self.resample_filter = kernel
 
     def sites(self) -> Iterator[Site]:
-        """The layers in the order in which they run."""
+        """Return the layers in the order in which they run."""
         row = 0
         for resolution in self.widths:
             block = getattr(self, f"b{resolution}")
@@ -305,7 +305,7 @@ class SynthesisNetwork(nn.Module):
                 row += name in ("conv0", "conv1")
 
     def start(self, n: int) -> Tensor:
-        """The learned constant, repeated: ``[n, C, 4, 4]``."""
+        """Return the learned constant, repeated: ``[n, C, 4, 4]``."""
         const = self.get_parameter("b4.const")
         return const[None].expand(n, -1, -1, -1)
 
@@ -318,7 +318,7 @@ class SynthesisNetwork(nn.Module):
     def forward(
         self, ws: Tensor, noise: str = "random", dtype: torch.dtype | None = None
     ) -> Tensor:
-        """ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
+        """Map ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
         x = self.start(ws.shape[0])
         if dtype is not None:
             x = x.to(dtype).contiguous(memory_format=torch.channels_last)

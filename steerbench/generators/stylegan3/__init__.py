@@ -81,7 +81,7 @@ class StyleGAN3(StyleBased):
         *,
         inverse: Any = None,
     ) -> StyleGAN3:
-        """The same generator with its picture turned, then moved; weights are shared.
+        """Return the same generator with its picture turned, then moved; weights are shared.
 
         Codes of this generator are codes of the new one too. The new transform replaces one
         that was there.
@@ -136,7 +136,7 @@ class StyleGAN3(StyleBased):
         return image.contiguous()
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The affine weights that w meets, ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
+        """Return the affine weights ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
         if space not in ("w", "w+"):
             return super().affine(space, layers)
         chosen = parse_layers(layers, len(self.parts)) or range(len(self.parts))
@@ -145,7 +145,7 @@ class StyleGAN3(StyleBased):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network, mapping, synthesis = self.network, self.network.mapping, self.network.synthesis
         config = {
             "z_dim": network.z_dim,
@@ -171,7 +171,13 @@ class StyleGAN3(StyleBased):
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN3:
-        """Make a generator of what `config` and `tensors` gave."""
+        """Make a generator of what `config` and `tensors` gave.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         own, rest = split_discriminator(tensors)
         options = {k: v for k, v in config.items() if k != "discriminator"}
         options["first"] = InputPlan(**config["first"])

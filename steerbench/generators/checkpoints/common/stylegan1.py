@@ -98,6 +98,11 @@ def dense(name: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
 
     That one divides weights by 100 and the root of the inputs, and multiplies what its rectifiers
     give by sqrt(2).
+
+    Args:
+        name: Ours, of the layer.
+        weight: ``[out, in]``, as it acts.
+        bias: ``[out]``, as it acts.
     """
     scale = 0.01 * math.sqrt(2.0)
     root = math.sqrt(weight.shape[1])

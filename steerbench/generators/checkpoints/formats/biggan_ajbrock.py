@@ -69,12 +69,12 @@ class _Reader:
             self.chunk = 0
 
     def option(self, name: str, otherwise: Number) -> Number:
-        """A positive number of the config, or what stands without it."""
+        """Return a positive number of the config, or what stands without it."""
         value = self.config.get(name)
         return value if isinstance(value, type(otherwise)) and value > 0 else otherwise
 
     def codes(self, rows: int) -> dict[str, Any]:
-        """How codes and classes are read."""
+        """Return how codes and classes are read."""
         first = self.weights.take("linear.weight", 2).shape[1]
         named = {"classes": self.classes, "embedding": self.c_dim if self.shared else 0}
         if self.deep:
@@ -84,7 +84,7 @@ class _Reader:
         return named | {"z_dim": first, "reads": "first"}
 
     def blocks(self) -> tuple[list[BlockShape], list[int]]:
-        """The blocks, and after how many of them attention stands."""
+        """Return the blocks, and after how many of them attention stands."""
         numbers = self.weights.numbers(r"blocks\.(\d+)\.0\.conv1\.weight")
         depth = self.option("G_depth", 2) if self.deep else 1
         if numbers != list(range(len(numbers))) or len(numbers) % depth:
@@ -102,7 +102,7 @@ class _Reader:
         return shapes, [n + 1 for n in numbers if f"blocks.{n}.1.gamma" in self.weights]
 
     def bottom(self, width: int) -> int:
-        """Pixels a side after the first layer."""
+        """Return pixels a side after the first layer."""
         return math.isqrt(len(self.weights.take("linear.bias", 1)) // width)
 
     def normalise_weight(self, name: str) -> Tensor:
@@ -117,7 +117,7 @@ class _Reader:
         return weight / (v @ matrix.T @ u.T).squeeze()
 
     def conditional_weight(self, name: str) -> Tensor:
-        """The weights of a gain or bias, with the code's columns before the class's."""
+        """Return the weights of a gain or bias, with the code's columns before the class's."""
         if not self.shared:
             return self.weights.take(f"{name}.weight", 2).T
         return self.normalise_weight(name).roll(-self.c_dim, dims=1)

@@ -75,7 +75,7 @@ def _epsilon(config: Mapping[str, Any]) -> float:
 
 
 def _doubling_blocks(config: Mapping[str, Any], count: int) -> list[bool]:
-    """Which blocks double the size."""
+    """Return which blocks double the size."""
     layers = config.get("layers")
     if not isinstance(layers, list):
         return [place % 2 == 1 for place in range(count)]
@@ -99,7 +99,7 @@ def _block(weights: Weights, name: str, up: bool) -> BlockShape:
 
 
 def _normalise_weight(weights: Weights, name: str) -> Tensor:
-    """A weight divided by its spectral norm, as the kept vectors estimate it."""
+    """Return a weight divided by its spectral norm, as the kept vectors estimate it."""
     if f"{name}.weight" in weights:
         # Files of early versions hold the quotient itself, and may lack the second vector.
         weights.skip(f"{name}.weight_orig")

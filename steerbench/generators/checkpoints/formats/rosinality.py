@@ -101,7 +101,7 @@ def _layer(weights: Weights, source: str, target: str, index: int) -> dict[str, 
 
 
 def _noise(weights: Weights, index: int) -> Tensor:
-    """The fixed noise of a layer; drawn from the layer's number where an old file has none."""
+    """Return fixed noise of a layer; drawn from the layer's number where an old file has none."""
     if f"noises.noise_{index}" in weights:
         return weights.take(f"noises.noise_{index}", 4)[0, 0]
     return draw_noise(index, 4 * 2 ** ((index + 1) // 2))

@@ -169,6 +169,11 @@ def check_plans(first: InputPlan, layers: list[LayerPlan], largest: int = 2**14)
 def number(module: Record | None, key: str, default: float | None = None) -> float:
     """Return a number that a module keeps, or the first of an array of them.
 
+    Args:
+        module: That keeps it.
+        key: Its name there.
+        default: What stands without it.
+
     Raises:
         CheckpointError: There is none.
     """

@@ -40,7 +40,7 @@ def check_count(file: IO[bytes]) -> None:
 
 
 def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The members by name.
+    """Return the members by name.
 
     Raises:
         CheckpointError: A name leads out of the archive's folder, or occurs twice.

@@ -36,7 +36,7 @@ _HEADER = re.compile(
 
 
 def read_npy(file: IO[bytes], budget: Budget) -> Any:
-    """The array in a ``.npy`` file; for one object, the object.
+    """Return the array in a ``.npy`` file; for one object, the object.
 
     Raises:
         CheckpointError: It is broken, or holds something that is not read.
@@ -52,7 +52,12 @@ def read_npy(file: IO[bytes], budget: Budget) -> Any:
 def read_npz(
     archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: Budget
 ) -> dict[str, np.ndarray]:
-    """The arrays in an ``.npz`` file by name; arrays of objects are refused.
+    """Return the arrays in an ``.npz`` file by name; arrays of objects are refused.
+
+    Args:
+        archive: The file, open.
+        members: Its arrays, by name.
+        budget: What reading may cost.
 
     Raises:
         CheckpointError: It is broken, or unpacks to far more than its own length.
@@ -78,7 +83,7 @@ def read_npz(
 def _numbers(
     file: IO[bytes], left: int, descr: str, fortran: bool, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The array whose header was read, from the bytes that are left."""
+    """Return the array whose header was read, from the bytes that are left."""
     dtype = Dtype(descr).dtype
     length = math.prod(shape) * dtype.itemsize
     if length != left or max(shape, default=0) > LIMITS.array_side:
@@ -92,7 +97,7 @@ def _numbers(
 
 
 def _header(file: IO[bytes]) -> tuple[str, bool, tuple[int, ...]]:
-    """The type, whether the first index runs fastest, and the shape."""
+    """Return the type, whether the first index runs fastest, and the shape."""
     start = file.read(8)
     if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
         raise CheckpointError("It does not begin as NumPy's arrays do.")
@@ -114,7 +119,7 @@ def _header(file: IO[bytes]) -> tuple[str, bool, tuple[int, ...]]:
 
 
 def _objects(file: IO[bytes], shape: tuple[int, ...]) -> Any:
-    """The one object of an array of objects, or the array."""
+    """Return the one object of an array of objects, or the array."""
     value = unpickle(file, Budget(length_of(file), objects=True))
     if not isinstance(value, np.ndarray) or value.dtype != object or value.shape != shape:
         raise CheckpointError("An array of objects holds something else. The file is broken.")

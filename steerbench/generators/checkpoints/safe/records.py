@@ -35,7 +35,7 @@ class Budget:
 
     @contextlib.contextmanager
     def nest(self) -> Iterator[None]:
-        """While a file within the file is read: NVIDIA's hold their storages as such."""
+        """Return while a file within the file is read: NVIDIA's hold their storages as such."""
         self.depth += 1
         if self.depth >= LIMITS.files:
             raise CheckpointError("The file holds files within files. It is refused.")
@@ -102,7 +102,7 @@ class Storage:
 
 
 def plain_key(key: Any) -> Any:
-    """A key whose hash cannot be made slow; ValueError for another."""
+    """Return a key whose hash cannot be made slow; ValueError for another."""
     if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < LIMITS.key):
         return key
     raise ValueError(f"a key of a dictionary is a {type(key).__name__}")
@@ -116,7 +116,7 @@ def entry(value: Any, *keys: str) -> Any:
 
 
 def module_state(record: Record, prefix: str = "") -> dict[str, Tensor]:
-    """The parameters and buffers of a torch module that was kept whole, by dotted name."""
+    """Return the parameters and buffers of a torch module that was kept whole, by dotted name."""
     state: dict[str, Tensor] = {}
     for kind in ("_parameters", "_buffers"):
         for name, value in (record.get(kind) or {}).items():
@@ -129,7 +129,7 @@ def module_state(record: Record, prefix: str = "") -> dict[str, Tensor]:
 
 
 def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
-    """The variables of a TensorFlow network, and those of its parts under their names."""
+    """Return the variables of a TensorFlow network, and those of its parts under their names."""
     state: dict[str, Tensor] = {}
     parts = record.get("components")
     for name, part in parts.items() if isinstance(parts, dict) and depth < LIMITS.parts else ():
@@ -145,7 +145,7 @@ def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
 
 
 def submodule(record: Record, path: str) -> Record | None:
-    """A part of a module by dotted name, or none."""
+    """Return a part of a module by dotted name, or none."""
     for name in path.split("."):
         part = (record.get("_modules") or {}).get(name)
         if not isinstance(part, Record):

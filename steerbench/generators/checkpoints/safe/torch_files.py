@@ -24,7 +24,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_legacy(file: IO[bytes], budget: Budget) -> Any:
-    """The value in an old torch file."""
+    """Return the value in an old torch file."""
     magic, version, machine = (unpickle(file, budget) for _ in range(3))
     if magic != MAGIC or version != 1001 or not isinstance(machine, dict):
         raise CheckpointError("The file does not begin as torch files do.")
@@ -67,7 +67,7 @@ def _fill(file: IO[bytes], buffer: bytearray, data: torch.Tensor) -> None:
 
 
 def _parse(identifier: Any) -> tuple[torch.dtype, str, int, slice | None]:
-    """dtype, key, count and window of a storage, from torch's persistent identifier."""
+    """Return dtype, key, count and window of a storage, from torch's persistent identifier."""
     if not isinstance(identifier, tuple) or not 5 <= len(identifier) <= 6:
         raise CheckpointError("The file refers to data in a way that torch does not.")
     word, kind, key, _, count, *rest = identifier
@@ -86,7 +86,13 @@ def _parse(identifier: Any) -> tuple[torch.dtype, str, int, slice | None]:
 
 
 def read_zip(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: Budget) -> Any:
-    """The value in a new torch file."""
+    """Return the value in a new torch file.
+
+    Args:
+        archive: The file, open.
+        members: By name.
+        budget: What reading may cost.
+    """
     _check_sizes(members, budget.length)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
     if len(roots) != 1 or f"{roots[0]}constants.pkl" in members:
@@ -146,7 +152,7 @@ def _load_member(
 
 
 def _nested_storage(budget: Budget, data: Any) -> Storage:
-    """The storage in an old torch file that a pickle carries as bytes."""
+    """Return the storage in an old torch file that a pickle carries as bytes."""
     if not isinstance(data, bytes | bytearray):
         raise CheckpointError("A storage in the file is not made of bytes. The file is broken.")
     budget.charge_tensor(len(data))

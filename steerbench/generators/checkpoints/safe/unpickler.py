@@ -74,7 +74,7 @@ class Objects:
 
 
 def find(module: str, name: str) -> Global:
-    """What stands for a name in a file.
+    """Return what stands for a name in a file.
 
     Raises:
         CheckpointError: The name is not on the list.
@@ -94,7 +94,13 @@ def find(module: str, name: str) -> Global:
 
 
 def build(budget: Budget, target: Any, state: Any) -> None:
-    """Give an object its contents, where it is one whose contents are known."""
+    """Give an object its contents, where it is one whose contents are known.
+
+    Args:
+        budget: What reading may cost.
+        target: The object.
+        state: Its contents.
+    """
     if isinstance(target, Record):
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
@@ -184,7 +190,15 @@ def _sizes(values: Any) -> tuple[int, ...]:
 def rebuild_tensor(
     budget: Budget, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any
 ) -> Tensor:
-    """A window on a storage, if it lies inside and is no larger."""
+    """Return a window on a storage, if it lies inside and is no larger.
+
+    Args:
+        budget: What reading may cost.
+        storage: The numbers.
+        offset: Of the first one.
+        shape: Of the tensor.
+        stride: Of the tensor, in numbers.
+    """
     if not isinstance(storage, Storage):
         raise CheckpointError("A tensor in the file has no storage. The file is broken.")
     shape, stride, (offset,) = _sizes(shape), _sizes(stride), _sizes((offset,))
@@ -235,7 +249,7 @@ def _reconstructor(budget: Budget, cls: Any, base: Any = None, state: Any = None
 
 
 def _persistent(budget: Budget, meta: Any) -> Record:
-    """A module of NVIDIA's: its class name and contents; the source text beside it is dropped."""
+    """Return a module of NVIDIA's as its class name and contents; its source text is dropped."""
     name, state = (meta.get("class_name"), meta.get("state")) if isinstance(meta, dict) else (0, 0)
     if not isinstance(name, str) or not isinstance(state, dict):
         raise CheckpointError("A module in the file has no contents. The file is broken.")
@@ -338,7 +352,7 @@ class Reader:
 
 
 def length_of(file: IO[bytes]) -> int:
-    """The length of a file; its position stays."""
+    """Return the length of a file; its position stays."""
     here = file.tell()
     end = file.seek(0, io.SEEK_END)
     file.seek(here)
@@ -350,7 +364,7 @@ def unpickle(
     budget: Budget | None = None,
     storages: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """The next pickle of a binary file, as plain values, arrays, tensors and inert records.
+    """Return the next pickle of a binary file, as plain values, arrays, tensors and inert records.
 
     Args:
         file: Read from its position to the end of the pickle.
@@ -428,10 +442,10 @@ class Machine:
             raise CheckpointError(f"The file uses pickle protocol {version}; 0 to 5 are known.")
 
     def do_frame(self, _: int) -> None:
-        """Frames help files that are read piecewise; lengths are checked at each value."""
+        """Return frames help files that are read piecewise; lengths are checked at each value."""
 
     def do_stop(self, _: None) -> None:
-        """The last instruction; `run` ends by itself."""
+        """Return the last instruction; `run` ends by itself."""
 
     def do_mark(self, _: None) -> None:
         self.push(_MARK)
@@ -471,7 +485,7 @@ class Machine:
     do_binget = do_long_binget = do_get
 
     def do_readonly_buffer(self, _: None) -> None:
-        """Whether a buffer may be written makes no difference here."""
+        """Return whether a buffer may be written makes no difference here."""
 
     # Containers.
 
