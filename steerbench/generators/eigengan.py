@@ -85,7 +85,7 @@ class EigenGANNetwork(nn.Module):
         return cast(EigenBlock, self.blocks[place])
 
     def forward(self, z: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Return codes ``[N, noise + blocks * basis]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
+        """Map codes ``[N, noise + blocks * basis]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
         x = self.fc(z[:, : self.noise]).unflatten(1, (-1, 4, 4))
         x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
         coordinates = z[:, self.noise :].split(self.n_basis, dim=1)

@@ -72,7 +72,7 @@ class Norm(nn.Module):
         self.register_buffer("variances", torch.ones(steps, width))
 
     def affine(self, condition: Tensor, truncation: float = 1.0) -> Tensor:
-        """Return a condition ``[N, condition]`` to gains and biases, joined: ``[N, 2 width]``."""
+        """Map a condition ``[N, condition]`` to gains and biases, joined: ``[N, 2 width]``."""
         gain = self.gain + F.linear(condition, self.gain_by)
         bias = self.bias + F.linear(condition, self.bias_by)
         if not self.training:
@@ -276,7 +276,7 @@ class BigGANNetwork(nn.Module):
         return given
 
     def forward(self, z: Tensor, weights: Tensor, truncation: float = 1.0) -> Tensor:
-        """Return codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
+        """Map codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
         c = self.embed_classes(weights)[:, None].expand(-1, self.rows, -1)
         rows = torch.cat([self.split_code(z), c], dim=2)
         x = z[:, :0, None, None]

@@ -119,7 +119,7 @@ def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
 
 
 def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
-    """Return some rows of tiles ``[N, h, w, in, 6, 6]`` to the outputs ``[N, h, 4, w, 4, out]``."""
+    """Map some rows of tiles ``[N, h, w, in, 6, 6]`` to the outputs ``[N, h, 4, w, 4, out]``."""
     n, h, w, inputs = tiles.shape[:4]
     d = tiles.permute(0, 1, 2, 4, 5, 3).reshape(-1, POINTS**2, inputs)
     products = torch.bmm((INPUT.to(d) @ d).transpose(0, 1), kernel)

@@ -117,7 +117,7 @@ class Discriminator(nn.Module):
     def features(
         self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
     ) -> Tensor:
-        """Return pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit.
+        """Map pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit.
 
         A picture smaller than the largest enters at its own resolution; ``share`` fades in the
         block that it enters at, as while a progressive GAN grows.
@@ -145,7 +145,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
     ) -> Tensor:
-        """Return pictures ``[N, C, H, W]`` to logits ``[N]``; large means real."""
+        """Map pictures ``[N, C, H, W]`` to logits ``[N]``; large means real."""
         logits: Tensor = self.out(self.features(images, dtype, share))[:, 0]
         return logits
 
@@ -280,7 +280,7 @@ class PublishedDiscriminator(nn.Module):
                 part.clamp = clamp if part.activate else None
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return pictures ``[N, C, H, W]`` and labels ``[N, c_dim]`` to logits ``[N]``."""
+        """Map pictures ``[N, C, H, W]`` and labels ``[N, c_dim]`` to logits ``[N]``."""
         x, image = None, images
         for resolution in list(self.widths)[:-1]:
             x, image = getattr(self, f"b{resolution}")(x, image)

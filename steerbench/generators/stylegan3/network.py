@@ -59,7 +59,7 @@ class FourierInput(nn.Module):
         self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
 
     def forward(self, style: Tensor, transform: Tensor | None = None) -> Tensor:
-        """Return styles ``[N, 4]`` to the features ``[N, C, size, size]``."""
+        """Map styles ``[N, 4]`` to the features ``[N, C, size, size]``."""
         plan = self.plan
         place = self.style_transform(style) @ (self.transform if transform is None else transform)
         phases = self.phases + (self.freqs @ place[:, :, 2:]).squeeze(2)

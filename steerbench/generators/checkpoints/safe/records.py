@@ -102,10 +102,22 @@ class Storage:
 
 
 def plain_key(key: Any) -> Any:
-    """Return a key whose hash cannot be made slow; ValueError for another."""
+    """Return a key whose hash cannot be made slow; ValueError for another.
+
+    Fractions and short tuples become the text that Python writes for them: many of them can be
+    made to share a hash, and nothing that is read here looks for them.
+    """
+    if isinstance(key, float) or (isinstance(key, tuple) and _is_short(key)):
+        return repr(key)
     if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < LIMITS.key):
         return key
     raise ValueError(f"a key of a dictionary is a {type(key).__name__}")
+
+
+def _is_short(key: tuple[Any, ...]) -> bool:
+    """Return whether a tuple holds a few plain values, none of them long."""
+    plain = (item is None or isinstance(item, int | float | str) for item in key)
+    return len(key) <= 8 and all(plain) and all(len(str(item)) <= 100 for item in key)
 
 
 def entry(value: Any, *keys: str) -> Any:

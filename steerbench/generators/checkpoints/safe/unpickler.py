@@ -84,7 +84,9 @@ def find(module: str, name: str) -> Global:
         return Global(full, CALLS[full])
     if full in RECORDS:
         return Global(full, lambda budget, *args: Record(full, args))
-    if module in ("torch", "torch.cuda") and name in STORAGES:
+    if module == "torch" and _DTYPES.fullmatch(name):
+        return Global(full, _record(full))
+    if module in ("torch", "torch.cuda", "torch.storage") and name in STORAGES:
         return Global(full, lambda budget: StorageType(name, STORAGES[name]))
     raise CheckpointError(
         f"The file asks for {full[:200]}, which is not among the names that checkpoints need. "
@@ -205,7 +207,8 @@ def rebuild_tensor(
     length, count = storage.data.numel(), math.prod(shape)
     span = offset + 1 + sum((size - 1) * step for size, step in zip(shape, stride))
     empty = count == 0 and max(shape) <= LIMITS.empty_side
-    if len(shape) != len(stride) or not (empty or (0 < count <= length and span <= length)):
+    # An expanded tensor has more numbers than its storage; the budget counts them as if it had not.
+    if len(shape) != len(stride) or not (empty or (count > 0 and span <= length)):
         raise CheckpointError(
             f"A tensor of shape {shape}, stride {stride} and offset {offset} does not fit its "
             f"storage of {length} numbers. The file is broken or made to harm."
@@ -256,6 +259,26 @@ def _persistent(budget: Budget, meta: Any) -> Record:
     return Record(name, (), state)
 
 
+def _dictionary(budget: Budget, *args: Any) -> dict[Any, Any]:
+    """Return a dictionary in place of a counter or one with defaults, whose factory is dropped."""
+    items = next((item for item in args if isinstance(item, dict)), {})
+    budget.charge(100 * len(items))
+    return dict(items)
+
+
+def _bytes(budget: Budget, *args: Any) -> bytes:
+    if args:
+        raise ValueError("bytes are made of something")
+    return b""
+
+
+def _tensor_with_state(budget: Budget, make: Any, kind: Any, args: Any, state: Any) -> Tensor:
+    """Return a tensor to which somebody gave attributes, without these."""
+    if not isinstance(make, Global) or make.name not in _TENSORS or not isinstance(args, tuple):
+        raise CheckpointError("A tensor in the file is made in a way that torch does not know.")
+    return make.make(budget, *args)
+
+
 def _size(budget: Budget, values: Any = ()) -> tuple[int, ...]:
     return _sizes(values)
 
@@ -275,7 +298,16 @@ STORAGES: dict[str, torch.dtype] = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
 }
+
+_TYPES = re.findall(
+    r"\w+", "bool int float complex str list tuple dict bytearray range xrange slice long unicode"
+)
+_TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+_DTYPES = re.compile(r"(b?float|complex|u?int|q?u?int|bool)\d*(_e\dm\d(fn)?(uz)?)?")
 
 RECORDS = frozenset(
     {
@@ -286,8 +318,23 @@ RECORDS = frozenset(
         "builtins.object",
         "__builtin__.object",
         "numpy.ndarray",
+        # What training scripts keep beside their weights: harmless, and of no use here.
+        *(f"pathlib.{name}" for name in ("Path", "PosixPath", "WindowsPath")),
+        *(f"pathlib.{name}" for name in ("PurePath", "PurePosixPath", "PureWindowsPath")),
+        *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
+        *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _TYPES),
+        "collections.deque",
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "uuid.UUID",
+        "torch.Tensor",
+        "torch.nn.parameter.Parameter",
+        "torch.serialization._get_layout",
+        "torch._utils._rebuild_sparse_tensor",
+        "torch._utils._rebuild_tensor_v3",
     }
 )
+"""Classes and functions of which only the name and what they were given is kept."""
 
 CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
@@ -298,6 +345,11 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": rebuild_tensor,
     "torch._utils._rebuild_tensor": rebuild_tensor,
     "torch._utils._rebuild_parameter": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _tensor_with_state,
+    "collections.defaultdict": _dictionary,
+    "collections.Counter": _dictionary,
+    "builtins.bytes": _bytes,
+    "__builtin__.bytes": _bytes,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.Size": _size,
     "torch.device": _record("torch.device"),
