@@ -25,6 +25,15 @@ from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator
 from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
 
 class DCGANNetwork(nn.Module):
     """The trainable part: ``main``, numbered as in the published example.
@@ -32,18 +41,32 @@ class DCGANNetwork(nn.Module):
     Args:
         z_dim: Length of a code.
         widths: Channels after each transposed convolution, the picture's last.
+        bias: Whether convolutions have biases.
+        activation: After each normalisation, one of `ACTIVATIONS`.
+        negative_slope: Of ``"leaky_relu"``.
+        last: What makes the picture: ``"tanh"``, ``"sigmoid"`` or ``"none"``.
     """
 
-    def __init__(self, *, z_dim: int, widths: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        z_dim: int,
+        widths: tuple[int, ...],
+        bias: bool = False,
+        activation: str = "relu",
+        negative_slope: float = 0.2,
+        last: str = "tanh",
+    ) -> None:
         super().__init__()
-        self.z_dim, self.widths = z_dim, tuple(widths)
+        self.z_dim, self.widths, self.bias = z_dim, tuple(widths), bias
+        self.activation, self.negative_slope, self.last = activation, negative_slope, last
         parts: list[nn.Module] = []
         inputs = z_dim
         for stage, outputs in enumerate(self.widths):
             step = (1, 0) if stage == 0 else (2, 1)
-            parts.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=False))
+            parts.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=bias))
             if stage < len(self.widths) - 1:
-                parts += [nn.BatchNorm2d(outputs), nn.ReLU()]
+                parts += [nn.BatchNorm2d(outputs), self._rectifier()]
             inputs = outputs
         self.main = nn.Sequential(*parts)
         for part in self.main:
@@ -52,8 +75,17 @@ class DCGANNetwork(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map z ``[N, z_dim]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
-        picture: Tensor = self.main(z[:, :, None, None])
-        return picture.tanh()
+        return self.finish(self.main(z[:, :, None, None]))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Bring what the last convolution gives to [-1, 1], as the network ends."""
+        # Twice a sigmoid less one, so that a range of [0, 1] becomes the one of all pictures here.
+        ends = {"tanh": torch.tanh, "sigmoid": lambda x: (x / 2).tanh(), "none": lambda x: x}
+        return ends[self.last](x)
+
+    def _rectifier(self) -> nn.Module:
+        slope = {"negative_slope": self.negative_slope} if self.activation == "leaky_relu" else {}
+        return ACTIVATIONS[self.activation](**slope)
 
 
 class DCGAN(BaseGenerator):
@@ -84,7 +116,7 @@ class DCGAN(BaseGenerator):
 
     def finish(self, state: State) -> Tensor:
         exact = next(self.network.parameters()).dtype
-        return state.x.to(exact).tanh()
+        return self.network.finish(state.x.to(exact))
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
         """Return the weights that z first meets, ``[outputs, z_dim]``."""
@@ -102,6 +134,8 @@ class DCGAN(BaseGenerator):
         parts = list(self.network.main)
         weight = parts[0].get_parameter("weight").detach().permute(1, 2, 3, 0)
         bias = weight.new_zeros(weight.shape[:3])
+        if self.network.bias:
+            bias = bias + parts[0].get_parameter("bias").detach()[:, None, None]
         if len(parts) == 1:
             return FirstFeatures("z", weight, bias)
         norm = parts[1]
@@ -111,7 +145,7 @@ class DCGAN(BaseGenerator):
                 "from one code to its first features. Use it with its kept statistics."
             )
         gain, offset = normalisation(norm)
-        return FirstFeatures("z", gain[..., None] * weight, bias + offset)
+        return FirstFeatures("z", gain[..., None] * weight, gain * bias + offset)
 
     def with_batch_statistics(self) -> DCGAN:
         """Return the same generator, normalising each batch by itself, as in training."""
@@ -126,7 +160,11 @@ class DCGAN(BaseGenerator):
 
     def config(self) -> dict[str, Any]:
         """Return what `build` needs besides the weights."""
-        return {"z_dim": self.network.z_dim, "widths": list(self.network.widths)}
+        network = self.network
+        config: dict[str, Any] = {"z_dim": network.z_dim, "widths": list(network.widths)}
+        usual = {"bias": False, "activation": "relu", "negative_slope": 0.2, "last": "tanh"}
+        own = {name: getattr(network, name) for name in usual}
+        return config | {name: value for name, value in own.items() if value != usual[name]}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights."""
@@ -142,7 +180,7 @@ class DCGAN(BaseGenerator):
             name: Of the generator.
         """
         with torch.device("meta"):
-            network = DCGANNetwork(z_dim=config["z_dim"], widths=tuple(config["widths"]))
+            network = DCGANNetwork(**{**config, "widths": tuple(config["widths"])})
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         network.load_state_dict(copies, assign=True)
         return cls(network, name=name)

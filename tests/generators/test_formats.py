@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from steerbench.errors import CheckpointError, LatentError
 from steerbench.generators import GENERATORS, StyleGAN2, load, save
@@ -153,3 +155,46 @@ def test_a_format_has_what_the_others_have() -> None:
         assert form.title
         assert form.required
         assert GENERATORS[form.architecture.architecture] is form.architecture
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("options", "rectifier", "last"),
+    [
+        ({}, nn.ReLU(), torch.tanh),
+        ({"activation": "leaky_relu"}, nn.LeakyReLU(0.2), torch.tanh),
+        ({"activation": "leaky_relu", "negative_slope": 0.01}, nn.LeakyReLU(), torch.tanh),
+        ({"activation": "elu", "last": "none"}, nn.ELU(), lambda x: x),
+        ({"last": "sigmoid"}, nn.ReLU(), lambda x: 2 * x.sigmoid() - 1),
+    ],
+)
+def test_everybodys_own_dcgan(
+    bias: bool, options: dict[str, Any], rectifier: nn.Module, last: Any, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Module()
+    net.main = nn.Sequential(
+        nn.ConvTranspose2d(16, 8, 4, 1, 0, bias=bias), nn.BatchNorm2d(8), rectifier,
+        nn.ConvTranspose2d(8, 3, 4, 2, 1, bias=bias),
+    )  # fmt: skip
+    for part in net.parameters():
+        nn.init.normal_(part, 0, 0.3)
+    torch.save(net.eval().state_dict(), tmp_path / "netG.pth")
+    generator = load(tmp_path / "netG.pth", **options)
+    z = generator.sample(2)
+    with torch.no_grad():
+        expected = last(net.main(z.data[:, :, None, None]))
+        first = net.main[1](net.main[0](z.data[:, :, None, None]))
+    assert torch.allclose(generator.render(z), expected, atol=1e-5)
+    features = generator.first_features()
+    affine = torch.einsum("chwz,nz->nchw", features.weight, z.data) + features.bias
+    assert torch.allclose(affine, first, atol=1e-5)
+    save(generator, tmp_path / "ours.safetensors")
+    again = load(tmp_path / "ours.safetensors")
+    assert torch.equal(again.render(again.latent(z.data)), generator.render(z))
+
+
+def test_an_activation_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    torch.save(dcgan().module.state_dict(), tmp_path / "netG.pth")
+    with pytest.raises(CheckpointError, match="one of 'relu', 'leaky_relu'"):
+        load(tmp_path / "netG.pth", activation="swish")

@@ -17,7 +17,8 @@ from typing import Any
 
 from steerbench.errors import CheckpointError, KeywordError, closest
 
-Options = Mapping[str, bool | float | str]
+Options = Mapping[str, bool | float | str | tuple[str, ...]]
+"""Settings by name, with what authors' code assumes; of several words the first."""
 
 
 def settle(
@@ -43,7 +44,7 @@ def settle(
             )
     beside = _training(config)
     return {
-        name: _check(name, given.get(name, beside.get(name, default)), default)
+        name: _check(name, given.get(name, beside.get(name, _usual(default))), default)
         for name, default in known.items()
     }
 
@@ -56,9 +57,18 @@ def _training(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else config
 
 
-def _check(name: str, value: Any, default: bool | float | str) -> bool | float | str:
+def _usual(default: Any) -> bool | float | str:
+    usual: bool | float | str = default[0] if isinstance(default, tuple) else default
+    return usual
+
+
+def _check(
+    name: str, value: Any, default: bool | float | str | tuple[str, ...]
+) -> bool | float | str:
     """Return the value of a setting, if it is of the kind of its default."""
-    if isinstance(default, bool):
+    if isinstance(default, tuple):
+        fits, wanted = value in default, f"one of {', '.join(map(repr, default))}"
+    elif isinstance(default, bool):
         fits, wanted = isinstance(value, bool), "True or False"
     elif isinstance(default, str):
         fits, wanted = value == default or isinstance(value, bool), f"True, False or {default!r}"

@@ -1,7 +1,10 @@
 """State dicts of the DCGAN in PyTorch's examples: ``main.0.weight``, ``main.1.weight``, ...
 
 The file says nothing of itself; code length, widths, picture size and channels follow from the
-shapes. Old files lack ``num_batches_tracked``; files of several processes begin with ``module.``.
+shapes, as does whether convolutions have biases. What leaves no trace is assumed to be as in the
+example, and can be said when loading: ``activation``, ``negative_slope``, and ``last``, which makes
+the picture (that of a ``"sigmoid"`` is brought from [0, 1] to [-1, 1]). Old files lack
+``num_batches_tracked``.
 
 Reference: https://github.com/pytorch/examples/tree/main/dcgan
 """
@@ -14,7 +17,7 @@ from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.format import Format, Parts, Settings
 from steerbench.generators.checkpoints.state_dicts import Tensors
 from steerbench.generators.checkpoints.weights import Weights
-from steerbench.generators.dcgan import DCGAN
+from steerbench.generators.dcgan import ACTIVATIONS, DCGAN
 
 
 def misfits(tensors: Tensors) -> list[str]:
@@ -43,7 +46,13 @@ def convert(weights: Weights, settings: Settings) -> Parts:
     }
     for i in convolutions[:-1]:
         state.setdefault(f"main.{i + 1}.num_batches_tracked", torch.zeros((), dtype=torch.int64))
-    return {"z_dim": shapes[0][0], "widths": [shape[1] for shape in shapes]}, state
+    config = {
+        "z_dim": shapes[0][0],
+        "widths": [shape[1] for shape in shapes],
+        "bias": "main.0.bias" in weights,
+        **settings,
+    }
+    return config, state
 
 
 FORMAT = Format(
@@ -52,5 +61,10 @@ FORMAT = Format(
     architecture=DCGAN,
     required=("main.0.weight", "main.1.weight", "main.1.running_mean", "main.3.weight"),
     convert=convert,
+    options={
+        "activation": tuple(ACTIVATIONS),
+        "negative_slope": 0.2,
+        "last": ("tanh", "sigmoid", "none"),
+    },
     misfits=misfits,
 )

@@ -266,6 +266,12 @@ def _dictionary(budget: Budget, *args: Any) -> dict[Any, Any]:
     return dict(items)
 
 
+def _queue(budget: Budget, items: Any = (), *rest: Any) -> list[Any]:
+    """Return a list in place of a queue."""
+    budget.charge(8 * len(items))
+    return list(items)
+
+
 def _bytes(budget: Budget, *args: Any) -> bytes:
     if args:
         raise ValueError("bytes are made of something")
@@ -323,7 +329,6 @@ RECORDS = frozenset(
         *(f"pathlib.{name}" for name in ("PurePath", "PurePosixPath", "PureWindowsPath")),
         *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
         *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _TYPES),
-        "collections.deque",
         "decimal.Decimal",
         "fractions.Fraction",
         "uuid.UUID",
@@ -348,6 +353,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch._tensor._rebuild_from_type_v2": _tensor_with_state,
     "collections.defaultdict": _dictionary,
     "collections.Counter": _dictionary,
+    "collections.deque": _queue,
     "builtins.bytes": _bytes,
     "__builtin__.bytes": _bytes,
     "torch._utils._rebuild_parameter_with_state": _parameter,
