@@ -13,12 +13,12 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
-TRIES = 5
+from steerbench.generators.fast import tuning
 
 
 @cache
 def fast_dtype(device: str) -> torch.dtype | None:
-    """The half precision that pictures are fast in on a kind of device; none where float32 is.
+    """Return half precision that pictures are fast in on a kind of device; none where float32 is.
 
     On CUDA bfloat16, or float16 on cards before it; on MPS float16.
     """
@@ -33,12 +33,12 @@ def fast_dtype(device: str) -> torch.dtype | None:
 
 @torch.no_grad()
 def _seconds(dtype: torch.dtype) -> float:
-    """The least time of a convolution on the CPU, of a size as in the middle of a network."""
+    """Return least time of a convolution on the CPU, of a size as in the middle of a network."""
     x = torch.ones(1, 64, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
     weight = torch.ones(64, 64, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
     F.conv2d(x, weight, padding=1)  # the first one prepares the kernel
     tries = []
-    for _ in range(TRIES):
+    for _ in range(tuning.TUNING.tries):
         began = time.perf_counter()
         F.conv2d(x, weight, padding=1)
         tries.append(time.perf_counter() - began)
