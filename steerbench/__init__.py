@@ -27,7 +27,7 @@ _HOMES = {
     "Space": "types",
     "UnitEdit": "types",
     "bundle": "bundles",
-    "catalogue": "generators.catalogue",
+    "catalogue": "generators.published.catalogue",
     "clip": "predictors.clip",
     "compare": "metrics",
     "film": "films",

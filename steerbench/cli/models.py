@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from steerbench import assets
 from steerbench.errors import NotFoundError, unknown
-from steerbench.generators.catalogue import catalogue, entries, terms
+from steerbench.generators.published.catalogue import catalogue, entries, terms
 from steerbench.inspection import rows
 
 MOST_DETAILED = 3

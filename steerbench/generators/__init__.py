@@ -23,14 +23,16 @@ from steerbench.errors import (
     NotFoundError,
     closest,
 )
-from steerbench.generators import catalogue, checkpoints
 from steerbench.generators.base import BaseGenerator
 from steerbench.generators.biggan import BigGAN
+from steerbench.generators.checkpoints import convert
+from steerbench.generators.checkpoints.contents import Contents, read
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.glow import Glow
 from steerbench.generators.pggan import PGGAN
-from steerbench.generators.published_directions import read_published_direction
+from steerbench.generators.published import read_published_direction
+from steerbench.generators.published.catalogue import entries, fetch
 from steerbench.generators.stylegan1 import StyleGAN1
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.stylegan3 import StyleGAN3
@@ -71,7 +73,7 @@ GENERATORS: dict[str, type[Stored]] = {
 
 
 def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any) -> BaseGenerator:
-    """A generator by name, or from a file.
+    """Return a generator by name, or from a file.
 
     Args:
         source: ``"rooms"``; or the name of a published model in `steerbench.catalogue`, which
@@ -90,9 +92,10 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
     """
     path, name = _find(os.fspath(source))
     try:
-        generator = _read(path, name, settings)
+        contents = read(path)
+        generator = _open(contents, name, settings)
     except CheckpointError as error:
-        if name not in catalogue.entries():
+        if name not in entries():
             raise
         raise CheckpointError(
             f"{error} If it arrived broken, delete {str(path)!r} and load {name!r} again."
@@ -104,42 +107,47 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu", **settings: Any
 
 
 def _find(source: str) -> tuple[Path, str]:
-    """The file that is meant, and what to call the generator in it."""
+    """Return the file that is meant, and what to call the generator in it."""
     embedded = assets.path("generators", source)
     if embedded is not None:
         return embedded, source
-    entry = catalogue.entries().get(source)
+    entry = entries().get(source)
     if entry is not None:
-        return catalogue.fetch(entry), source
+        return fetch(entry), source
     path = Path(source).expanduser()
     if path.is_file():
         return path, path.stem
     if path.is_dir():
         raise NotFoundError(
-            f"{source!r} is a folder, holding {_listed(path)}. Give the path of a weight file."
+            f"{source!r} is a folder, holding {_list_names(path)}. Give the path of a weight file."
         )
-    near = closest(source, [*assets.names("generators"), *catalogue.entries()])
+    near = closest(source, [*assets.names("generators"), *entries()])
     raise MissingFileError(
         f"There is no generator and no file {source!r}. {near} Give one of the names in "
         "sb.catalogue(), or the path of a weight file."
     )
 
 
-def _listed(folder: Path) -> str:
+def _list_names(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "nothing"
 
 
-def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
-    if not _is_safetensors(path):
-        return checkpoints.load(path, **settings)
-    tensors, header = store.load(path)
-    if not header:
-        return checkpoints.load(path, **settings)
+def _open(contents: Contents, name: str, settings: dict[str, Any]) -> BaseGenerator:
+    """Return the generator in what was read from a file, ours or somebody else's."""
+    if not contents.header:
+        return convert(contents, **settings)
     if settings:
         raise KeywordError(
-            f"{path} says all of itself, but {', '.join(settings)} was given. Leave it out."
+            f"{contents.path} says all of itself, but {', '.join(settings)} was given. Leave it "
+            "out."
         )
+    return _build(contents, name)
+
+
+def _build(contents: Contents, name: str) -> BaseGenerator:
+    """Return the generator in a file of ours."""
+    path, header = contents.path, contents.header
     if header.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a generator: it holds {header.get('kind', 'no kind')!r}. Give a file "
@@ -152,7 +160,7 @@ def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
             f"{closest(architecture, GENERATORS)}"
         )
     try:
-        generator = GENERATORS[architecture].build(header["config"], tensors, name=name)
+        generator = GENERATORS[architecture].build(header["config"], contents.value, name=name)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is an incomplete {architecture} file: {type(error).__name__}: {error}. Get "
@@ -160,12 +168,6 @@ def _read(path: Path, name: str, settings: dict[str, Any]) -> BaseGenerator:
         ) from error
     generator.format = "steerbench"
     return generator
-
-
-def _is_safetensors(path: Path) -> bool:
-    """By content: eight bytes of length, then JSON."""
-    with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def save(generator: BaseGenerator, path: str | os.PathLike[str], **header: Any) -> None:

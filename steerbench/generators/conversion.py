@@ -18,11 +18,6 @@ from steerbench.errors import CheckpointError, FileError
 from steerbench.generators import load, save
 from steerbench.generators.base import BaseGenerator
 
-SUFFIX = ".safetensors"
-PICTURES = 2
-SAME = 1e-5
-"""How far a pixel of [-1, 1] may be off; the same weights on the same machine give 0."""
-
 
 @dataclass(frozen=True)
 class Conversion:
@@ -71,10 +66,10 @@ def convert(
         CapabilityError: This kind of generator cannot be written.
     """
     target = Path(target).expanduser()
-    if target.suffix != SUFFIX:
+    if target.suffix != ".safetensors":
         raise FileError(
-            f"The new file was to be called {target.name!r}; its name must end in {SUFFIX}. Give "
-            f"{str(target.with_suffix(SUFFIX))!r}."
+            f"The new file was to be called {target.name!r}; its name must end in .safetensors. "
+            f"Give {str(target.with_suffix('.safetensors'))!r}."
         )
     if target.exists() and not force:
         raise FileError(
@@ -82,7 +77,7 @@ def convert(
             "(force=True)."
         )
     generator = load(source, **settings)
-    draft = target.with_name(f".{secrets.token_hex(8)}{SUFFIX}")
+    draft = target.with_name(f".{secrets.token_hex(8)}.safetensors")
     try:
         save(generator, draft, made_from={"format": generator.format, "name": generator.name})
         difference = _compare(generator, load(draft))
@@ -96,11 +91,19 @@ def convert(
     return Conversion(target, generator.format, generator.architecture, length, difference)
 
 
-def _compare(one: BaseGenerator, other: BaseGenerator) -> float:
-    latent = one.sample(PICTURES, seed=0)
-    again = other.sample(PICTURES, seed=0)
+def _compare(one: BaseGenerator, other: BaseGenerator, n: int = 2, same: float = 1e-5) -> float:
+    """Return how far the pictures of two generators are apart, if they are the same.
+
+    Args:
+        one: The generator.
+        other: The generator, read back.
+        n: How many pictures to compare.
+        same: How far a pixel of [-1, 1] may be off; the same machine gives 0.
+    """
+    latent = one.sample(n, seed=0)
+    again = other.sample(n, seed=0)
     difference = float((one.render(latent) - other.render(again)).abs().max())
-    if one.fingerprint != other.fingerprint or not difference <= SAME:
+    if one.fingerprint != other.fingerprint or not difference <= same:
         raise CheckpointError(
             f"Nothing was written: {one.name!r}, read back, has the fingerprint "
             f"{other.fingerprint} instead of {one.fingerprint}, and its pictures are off by up to "

@@ -25,6 +25,15 @@ from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator
 from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
 
 class DCGANNetwork(nn.Module):
     """The trainable part: ``main``, numbered as in the published example.
@@ -32,18 +41,32 @@ class DCGANNetwork(nn.Module):
     Args:
         z_dim: Length of a code.
         widths: Channels after each transposed convolution, the picture's last.
+        bias: Whether convolutions have biases.
+        activation: After each normalisation, one of `ACTIVATIONS`.
+        negative_slope: Of ``"leaky_relu"``.
+        last: What makes the picture: ``"tanh"``, ``"sigmoid"`` or ``"none"``.
     """
 
-    def __init__(self, *, z_dim: int, widths: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        z_dim: int,
+        widths: tuple[int, ...],
+        bias: bool = False,
+        activation: str = "relu",
+        negative_slope: float = 0.2,
+        last: str = "tanh",
+    ) -> None:
         super().__init__()
-        self.z_dim, self.widths = z_dim, tuple(widths)
+        self.z_dim, self.widths, self.bias = z_dim, tuple(widths), bias
+        self.activation, self.negative_slope, self.last = activation, negative_slope, last
         parts: list[nn.Module] = []
         inputs = z_dim
         for stage, outputs in enumerate(self.widths):
             step = (1, 0) if stage == 0 else (2, 1)
-            parts.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=False))
+            parts.append(nn.ConvTranspose2d(inputs, outputs, 4, *step, bias=bias))
             if stage < len(self.widths) - 1:
-                parts += [nn.BatchNorm2d(outputs), nn.ReLU()]
+                parts += [nn.BatchNorm2d(outputs), self._rectifier()]
             inputs = outputs
         self.main = nn.Sequential(*parts)
         for part in self.main:
@@ -51,9 +74,18 @@ class DCGANNetwork(nn.Module):
                 nn.init.normal_(part.weight, 0.0, 0.02)
 
     def forward(self, z: Tensor) -> Tensor:
-        """z ``[N, z_dim]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
-        picture: Tensor = self.main(z[:, :, None, None])
-        return picture.tanh()
+        """Map z ``[N, z_dim]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
+        return self.finish(self.main(z[:, :, None, None]))
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Bring what the last convolution gives to [-1, 1], as the network ends."""
+        # Twice a sigmoid less one, so that a range of [0, 1] becomes the one of all pictures here.
+        ends = {"tanh": torch.tanh, "sigmoid": lambda x: (x / 2).tanh(), "none": lambda x: x}
+        return ends[self.last](x)
+
+    def _rectifier(self) -> nn.Module:
+        slope = {"negative_slope": self.negative_slope} if self.activation == "leaky_relu" else {}
+        return ACTIVATIONS[self.activation](**slope)
 
 
 class DCGAN(BaseGenerator):
@@ -84,10 +116,10 @@ class DCGAN(BaseGenerator):
 
     def finish(self, state: State) -> Tensor:
         exact = next(self.network.parameters()).dtype
-        return state.x.to(exact).tanh()
+        return self.network.finish(state.x.to(exact))
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The weights that z first meets, ``[outputs, z_dim]``."""
+        """Return the weights that z first meets, ``[outputs, z_dim]``."""
         if space != "z":
             return super().affine(space, layers)
         if layers not in ("all", None):
@@ -98,10 +130,12 @@ class DCGAN(BaseGenerator):
         return self.network.main[0].get_parameter("weight").detach().flatten(1).T
 
     def first_features(self) -> FirstFeatures:
-        """The first convolution and the normalisation after it, as one affine map."""
+        """Return the first convolution and the normalisation after it, as one affine map."""
         parts = list(self.network.main)
         weight = parts[0].get_parameter("weight").detach().permute(1, 2, 3, 0)
         bias = weight.new_zeros(weight.shape[:3])
+        if self.network.bias:
+            bias = bias + parts[0].get_parameter("bias").detach()[:, None, None]
         if len(parts) == 1:
             return FirstFeatures("z", weight, bias)
         norm = parts[1]
@@ -111,10 +145,10 @@ class DCGAN(BaseGenerator):
                 "from one code to its first features. Use it with its kept statistics."
             )
         gain, offset = normalisation(norm)
-        return FirstFeatures("z", gain[..., None] * weight, bias + offset)
+        return FirstFeatures("z", gain[..., None] * weight, gain * bias + offset)
 
     def with_batch_statistics(self) -> DCGAN:
-        """The same generator, normalising each batch by itself, as in training."""
+        """Return the same generator, normalising each batch by itself, as in training."""
         network = copy.deepcopy(self.network)
         for part in network.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -125,25 +159,35 @@ class DCGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
-        return {"z_dim": self.network.z_dim, "widths": list(self.network.widths)}
+        """Return what `build` needs besides the weights."""
+        network = self.network
+        config: dict[str, Any] = {"z_dim": network.z_dim, "widths": list(network.widths)}
+        usual = {"bias": False, "activation": "relu", "negative_slope": 0.2, "last": "tanh"}
+        own = {name: getattr(network, name) for name in usual}
+        return config | {name: value for name, value in own.items() if value != usual[name]}
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> DCGAN:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         with torch.device("meta"):
-            network = DCGANNetwork(z_dim=config["z_dim"], widths=tuple(config["widths"]))
+            network = DCGANNetwork(**{**config, "widths": tuple(config["widths"])})
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         network.load_state_dict(copies, assign=True)
         return cls(network, name=name)
 
 
 def normalisation(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The gain and the offset, ``[C, 1, 1]``, of a batch normalisation with kept statistics."""
+    """Return gain and the offset, ``[C, 1, 1]``, of a batch normalisation with kept statistics."""
     mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     gain = (variance + norm.eps).rsqrt() * (norm.weight.detach() if norm.affine else 1.0)
     offset = -mean * gain + (norm.bias.detach() if norm.affine else 0.0)

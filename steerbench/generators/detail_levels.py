@@ -21,7 +21,7 @@ from steerbench.errors import ArgumentError
 
 
 def shares(resolutions: Iterable[int], level: float) -> dict[int, float | None]:
-    """The blocks that run at a level, each with its picture's share; none where it paints none.
+    """Return blocks that run at a level, each with its picture's share; none where it paints none.
 
     >>> shares([4, 8, 16], 0.25)
     {4: None, 8: 1.0, 16: 0.75}
@@ -40,7 +40,13 @@ def shares(resolutions: Iterable[int], level: float) -> dict[int, float | None]:
 
 
 def check_level(level: float, blocks: int, name: str) -> None:
-    """Refuse a level that a network of so many blocks does not have."""
+    """Refuse a level that a network of so many blocks does not have.
+
+    Args:
+        level: Of detail; 0 is the whole network.
+        blocks: How many there are.
+        name: Of the generator.
+    """
     if not 0 <= level <= blocks - 1:
         raise ArgumentError(
             f"Level {level} was asked for; {name!r} has the levels 0 to {blocks - 1}."
@@ -48,14 +54,20 @@ def check_level(level: float, blocks: int, name: str) -> None:
 
 
 def blend(before: Tensor | None, painted: Tensor, share: float) -> Tensor:
-    """The picture after a block has painted, with its share, over the enlarged one before."""
+    """Return the picture after a block has painted over the enlarged one before.
+
+    Args:
+        before: The picture so far, or none.
+        painted: By the block.
+        share: Of the new picture in the result.
+    """
     if before is None:
         return painted
     return torch.lerp(enlarge(before, painted.shape[-1]), painted, share)
 
 
 def enlarge(image: Tensor, resolution: int) -> Tensor:
-    """``[N, C, H, W]`` to ``[N, C, resolution, resolution]`` by repeating pixels."""
+    """Map ``[N, C, H, W]`` to ``[N, C, resolution, resolution]`` by repeating pixels."""
     if image.shape[-1] == resolution:
         return image
     return F.interpolate(image, [resolution, resolution], mode="nearest")

@@ -23,8 +23,6 @@ from torch import Tensor, nn
 from steerbench.generators.base import BaseGenerator
 from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
-SLOPE = 0.2
-
 
 class EigenBlock(nn.Module):
     """A subspace and two transposed convolutions, the first of which doubles the size."""
@@ -41,14 +39,20 @@ class EigenBlock(nn.Module):
         self.conv1 = nn.ConvTranspose2d(outputs, outputs, 3, 1, 1)
 
     def point(self, coordinates: Tensor) -> Tensor:
-        """Coordinates ``[N, basis]`` to a point of the subspace, ``[N, inputs, size, size]``."""
+        """Map coordinates ``[N, basis]`` to points of the subspace, ``[N, inputs, size, size]``."""
         flat = (coordinates * self.length) @ self.basis + self.origin
         return flat.unflatten(1, self.shape)
 
     def convolve(self, x: Tensor, coordinates: Tensor, second: bool) -> Tensor:
-        """One of the block's two convolutions, at the precision of ``x``."""
+        """Compute one of the block's two convolutions, at the precision of ``x``.
+
+        Args:
+            x: ``[N, inputs, size, size]``.
+            coordinates: ``[N, basis]``.
+            second: Which of them.
+        """
         point = self.point(coordinates).to(x.dtype)
-        x = F.leaky_relu(x + _convolve(point, self.add1 if second else self.add0), SLOPE)
+        x = F.leaky_relu(x + _convolve(point, self.add1 if second else self.add0), 0.2)
         return _convolve(x, self.conv1 if second else self.conv0)
 
 
@@ -77,18 +81,18 @@ class EigenGANNetwork(nn.Module):
         self.torgb = nn.Conv2d(self.widths[-1], channels, kernel, padding=kernel // 2)
 
     def block(self, place: int) -> EigenBlock:
-        """A block by its place."""
+        """Return a block by its place."""
         return cast(EigenBlock, self.blocks[place])
 
     def forward(self, z: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Codes ``[N, noise + blocks * basis]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
+        """Map codes ``[N, noise + blocks * basis]`` to pictures ``[N, C, H, W]`` in [-1, 1]."""
         x = self.fc(z[:, : self.noise]).unflatten(1, (-1, 4, 4))
         x = x.to(dtype or x.dtype).contiguous(memory_format=torch.channels_last)
         coordinates = z[:, self.noise :].split(self.n_basis, dim=1)
         for place, own in enumerate(coordinates):
             for second in (False, True):
                 x = self.block(place).convolve(x, own, second)
-        return _convolve(F.leaky_relu(x, SLOPE), self.torgb).to(z.dtype).tanh()
+        return _convolve(F.leaky_relu(x, 0.2), self.torgb).to(z.dtype).tanh()
 
 
 class EigenGAN(BaseGenerator):
@@ -125,7 +129,7 @@ class EigenGAN(BaseGenerator):
         if index == 0:
             return network.fc(state.inputs[0]).unflatten(1, (-1, 4, 4)).to(x.dtype)
         if index == len(self.layers) - 1:
-            return _convolve(F.leaky_relu(x, SLOPE), network.torgb)
+            return _convolve(F.leaky_relu(x, 0.2), network.torgb)
         place, second = divmod(index - 1, 2)
         return network.block(place).convolve(x, state.inputs[index], bool(second))
 
@@ -133,7 +137,7 @@ class EigenGAN(BaseGenerator):
         return state.x.to(self.network.fc.weight.dtype).tanh()
 
     def first_features(self) -> FirstFeatures:
-        """What eps becomes; the blocks' coordinates come later, and their columns are zero."""
+        """Return what eps becomes; the blocks' coordinates come later, their columns are zero."""
         dense, size = self.network.fc, self.spaces["z"].shape[0]
         weight = dense.weight.new_zeros(len(dense.weight), size)
         weight[:, : self.network.noise] = dense.weight.detach()
@@ -145,7 +149,7 @@ class EigenGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network = self.network
         return {
             "noise": network.noise,
@@ -156,14 +160,20 @@ class EigenGAN(BaseGenerator):
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> EigenGAN:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         with torch.device("meta"):
             network = EigenGANNetwork(**{**config, "widths": tuple(config["widths"])})
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}

@@ -28,8 +28,6 @@ from steerbench.generators.base import BaseGenerator
 from steerbench.generators.detail_levels import blend, check_level, enlarge, shares
 from steerbench.types import FirstFeatures, Latent, Layer, Space, State
 
-SLOPE = 0.2
-
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Divide the features ``[N, C, ...]`` of each pixel by their root mean square."""
@@ -85,21 +83,19 @@ class PGGANNetwork(nn.Module):
             previous = width
 
     def layer(self, site: Site, x: Tensor) -> Tensor:
-        """What one layer makes of the activations ``[N, C, H, W]`` before it."""
+        """Return what one layer makes of the activations ``[N, C, H, W]`` before it."""
         part = self.get_submodule(site.name)
         weight, bias = (part.get_parameter(name).to(x.dtype) for name in ("weight", "bias"))
         x = pixel_norm(x)
         if site.blend is not None:
             return F.conv2d(x, weight, bias)
         if site.name == "b4.dense":
-            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), SLOPE).unflatten(
-                1, (-1, 4, 4)
-            )
+            return F.leaky_relu(F.linear(x[:, :, 0, 0], weight, bias), 0.2).unflatten(1, (-1, 4, 4))
         x = F.interpolate(x, scale_factor=2.0, mode="nearest") if site.up else x
-        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
+        return F.leaky_relu(F.conv2d(x, weight, bias, padding=1), 0.2)
 
     def enter(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        """The normalised code and its label ``[N, c_dim]``, as one pixel ``[N, C, 1, 1]``."""
+        """Return normalised code and its label ``[N, c_dim]``, as one pixel ``[N, C, 1, 1]``."""
         x = z if self.joint else pixel_norm(z)
         x = x if label is None else torch.cat([x, label.to(x)], dim=1)
         return (pixel_norm(x) if self.joint else x)[:, :, None, None]
@@ -111,7 +107,7 @@ class PGGANNetwork(nn.Module):
         dtype: torch.dtype | None = None,
         label: Tensor | None = None,
     ) -> Tensor:
-        """z ``[N, z_dim]`` to pictures, as large as a level of detail (by default its own) has."""
+        """Map z ``[N, z_dim]`` to pictures, as large as a level of detail has."""
         x = self.enter(z, label).to(dtype or z.dtype)
         image: Tensor | None = None
         for site in _sites(self.widths, self.level if level is None else level):
@@ -123,7 +119,7 @@ class PGGANNetwork(nn.Module):
         return x if image is None else self.finish(image.to(z.dtype))
 
     def finish(self, image: Tensor) -> Tensor:
-        """The picture as it leaves the network."""
+        """Return the picture as it leaves the network."""
         return torch.tanh(image) if self.tanh else image
 
 
@@ -169,7 +165,7 @@ class PGGAN(BaseGenerator):
             self.network = self.module
 
     def at_level(self, level: float) -> PGGAN:
-        """The same weights at a level of detail: 0 is the whole network, 1 leaves out a block."""
+        """Return the same weights at a level of detail: 0 is all, 1 leaves out a block."""
         check_level(level, len(self.network.widths), self.name)
         config = self.config() | {"level": float(level)}
         return PGGAN.build(config, self.tensors(), name=self.name)
@@ -194,7 +190,7 @@ class PGGAN(BaseGenerator):
         return self.network.finish(image)
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The weights that z first meets, ``[outputs, z_dim]``."""
+        """Return the weights that z first meets, ``[outputs, z_dim]``."""
         if space != "z":
             return super().affine(space, layers)
         if layers not in ("all", None):
@@ -205,7 +201,7 @@ class PGGAN(BaseGenerator):
         return self.network.get_parameter("b4.dense.weight")[:, : self.network.z_dim].detach()
 
     def first_features(self) -> FirstFeatures:
-        """The dense layer, on normalised codes; its rectifier comes after."""
+        """Return the dense layer, on normalised codes; its rectifier comes after."""
         network = self.network
         z, c = network.z_dim, network.c_dim
         weight, bias = (network.get_parameter(f"b4.dense.{p}").detach() for p in ("weight", "bias"))
@@ -218,7 +214,7 @@ class PGGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network = self.network
         return {
             "z_dim": network.z_dim,
@@ -231,12 +227,18 @@ class PGGAN(BaseGenerator):
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> PGGAN:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         with torch.device("meta"):
             network = PGGANNetwork(
                 z_dim=config["z_dim"],
@@ -253,7 +255,7 @@ class PGGAN(BaseGenerator):
 
 
 def _sites(widths: Mapping[int, int], level: float) -> tuple[Site, ...]:
-    """The layers that run at a level of detail, in their order."""
+    """Return the layers that run at a level of detail, in their order."""
     sites: list[Site] = []
     for resolution, share in shares(widths, level).items():
         block = f"b{resolution}"

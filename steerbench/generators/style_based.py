@@ -5,8 +5,8 @@ row) and turns it by a learned affine into its style; all styles joined are Styl
 with the last rectifier of the mapping undone, w through a leaky rectifier of slope 5; there a
 whitened Gaussian fits. P+ is its layer-wise form.
 
-An architecture calls `StyleBased.style_spaces` and supplies `StyleBased.mapped`,
-`StyleBased.styled_rows` and `StyleBased.mean_code`.
+An architecture hands its network, its layers and the widths of their styles to `StyleBased`, and
+supplies `StyleBased.styles_of`. What a discriminator needs is here too.
 
 Reference: Karras, Laine, Aila, "A Style-Based Generator Architecture for Generative Adversarial
 Networks" (2018, arXiv 1812.04948); s: Wu, Lischinski, Shechtman, "StyleSpace Analysis" (2021,
@@ -16,34 +16,86 @@ arXiv 2012.09036).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from steerbench.errors import CapabilityError
 from steerbench.generators.base import BaseGenerator
-from steerbench.types import FirstFeatures, Latent, Space
+from steerbench.types import FirstFeatures, Latent, Layer, Space
 
-SLOPE_TO_P = 5.0
+DISCRIMINATOR = "discriminator."
+"""Before the names of a discriminator's weights, in files and in parts of a generator."""
 
 
 class StyleBased(BaseGenerator):
-    """A generator whose layers are steered by styles; rendered from s."""
+    """A generator whose layers are steered by styles; rendered from s.
+
+    Args:
+        network: With ``mapping``, ``z_dim``, ``w_dim`` and ``c_dim``.
+        name: Of the generator.
+        layers: In the order in which they run.
+        widths: The length of a layer's style by the layer's name, in the order of s.
+        rows: Of w+.
+        resolution: Of the pictures, in pixels.
+        discriminator: That it was trained against, where it is there.
+    """
 
     render_space = "s"
     has_noise = True
     independent = True
-    slices: Mapping[str, slice]
+    p_slope = 5.0
 
-    def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
-        """Codes z ``[N, z_dim]`` and labels to w ``[N, w_dim]``."""
-        raise CapabilityError(f"Generator {self.name!r} has no mapping network.")
+    def __init__(
+        self,
+        network: Any,
+        *,
+        name: str,
+        layers: Sequence[Layer],
+        widths: Mapping[str, int],
+        rows: int,
+        resolution: int,
+        discriminator: nn.Module | None = None,
+    ) -> None:
+        self.network = network
+        self.classes = network.c_dim
+        self.slices = _slices(widths)
+        spaces = _spaces(network.z_dim, network.w_dim, rows, self.slices)
+        super().__init__(network, name=name, spaces=spaces, layers=layers)
+        self.resolution = resolution
+        self._discriminator: Any = discriminator
+        if discriminator is not None:
+            discriminator.eval().requires_grad_(False)
 
-    def styled_rows(self, rows: Tensor) -> Tensor:
-        """w+ ``[N, rows, w_dim]`` to the styles of all layers, joined: ``[N, S]``."""
+    def _rebind(self) -> None:
+        self.network = self.module
+
+    def map_code(self, z: Tensor, label: Tensor | None) -> Tensor:
+        """Map codes z ``[N, z_dim]`` and labels to w ``[N, w_dim]``."""
+        w: Tensor = self.network.mapping(z, self.label_weights(label, z))
+        return w
+
+    def styles_of(self, rows: Tensor) -> Tensor:
+        """Compute the styles of all layers, joined, ``[N, S]``, of w+ ``[N, rows, w_dim]``."""
         raise CapabilityError(f"Generator {self.name!r} has no styles.")
+
+    @property
+    def mean_code(self) -> Tensor:
+        """The mean of w ``[w_dim]`` that truncation draws towards."""
+        mean: Tensor = self.network.mapping.w_avg
+        return mean
+
+    def discriminator(self, images: Tensor, label: Any = None) -> Tensor:
+        """Compute realness logits ``[N]``; conditional ones look at the label too."""
+        if self._discriminator is None:
+            return super().discriminator(images)
+        label = self.label_weights(self._label(label, len(images)), images)
+        logits: Tensor = self._discriminator(images, label)
+        return logits
 
     def first_features(self) -> FirstFeatures:
         raise CapabilityError(
@@ -51,45 +103,18 @@ class StyleBased(BaseGenerator):
             "sets styles, which are the same at every place. No code moves these features."
         )
 
-    @property
-    def mean_code(self) -> Tensor:
-        """The mean of w ``[w_dim]`` that truncation draws towards."""
-        raise CapabilityError(f"{self.name!r} came without the mean of w. Leave truncation at 1.")
-
-    def style_spaces(self, z_dim: int, w_dim: int, rows: int) -> list[Space]:
-        """The six spaces, for codes of these lengths and as many rows of w+."""
-        styles = (max(part.stop for part in self.slices.values()),)
-        shapes: list[tuple[str, tuple[int, ...], str | None, bool]] = [
-            ("z", (z_dim,), None, False),
-            ("w", (w_dim,), "z", False),
-            ("w+", (rows, w_dim), "w", False),
-            ("s", styles, "w+", False),
-            ("p", (w_dim,), "w", True),
-            ("p+", (rows, w_dim), "w+", True),
-        ]
-        return [
-            Space(
-                name,
-                shape,
-                parent,
-                slices=self.slices if name == "s" else None,
-                invertible=invertible,
-            )
-            for name, shape, parent, invertible in shapes
-        ]
-
     def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
         data = data.to(next(self.module.parameters()).dtype)
         if (source, target) == ("z", "w"):
-            return self.mapped(data, label)
+            return self.map_code(data, label)
         if (source, target) == ("w", "w+"):
             return data[:, None].expand(-1, self.spaces["w+"].shape[0], -1)
         if (source, target) == ("w+", "s"):
-            return self.styled_rows(data)
+            return self.styles_of(data)
         if target in ("p", "p+"):
-            return F.leaky_relu(data, SLOPE_TO_P)
+            return F.leaky_relu(data, self.p_slope)
         if source in ("p", "p+"):
-            return F.leaky_relu(data, 1 / SLOPE_TO_P)
+            return F.leaky_relu(data, 1 / self.p_slope)
         return super()._convert(data, source, target, label)
 
     def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
@@ -106,4 +131,51 @@ class StyleBased(BaseGenerator):
         return latent.with_data(drawn)
 
 
-__all__ = ["SLOPE_TO_P", "StyleBased"]
+def _slices(widths: Mapping[str, int]) -> dict[str, slice]:
+    """Return where the style of each layer lies in s."""
+    ends = list(accumulate(widths.values()))
+    return {name: slice(end - widths[name], end) for name, end in zip(widths, ends)}
+
+
+def _spaces(z_dim: int, w_dim: int, rows: int, slices: Mapping[str, slice]) -> list[Space]:
+    """Return the six spaces.
+
+    Args:
+        z_dim: Length of a code z.
+        w_dim: Length of a code w.
+        rows: Of w+.
+        slices: Of s, by layer.
+    """
+    styles = (max(part.stop for part in slices.values()),)
+    return [
+        Space("z", (z_dim,), None),
+        Space("w", (w_dim,), "z"),
+        Space("w+", (rows, w_dim), "w"),
+        Space("s", styles, "w+", slices=slices),
+        Space("p", (w_dim,), "w", invertible=True),
+        Space("p+", (rows, w_dim), "w+", invertible=True),
+    ]
+
+
+def split_discriminator(
+    tensors: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the weights of a generator and those of its discriminator.
+
+    They are copies in float32, each in memory of its own.
+    """
+    copies = {k: v.to(torch.float32, copy=True).contiguous() for k, v in tensors.items()}
+    own = {k: v for k, v in copies.items() if not k.startswith(DISCRIMINATOR)}
+    rest = {k.removeprefix(DISCRIMINATOR): v for k, v in copies.items() if k not in own}
+    return own, rest
+
+
+def join_discriminator(
+    tensors: Mapping[str, Tensor], discriminator: nn.Module | None
+) -> dict[str, Tensor]:
+    """Return the weights of a generator with those of its discriminator, where there is one."""
+    state = {} if discriminator is None else discriminator.state_dict()
+    return {**tensors, **{f"{DISCRIMINATOR}{name}": value for name, value in state.items()}}
+
+
+__all__ = ["DISCRIMINATOR", "StyleBased", "join_discriminator", "split_discriminator"]

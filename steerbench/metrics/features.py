@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from steerbench.compat import ensure_torchvision
 from steerbench.errors import CheckpointError, MissingFileError, PredictorError
-from steerbench.generators.checkpoints.reading import read
+from steerbench.generators.checkpoints import read, state_dicts
 
 Extractor = Callable[[Tensor], Tensor]
 
@@ -90,7 +90,9 @@ def inception(path: str | os.PathLike[str]) -> Extractor:
             "'pt_inception-2015-12-05-6726825d.pth' or torchvision's inception_v3 yourself and "
             "give its path, or use the features of a predictor."
         )
-    return Inception(read(path).tensors(), os.fspath(path))
+    found = [dict(state.tensors) for state in state_dicts(read(path).value)]
+    known = (tensors for tensors in found if "fc.bias" in tensors)
+    return Inception(next(known, {}), os.fspath(path))
 
 
 class Inception(nn.Module):

@@ -121,7 +121,7 @@ def test_a_step_can_be_limited_to_rows() -> None:
         step = direction(generator, "z")
         rows = generator.to(z, "z+").data.clone()
         whole = (0.5 * step.scale * step.vector).float()
-        rows[:, 1] += generator.network.spread(whole[None])[0, 1]
+        rows[:, 1] += generator.network.split_code(whole[None])[0, 1]
         expected = generator.render(generator.latent(rows, "z+", label=z.label))
         limited = generator.render(z, edits=[0.5 * step.limited([1])])
         assert torch.allclose(limited, expected, atol=1e-5)

@@ -18,7 +18,7 @@ from steerbench import assets
 from steerbench.cli import app
 from steerbench.errors import CheckpointError, FileError, NotFoundError
 from steerbench.generators import GENERATORS
-from steerbench.generators.catalogue import Entry, entries, fetch
+from steerbench.generators.published.catalogue import Entry, entries, fetch
 from tests.contracts.test_generators import dcgan
 from tests.misbehaving import Server, serving
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.fast import convolution, winograd
+from steerbench.generators.fast import convolution, tuning
 from steerbench.generators.fast.convolution import Convolution
 
 
@@ -35,9 +37,8 @@ def test_it_is_the_convolution(
     numbers: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(convolution, "STRIP_NUMBERS", numbers)
-    monkeypatch.setattr(winograd, "STRIP", numbers)
-    monkeypatch.setattr(winograd, "STRIP_TILES", 2)
+    small = replace(tuning.TUNING, strip=numbers, tiles=numbers, strip_tiles=2)
+    monkeypatch.setattr(tuning, "TUNING", small)
     x, style, weight = drawn(size, shape, torch.float64)
     y = Convolution(weight, x.dtype, quick)(x, style)
     assert y.shape[:3] == (2, 2, 16)

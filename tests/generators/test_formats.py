@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from steerbench.errors import CheckpointError, LatentError
-from steerbench.generators import StyleGAN2, load, save
-from steerbench.generators.checkpoints import FORMATS, read, recognise
+from steerbench.generators import GENERATORS, StyleGAN2, load, save
+from steerbench.generators.checkpoints import FORMATS, read, recognise, state_dicts
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from tests.contracts.test_generators import dcgan
 
@@ -131,7 +133,7 @@ def test_an_unknown_file_is_described_with_its_nearest_format(tmp_path: Path) ->
     state = network("skip", 3, 0).state_dict()
     del state["synthesis.b4.const"]
     torch.save(state, tmp_path / "g.pt")
-    assert recognise(read(tmp_path / "g.pt")) is None
+    assert recognise(state_dicts(read(tmp_path / "g.pt").value)) is None
     with pytest.raises(CheckpointError) as refusal:
         load(tmp_path / "g.pt")
     said = str(refusal.value)
@@ -148,8 +150,51 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_format_has_what_the_others_have() -> None:
-    for form in FORMATS.values():
-        assert form.TITLE
-        assert form.REQUIRED
-        assert callable(form.recognise)
-        assert callable(form.convert)
+    for name, form in FORMATS.items():
+        assert form.name == name
+        assert form.title
+        assert form.required
+        assert GENERATORS[form.architecture.architecture] is form.architecture
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("options", "rectifier", "last"),
+    [
+        ({}, nn.ReLU(), torch.tanh),
+        ({"activation": "leaky_relu"}, nn.LeakyReLU(0.2), torch.tanh),
+        ({"activation": "leaky_relu", "negative_slope": 0.01}, nn.LeakyReLU(), torch.tanh),
+        ({"activation": "elu", "last": "none"}, nn.ELU(), lambda x: x),
+        ({"last": "sigmoid"}, nn.ReLU(), lambda x: 2 * x.sigmoid() - 1),
+    ],
+)
+def test_everybodys_own_dcgan(
+    bias: bool, options: dict[str, Any], rectifier: nn.Module, last: Any, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Module()
+    net.main = nn.Sequential(
+        nn.ConvTranspose2d(16, 8, 4, 1, 0, bias=bias), nn.BatchNorm2d(8), rectifier,
+        nn.ConvTranspose2d(8, 3, 4, 2, 1, bias=bias),
+    )  # fmt: skip
+    for part in net.parameters():
+        nn.init.normal_(part, 0, 0.3)
+    torch.save(net.eval().state_dict(), tmp_path / "netG.pth")
+    generator = load(tmp_path / "netG.pth", **options)
+    z = generator.sample(2)
+    with torch.no_grad():
+        expected = last(net.main(z.data[:, :, None, None]))
+        first = net.main[1](net.main[0](z.data[:, :, None, None]))
+    assert torch.allclose(generator.render(z), expected, atol=1e-5)
+    features = generator.first_features()
+    affine = torch.einsum("chwz,nz->nchw", features.weight, z.data) + features.bias
+    assert torch.allclose(affine, first, atol=1e-5)
+    save(generator, tmp_path / "ours.safetensors")
+    again = load(tmp_path / "ours.safetensors")
+    assert torch.equal(again.render(again.latent(z.data)), generator.render(z))
+
+
+def test_an_activation_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    torch.save(dcgan().module.state_dict(), tmp_path / "netG.pth")
+    with pytest.raises(CheckpointError, match="one of 'relu', 'leaky_relu'"):
+        load(tmp_path / "netG.pth", activation="swish")

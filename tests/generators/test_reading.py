@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
+import decimal
+import fractions
+import pathlib
 import pickle
+import uuid
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -94,3 +101,53 @@ def test_an_array_inside_a_checkpoint_may_not_hold_objects(tmp_path: Path) -> No
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(np.array({}, dtype=object), 4))
     with pytest.raises(CheckpointError, match="'O8'"):
         read(tmp_path / "x.pkl")
+
+
+named = torch.ones(2)
+named.note = "a tensor with an attribute"  # type: ignore[attr-defined]
+
+COMPANY: dict[str, Any] = {
+    "a namespace with a path": argparse.Namespace(out=pathlib.Path("runs/1")),
+    "paths": [pathlib.PurePosixPath("a"), pathlib.PureWindowsPath("a")],
+    "a dictionary with defaults": collections.defaultdict(list, loss=[1.0]),
+    "a counter": collections.Counter("ab"),
+    "a queue": collections.deque([1, 2], maxlen=3),
+    "times": [datetime.datetime(2024, 1, 1), datetime.date(2024, 1, 1), datetime.timedelta(1)],
+    "a zone": datetime.UTC,
+    "numbers": [decimal.Decimal("0.1"), fractions.Fraction(1, 3), 1 + 2j],
+    "an identifier": uuid.UUID(int=7),
+    "types": [int, float, str, list, dict],
+    "a range": range(3),
+    "a slice": slice(1, 2),
+    "bytes": [b"", b"x", bytearray(b"x")],
+    "types of numbers": [torch.float16, torch.bfloat16, torch.uint16, torch.float8_e4m3fn],
+    "a tensor with an attribute": named,
+    "a parameter with an attribute": torch.nn.Parameter(torch.ones(2)),
+    "complex numbers": [torch.zeros(2, dtype=torch.complex64), torch.ones(2, dtype=torch.cdouble)],
+    "unsigned numbers": torch.zeros(2, dtype=torch.uint16),
+    "a sparse tensor": torch.eye(2).to_sparse(),
+    "an expanded tensor": torch.zeros(1).expand(5),
+    "an empty array": np.zeros(0),
+    "fractions as keys": {0.5: 1},
+    "tuples as keys": {(4, 4): 1, ("a", None): 2},
+}
+"""What people keep beside their weights, by name."""
+
+
+@pytest.mark.parametrize("name", COMPANY)
+@pytest.mark.parametrize("new", [True, False])
+def test_harmless_company_of_the_weights_is_left_out(name: str, new: bool, tmp_path: Path) -> None:
+    weight = torch.arange(6.0).reshape(2, 3)
+    value = {"weight": weight, "company": COMPANY[name], "last": torch.ones(1)}
+    torch.save(value, tmp_path / "x.pt", _use_new_zipfile_serialization=new)
+    again = read(tmp_path / "x.pt").value
+    assert torch.equal(again["weight"], weight)
+    assert torch.equal(again["last"], torch.ones(1))
+
+
+def test_keys_that_are_no_words_become_their_text(tmp_path: Path) -> None:
+    torch.save({0.5: 1, (4, "a"): 2, 3: 4}, tmp_path / "x.pt")
+    assert read(tmp_path / "x.pt").value == {"0.5": 1, "(4, 'a')": 2, 3: 4}
+    torch.save({((1, 2), 3): 1}, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="a key of a dictionary is a tuple"):
+        read(tmp_path / "x.pt")

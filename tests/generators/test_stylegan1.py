@@ -260,10 +260,10 @@ def test_a_mapping_of_one_code_a_layer_is_refused_with_the_reason(tmp_path: Path
 
 
 def test_a_layer_that_repeats_pixels_does_as_it_says() -> None:
-    from steerbench.generators.stylegan1.network import spread_out
+    from steerbench.generators.stylegan1.network import merge_repeats
 
     weight, x = torch.randn(3, 2, 3, 3), torch.randn(1, 2, 5, 5)
-    fast = torch.nn.functional.conv_transpose2d(x, spread_out(weight), stride=2, padding=1)
+    fast = torch.nn.functional.conv_transpose2d(x, merge_repeats(weight), stride=2, padding=1)
     slow = torch.nn.functional.conv2d(reference.doubled(x), weight, padding=1)
     assert torch.allclose(fast, slow, atol=1e-5)
     assert torch.allclose(reference.scattered(x, weight.flip(2, 3)), slow, atol=1e-5)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from steerbench.generators import StyleGAN2
-from steerbench.generators.checkpoints.weights import four_taps
+from steerbench.generators.checkpoints.common.layers import four_taps
 from steerbench.generators.stylegan2.discriminator import blur_before_halving
 from steerbench.generators.stylegan2.layers import downsample, upsample
 from steerbench.generators.stylegan2.network import SynthesisLayer
@@ -76,8 +76,8 @@ def test_a_copy_does_not_share_kernels() -> None:
     G = make_toy()
     before = rendered(G)
     other = copy.deepcopy(G)
-    assert len(G.module.synthesis.b8.conv1.kept) == 1
-    assert len(other.module.synthesis.b8.conv1.kept) == 0
+    assert len(G.module.synthesis.b8.conv1.convolution.cache) == 1
+    assert len(other.module.synthesis.b8.conv1.convolution.cache) == 0
     other.module.synthesis.b8.conv1.weight.mul_(-1)
     assert not torch.allclose(rendered(other), before)
     assert torch.equal(rendered(G), before)
@@ -105,7 +105,9 @@ def test_a_filter_of_three_taps_lies_where_published_code_puts_it() -> None:
         return F.conv2d(y, short.expand(y.shape[1], 1, 3, 3), groups=y.shape[1])
 
     large = F.conv_transpose2d(x, made.weight.transpose(0, 1), stride=2)
-    torch.testing.assert_close(made.convolve(x, made.weight), 4 * filtered(large, 1))
+    torch.testing.assert_close(
+        made.convolution.convolve(x, made.weight, padded), 4 * filtered(large, 1)
+    )
     apart = torch.zeros(1, 6, 16, 16, dtype=torch.float64)
     apart[:, :, ::2, ::2] = x
     torch.testing.assert_close(upsample(x, padded), 4 * filtered(apart, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from steerbench.errors import CheckpointError, ShapeError, SpaceError
 from steerbench.generators import StyleGAN2, StyleGAN3, load, save
-from steerbench.generators.fast import convolution, resampling
+from steerbench.generators.fast import convolution, tuning
 from steerbench.generators.stylegan2.discriminator import PublishedDiscriminator
 from steerbench.generators.stylegan2.network import StyleGAN2Network
 from steerbench.generators.stylegan3.filters import LayerPlan, plan_layers
@@ -213,8 +214,8 @@ def test_pictures_do_not_depend_on_how_the_work_is_cut(
     generator = StyleGAN3(stylegan3_network(**SETTINGS[setting]), name="whole").double()
     rows = generator.sample(3, space="w+")
     whole = generator.render(rows)
-    monkeypatch.setattr(resampling, "PART_NUMBERS", numbers)
-    monkeypatch.setattr(convolution, "STRIP_NUMBERS", numbers)
+    small = replace(tuning.TUNING, part=numbers, strip=numbers)
+    monkeypatch.setattr(tuning, "TUNING", small)
     assert torch.allclose(generator.render(rows), whole, atol=1e-12)
 
 
@@ -226,7 +227,7 @@ def test_fewer_multiplications_give_the_same_picture(
     generator = StyleGAN3(stylegan3_network(channel_base=512, channel_max=24), name="narrow")
     rows = generator.sample(3, space="w+")
     expected = plain(generator, rows.data)
-    monkeypatch.setattr(convolution, "WIDE", 1)
+    monkeypatch.setattr(tuning, "TUNING", replace(tuning.TUNING, quick_channels=1))
     monkeypatch.setattr(convolution, "quick_pays", lambda dtype: True)
     picture = generator.render(rows, precision=precision).double()
     assert any(part.kernel(torch.float32)[0].points is not None for part in generator.parts[1:])

@@ -11,10 +11,9 @@ import torch
 
 from steerbench.errors import CheckpointError
 from steerbench.generators import StyleGAN2, load
-from steerbench.generators.checkpoints import read
-from steerbench.generators.checkpoints.formats import stylegan2_tensorflow
 from tests.generators import tensorflow_files as files
 from tests.generators import tensorflow_reference as reference
+from tests.parity.recorded import network
 
 FUNCTIONS = {"LabelConcat": "D_stylegan2", "LabelEmbed": "D_main", "": "D_stylegan2"}
 
@@ -49,7 +48,7 @@ def test_stylegan2(architecture: str, label: str, tmp_path: Path) -> None:
     expected = reference.painted(net, w, architecture, 3)
     got = generator.render(z).double()
     assert (got - expected).abs().max() < 1e-5 * expected.abs().max()
-    raw = stylegan2_tensorflow.convert(read(tmp_path / "any.thing"), "G")
+    raw = network(tmp_path / "any.thing", "G")
     assert not torch.allclose(raw.render(raw.sample(1)), got[:1].float(), atol=0.1)
 
 

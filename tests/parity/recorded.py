@@ -12,6 +12,14 @@ import torch
 from torch import Tensor
 
 from steerbench.generators import BaseGenerator, load
+from steerbench.generators.checkpoints import FORMATS, assemble, read, state_dicts
+
+
+def network(path: Path, key: str) -> BaseGenerator:
+    """One of several networks in a file, by the key that leads to it, and not the averaged one."""
+    state = next(s for s in state_dicts(read(path).value) if s.keys == (key,))
+    form = next(form for form in FORMATS.values() if not form.lacks(state))
+    return assemble(form, state, dict(form.options), key)
 
 
 class Recorded:

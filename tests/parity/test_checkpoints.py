@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from steerbench.generators.checkpoints import read
-from steerbench.generators.checkpoints.formats import ganzoo, stylegan2_ada
 from steerbench.generators.dcgan import DCGAN
 from steerbench.generators.eigengan import EigenGAN
 from steerbench.generators.glow import Glow
 from steerbench.generators.pggan import PGGAN, pixel_norm
 from steerbench.generators.stylegan2 import StyleGAN2
-from tests.parity.recorded import Recorded
+from tests.parity.recorded import Recorded, network
 
 SharedPath = Callable[[str], Path]
 
@@ -63,7 +61,7 @@ def test_stylegan2_ada(fixture: str, shared_path: SharedPath) -> None:
     check_gradient(recorded, "ws_psi1", "grad_ws")
     logits = generator.discriminator(recorded.tensor("img_const"), label)
     recorded.check("D_logits_img_const", logits[:, None])
-    raw = stylegan2_ada.convert(read(recorded.path), ("G",))
+    raw = network(recorded.path, "G")
     raw_z = raw.latent(recorded.given("z"), label=label)
     recorded.check("G_not_ema_img_none", raw.render(raw_z, noise="none"))
     recorded.all_but()
@@ -183,7 +181,7 @@ def test_ganzoo_pgan(shared_path: SharedPath) -> None:
         after = generator.capture(z[0], [layer])[layer]
         before = torch.where(after < 0, after / 0.2, after)
         recorded.check(name, before.reshape(recorded.arrays[name].shape))
-    raw = ganzoo.convert(read(recorded.path), ("netG",))
+    raw = network(recorded.path, "netG")
     recorded.check("img_netG", raw.render(raw.latent(recorded.given("z"))))
     recorded.all_but()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from steerbench.generators.checkpoints.formats.genforce_stylegan1 import OPTIONS
+from steerbench.generators.checkpoints.common.stylegan1 import OPTIONS
 from steerbench.generators.stylegan1 import StyleGAN1
 from tests.parity.recorded import Recorded
 from tests.parity.test_sefa import compare

@@ -110,7 +110,7 @@ def test_a_given_set_of_units_is_measured_as_it_is(room, dissected):
 
 
 def test_fresh_pictures_have_to_be_fresh_and_of_the_same_generator(room, dissected):
-    of_fresh_pictures = copy(dissected)
+    of_fresh_pictures = copy.copy(dissected)
     of_fresh_pictures.seed = Codes.EFFECTS + 20
     with pytest.raises(SteerbenchError, match="took part"):
         effects(of_fresh_pictures).fit(room)

@@ -64,9 +64,6 @@ from steerbench.types import (
     parse_layers,
 )
 
-CUT = 2.0
-"""Where the normal distribution is cut when codes are truncated."""
-
 LATER = {"z": ("z", "z+", "c", "c+"), "z+": ("z+", "c+"), "c": ("c", "c+"), "c+": ("c+",)}
 """The spaces in which a step of a space can be taken."""
 
@@ -140,7 +137,7 @@ class BigGAN(BaseGenerator):
         return latent if space is None else self.to(latent, space)
 
     def with_class(self, latent: Latent, embedding: Tensor) -> Latent:
-        """Codes with a class embedding of one's own, in space c.
+        """Return codes with a class embedding of one's own, in space c.
 
         Args:
             latent: Codes in z or c.
@@ -167,19 +164,19 @@ class BigGAN(BaseGenerator):
     def _convert(self, data: Tensor, source: str, target: str, label: Tensor | None) -> Tensor:
         network = self.network
         if (source, target) == ("z", "z+"):
-            return network.spread(data)
+            return network.split_code(data)
         if (source, target) == ("z+", "z"):
             return data.flatten(1)
         if (source, target) == ("c", "c+"):
             z, c = data.split([network.z_dim, network.c_dim], dim=1)
-            return torch.cat([network.spread(z), self._repeated(c)], dim=2)
+            return torch.cat([network.split_code(z), self._repeat(c)], dim=2)
         weights = self.label_weights(label, data)
         if weights is None or target not in ("c", "c+"):
             return super()._convert(data, source, target, label)
-        c = network.embedded(weights.to(next(network.parameters()).dtype)).to(data)
-        return torch.cat([data, c if target == "c" else self._repeated(c)], dim=-1)
+        c = network.embed_classes(weights.to(next(network.parameters()).dtype)).to(data)
+        return torch.cat([data, c if target == "c" else self._repeat(c)], dim=-1)
 
-    def _repeated(self, c: Tensor) -> Tensor:
+    def _repeat(self, c: Tensor) -> Tensor:
         return c[:, None].expand(-1, self.network.rows, -1)
 
     def _truncate(self, latent: Latent, psi: float, cutoff: int | None) -> Latent:
@@ -219,11 +216,11 @@ class BigGAN(BaseGenerator):
         )
         direction = move.direction
         if isinstance(direction, Direction):
-            direction = self._carried(direction, space)
+            direction = self._carry(direction, space)
         return apply_move(self.to(latent, space), replace(move, direction=direction))
 
-    def _carried(self, direction: Direction, space: str) -> Direction:
-        """The same step in a later space; its class part is zero where it had none."""
+    def _carry(self, direction: Direction, space: str) -> Direction:
+        """Return the same step in a later space; its class part is zero where it had none."""
         shape = self.spaces[direction.space].shape
         if direction.space == space or tuple(direction.vector.shape) != shape:
             return direction
@@ -237,7 +234,7 @@ class BigGAN(BaseGenerator):
     # Pictures.
 
     def at_truncation(self, truncation: float) -> BigGAN:
-        """The same generator, which normalises with the statistics of a truncation.
+        """Return the same generator, which normalises with the statistics of a truncation.
 
         Raises:
             ArgumentError: It is not above 0 and at most 1.
@@ -260,7 +257,7 @@ class BigGAN(BaseGenerator):
         truncation: float | None = None,
         precision: str = "exact",
     ) -> Tensor:
-        """Pictures ``[N, C, H, W]``; ``truncation`` chooses the statistics, codes stay as given."""
+        """Draw pictures ``[N, C, H, W]``; truncation chooses the statistics, codes stay."""
         chosen = self if truncation is None else self.at_truncation(truncation)
         return super(BigGAN, chosen).render(latent, edits=edits, noise=noise, precision=precision)
 
@@ -278,7 +275,7 @@ class BigGAN(BaseGenerator):
         return state.x.to(next(self.network.parameters()).dtype).tanh()
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The weights that a code first meets, ``[outputs, dim]``: of the layers that read it.
+        """Return weights that a code first meets, ``[outputs, dim]``: of the layers that read it.
 
         In z+ and c+ the columns are those of a row; in z and c those of a whole code.
         """
@@ -300,7 +297,7 @@ class BigGAN(BaseGenerator):
         return torch.cat(weights).detach()
 
     def first_features(self) -> FirstFeatures:
-        """The dense layer; where it reads a part of the code, the other columns are zero."""
+        """Return the dense layer; where it reads a part of the code, the other columns are zero."""
         network = self.network
         dense = cast(Dense, network.layers[0])
         weight, bias = dense.linear.weight.detach(), dense.linear.bias.detach()
@@ -309,7 +306,7 @@ class BigGAN(BaseGenerator):
         whole[:, :read] = weight[:, :read]
         if weight.shape[1] > read:
             classes = weight.new_full((1, self.classes), 1 / self.classes)
-            bias = bias + weight[:, read:] @ network.embedded(classes)[0].detach()
+            bias = bias + weight[:, read:] @ network.embed_classes(classes)[0].detach()
         return FirstFeatures(
             "z", whole.unflatten(0, dense.shape), bias.detach().unflatten(0, dense.shape)
         )
@@ -317,18 +314,24 @@ class BigGAN(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         return self.network.options()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> BigGAN:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         blocks = [BlockShape(**shape) for shape in config["blocks"]]
         with torch.device("meta"):
             network = BigGANNetwork(**{**config, "blocks": blocks})
@@ -338,15 +341,15 @@ class BigGAN(BaseGenerator):
 
 
 def _cut_normal(seed: int, size: int) -> np.ndarray:
-    """One code of the normal distribution cut at two, ``[1, size]``."""
+    """Return one code of the normal distribution cut at two, ``[1, size]``."""
     from scipy.stats import truncnorm
 
     draw = np.random.RandomState(seed)
-    return np.asarray(truncnorm.rvs(-CUT, CUT, size=(1, size), random_state=draw))
+    return np.asarray(truncnorm.rvs(-2.0, 2.0, size=(1, size), random_state=draw))
 
 
 def _weights(part: Dense | Block, network: BigGANNetwork) -> Tensor:
-    """The weights of a layer that reads a row, ``[outputs, chunk + c_dim]``."""
+    """Return the weights of a layer that reads a row, ``[outputs, chunk + c_dim]``."""
     if isinstance(part, Dense):
         weight = part.linear.weight
         missing = weight.new_zeros(len(weight), network.chunk + network.c_dim - weight.shape[1])

@@ -27,10 +27,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EPSILON = 1e-5
-"""Added to the variances of a network that learns; kept variances hold their own already."""
-MOMENTUM = 0.1
-
 READS = ("whole", "chunks", "first")
 """How z reaches the layers: all of it everywhere, a chunk to each, or all of it to the first."""
 
@@ -76,7 +72,7 @@ class Norm(nn.Module):
         self.register_buffer("variances", torch.ones(steps, width))
 
     def affine(self, condition: Tensor, truncation: float = 1.0) -> Tensor:
-        """A condition ``[N, condition]`` to gains and biases, joined: ``[N, 2 width]``."""
+        """Map a condition ``[N, condition]`` to gains and biases, joined: ``[N, 2 width]``."""
         gain = self.gain + F.linear(condition, self.gain_by)
         bias = self.bias + F.linear(condition, self.bias_by)
         if not self.training:
@@ -86,7 +82,7 @@ class Norm(nn.Module):
 
     @staticmethod
     def at(statistics: Tensor, truncation: float) -> Tensor:
-        """The statistics ``[steps, width]`` of a truncation between 0 and 1.
+        """Return the statistics ``[steps, width]`` of a truncation between 0 and 1.
 
         Between two steps they are mixed as the published code does it: with the weights swapped,
         and at a place that floating point decides (0.14 / 0.02 lies above 7, and means 8).
@@ -102,17 +98,23 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor, affine: Tensor) -> Tensor:
         if self.training:
-            x = self.normalised(x)
+            x = self.normalise_batch(x)
         gain, bias = affine.to(x.dtype)[..., None, None].chunk(2, dim=1)
         return x * gain + bias
 
-    def normalised(self, x: Tensor) -> Tensor:
-        """A batch by its own statistics, which the kept ones follow."""
+    def normalise_batch(self, x: Tensor, momentum: float = 0.1, epsilon: float = 1e-5) -> Tensor:
+        """Normalise a batch by its own statistics, which the kept ones follow.
+
+        Args:
+            x: ``[N, C, H, W]``.
+            momentum: How far the kept statistics go towards those of the batch.
+            epsilon: Added to variances; the kept ones hold it already.
+        """
         with torch.no_grad():
             variance, mean = torch.var_mean(x.float(), dim=(0, 2, 3))
-            self.get_buffer("means").lerp_(mean, MOMENTUM)
-            self.get_buffer("variances").lerp_(variance + EPSILON, MOMENTUM)
-        return F.batch_norm(x, None, None, training=True, eps=EPSILON)
+            self.get_buffer("means").lerp_(mean, momentum)
+            self.get_buffer("variances").lerp_(variance + epsilon, momentum)
+        return F.batch_norm(x, None, None, training=True, eps=epsilon)
 
 
 class Dense(nn.Module):
@@ -151,10 +153,10 @@ class Block(nn.Module):
         for place, part in enumerate(affine.split(widths, dim=1)):
             x = F.relu(self.norms[place](x, part))
             if shape.up and place == len(widths) // 2 - 1:
-                x = doubled(x)
+                x = enlarge(x)
             x = convolve(self.convs[place], x)
         kept = kept[:, : shape.outputs] if shape.hidden else convolve(self.shortcut, kept)
-        return x + (doubled(kept) if shape.up else kept)
+        return x + (enlarge(kept) if shape.up else kept)
 
 
 class Attention(nn.Module):
@@ -241,25 +243,25 @@ class BigGANNetwork(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def options(self) -> dict[str, Any]:
-        """What makes the same network again, as plain values."""
+        """Return what makes the same network again, as plain values."""
         names = ("z_dim", "classes", "embedding", "reads", "channels", "bottom", "steps")
         return {name: getattr(self, name) for name in names} | {
             "blocks": [asdict(shape) for shape in self.blocks],
             "attention": list(self.attention),
         }
 
-    def embedded(self, weights: Tensor) -> Tensor:
-        """Weights of the classes ``[N, classes]`` to class embeddings ``[N, c_dim]``."""
+    def embed_classes(self, weights: Tensor) -> Tensor:
+        """Map weights of the classes ``[N, classes]`` to class embeddings ``[N, c_dim]``."""
         return self.embed(weights) if self.embedding else weights
 
-    def spread(self, z: Tensor) -> Tensor:
-        """z ``[N, z_dim]`` as the rows that the layers read, ``[N, rows, chunk]``."""
+    def split_code(self, z: Tensor) -> Tensor:
+        """Split z ``[N, z_dim]`` into the rows that the layers read, ``[N, rows, chunk]``."""
         if self.reads == "chunks":
             return z.unflatten(1, (self.rows, self.chunk))
         return z[:, None].expand(-1, self.rows, -1)
 
     def inputs(self, rows: Tensor, truncation: float = 1.0) -> list[Tensor]:
-        """What each layer reads, of rows ``[N, rows, chunk + c_dim]`` of codes and embeddings."""
+        """Return what each layer reads of ``[N, rows, chunk + c_dim]``, codes and embeddings."""
         first = rows[:, 0] if self.reads == "whole" else rows[:, 0, : self.chunk]
         given, place = [first], 1
         for layer in list(self.layers)[1:]:
@@ -274,9 +276,9 @@ class BigGANNetwork(nn.Module):
         return given
 
     def forward(self, z: Tensor, weights: Tensor, truncation: float = 1.0) -> Tensor:
-        """Codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
-        c = self.embedded(weights)[:, None].expand(-1, self.rows, -1)
-        rows = torch.cat([self.spread(z), c], dim=2)
+        """Map codes ``[N, z_dim]`` and weights of the classes to pictures ``[N, C, H, W]``."""
+        c = self.embed_classes(weights)[:, None].expand(-1, self.rows, -1)
+        rows = torch.cat([self.split_code(z), c], dim=2)
         x = z[:, :0, None, None]
         for layer, given in zip(self.layers, self.inputs(rows, truncation)):
             x = layer(x, given)
@@ -284,14 +286,14 @@ class BigGANNetwork(nn.Module):
 
 
 def convolve(part: nn.Module, x: Tensor) -> Tensor:
-    """A convolution at the precision of the activations."""
+    """Return a convolution at the precision of the activations."""
     weight = part.get_parameter("weight").to(x.dtype)
     bias = getattr(part, "bias", None)
     bias = None if bias is None else bias.to(x.dtype)
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
-def doubled(x: Tensor) -> Tensor:
+def enlarge(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 

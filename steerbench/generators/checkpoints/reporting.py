@@ -11,43 +11,52 @@ layers.*.weight  [4, 4]  3 times
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from types import ModuleType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from steerbench.generators.checkpoints.reading import Contents, state_dicts
+from steerbench.generators.checkpoints.contents import Contents
+from steerbench.generators.checkpoints.format import Format
 from steerbench.generators.checkpoints.safe.records import Record
-
-STATES, LINES, KEYS, NEAREST = 4, 24, 12, 3
-"""How much is shown: dictionaries of tensors, lines of each, other values, formats."""
+from steerbench.generators.checkpoints.state_dicts import StateDict, dictionaries
 
 
-def report(contents: Contents, formats: Mapping[str, ModuleType]) -> str:
-    """What a file holds, and what the nearest formats would need."""
+def report(contents: Contents, states: Sequence[StateDict], formats: Mapping[str, Format]) -> str:
+    """Return what a file holds in words, and what the nearest formats would need.
+
+    Args:
+        contents: What was read.
+        states: The dictionaries of tensors in it, prefixes off.
+        formats: The known ones.
+    """
     lines = [f"{str(contents.path)!r} is a {contents.kind} of no known format. It holds:"]
-    found = list(state_dicts(contents.value))
-    outlines: dict[str, list[str]] = {}
-    for prefix, state in found[:STATES]:
-        lines.append(f"  {len(state)} tensor{'s' if len(state) > 1 else ''}{_under(prefix)}")
-        shown = outline(state)
-        alike = next((other for other, before in outlines.items() if before == shown), None)
-        outlines[prefix] = shown
-        if alike is not None:
-            lines.append(f"    the same as{_under(alike) or ' before'}")
-            continue
-        lines += [f"    {line}" for line in shown[:LINES]]
-        if len(shown) > LINES:
-            lines.append(f"    and {len(shown) - LINES} more such lines")
-    if len(found) > STATES:
-        lines.append(f"  and {len(found) - STATES} more dictionaries of tensors")
-    if not found:
-        lines.append("  no named tensors")
+    lines += [f"  {line}" for line in _dictionaries(list(dictionaries(contents.value)))]
     lines += [f"  {line}" for line in _others(contents.value)]
-    lines += _nearest(contents, formats)
+    lines += _nearest(states, formats)
     lines.append("If you have its code, build the module, load the weights, and use sb.wrap.")
     return "\n".join(lines)
+
+
+def _dictionaries(states: list[StateDict], shown: int = 4, length: int = 24) -> Iterator[str]:
+    """Yield the outlines of the first dictionaries of tensors, none of them twice."""
+    outlines: dict[str, list[str]] = {}
+    for state in states[:shown]:
+        prefix, count = ".".join(state.keys), len(state.tensors)
+        yield f"{count} tensor{'s' if count > 1 else ''}{_under(prefix)}"
+        rows = outline(state.tensors)
+        alike = next((other for other, before in outlines.items() if before == rows), None)
+        outlines[prefix] = rows
+        if alike is not None:
+            yield f"  the same as{_under(alike) or ' before'}"
+            continue
+        yield from (f"  {row}" for row in rows[:length])
+        if len(rows) > length:
+            yield f"  and {len(rows) - length} more such lines"
+    if len(states) > shown:
+        yield f"and {len(states) - shown} more dictionaries of tensors"
+    if not states:
+        yield "no named tensors"
 
 
 def _under(prefix: str) -> str:
@@ -55,7 +64,7 @@ def _under(prefix: str) -> str:
 
 
 def outline(state: Mapping[str, Tensor]) -> list[str]:
-    """A line for each kind of name and shape, in the order of the file."""
+    """Return a line for each kind of name and shape, in the order of the file."""
     kinds: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for name, tensor in state.items():
         kinds.setdefault((re.sub(r"\d+", "*", name), tuple(tensor.shape)), []).append(name)
@@ -68,20 +77,20 @@ def outline(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _short(name: object) -> str:
-    """A name out of somebody's file: no longer than a line, and nothing that a terminal obeys."""
+    """Return a name out of a file, no longer than a line, with nothing that a terminal obeys."""
     return str(name)[:100].encode("unicode_escape").decode()
 
 
-def _others(value: Any) -> Iterator[str]:
-    """The values on top that are no tensors, with their kinds."""
+def _others(value: Any, shown: int = 12) -> Iterator[str]:
+    """Yield the values on top that are no tensors, with their kinds."""
     if not isinstance(value, dict):
         yield f"at its top {_kind(value)}"
         return
     others = [(key, item) for key, item in value.items() if not isinstance(item, Tensor)]
-    for key, item in others[:KEYS]:
+    for key, item in others[:shown]:
         yield f"{_short(key)}: {_kind(item)}"
-    if len(others) > KEYS:
-        yield f"and {len(others) - KEYS} more values"
+    if len(others) > shown:
+        yield f"and {len(others) - shown} more values"
 
 
 def _kind(value: Any) -> str:
@@ -97,19 +106,25 @@ def _kind(value: Any) -> str:
     return f"a {type(value).__name__}{length}"
 
 
-def _nearest(contents: Contents, formats: Mapping[str, ModuleType]) -> Iterator[str]:
-    """The formats of which the file has something, and what it lacks to be one."""
-    lacks = {name: form.recognise(contents) for name, form in formats.items()}
-    share = {name: 1 - len(lacks[name]) / len(form.REQUIRED) for name, form in formats.items()}
-    near = [name for name in sorted(share, key=share.__getitem__, reverse=True) if share[name] > 0]
+def _nearest(
+    states: Sequence[StateDict], formats: Mapping[str, Format], shown: int = 3
+) -> Iterator[str]:
+    """Yield the formats of which the file has something, and what it lacks to be one."""
+    nothing = StateDict()
+    lacks = {
+        form: min((form.lacks(state) for state in [*states, nothing]), key=len)
+        for form in formats.values()
+    }
+    share = {form: 1 - len(missing) / len(form.required) for form, missing in lacks.items()}
+    near = [form for form in sorted(share, key=share.__getitem__, reverse=True) if share[form] > 0]
     if not near:
-        titles = ", ".join(form.TITLE for form in formats.values())
+        titles = ", ".join(form.title for form in formats.values())
         yield f"It has none of the names that known formats have. Known are: {titles}."
         return
     yield "The nearest formats, and what the file lacks to be one:"
-    for name in near[:NEAREST]:
-        missing = ", ".join(lacks[name][:4]) + (", ..." if len(lacks[name]) > 4 else "")
-        yield f"  {formats[name].TITLE}: {missing}"
+    for form in near[:shown]:
+        missing = ", ".join(lacks[form][:4]) + (", ..." if len(lacks[form]) > 4 else "")
+        yield f"  {form.title}: {missing}"
 
 
 __all__ = ["outline", "report"]

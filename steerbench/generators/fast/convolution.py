@@ -22,15 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from steerbench.generators.fast import winograd
-from steerbench.generators.fast.resampling import LANES, watched
+from steerbench.generators.fast import tuning, winograd
+from steerbench.generators.fast.resampling import LANES, needs_graph
 from steerbench.timing import best_of
-
-STRIP_NUMBERS = 2**22
-"""How many numbers a strip should have, going in and coming out: 16 MiB of float32."""
-
-WIDE = 64
-"""From how many channels on, in and out, fewer multiplications pay."""
 
 
 class Convolution:
@@ -46,16 +40,16 @@ class Convolution:
         self.size, self.outputs = weight.shape[-1], len(weight)
         if quick is None:
             quick = _may_be_quick(weight) and quick_pays(dtype)
-        self.points = winograd.transformed(weight).to(dtype) if quick else None
+        self.points = winograd.transform_kernel(weight).to(dtype) if quick else None
         self.taps = weight.to(dtype, memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, style: Tensor) -> Tensor:
-        """``x`` ``[N, in, h, w]`` scaled by ``style`` ``[N, in]`` to ``[N, blocks, LANES, H, W]``.
+        """Convolve ``[N, in, h, w]`` scaled by ``[N, in]`` to ``[N, blocks, LANES, H, W]``.
 
         Height and width grow by ``k - 1``.
         """
         pad = self.size - 1
-        if watched(x, style):
+        if needs_graph(x, style):
             x = x * style[:, :, None, None].to(x.dtype)
             return F.conv2d(x, self.taps, padding=pad).unflatten(1, (-1, LANES))
         height, width = (side + pad for side in x.shape[2:])
@@ -75,10 +69,10 @@ class Convolution:
         return y[:, :, :height, :width].permute(0, 1, 4, 2, 3)
 
     def _rows(self, wide: int, inputs: int) -> int:
-        """How many rows of the output make a strip."""
+        """Return how many rows of the output make a strip."""
         if self.points is not None:
             return winograd.strip_rows(wide, max(inputs, self.outputs))
-        return max(1, STRIP_NUMBERS // (wide * max(inputs, self.outputs)))
+        return max(1, tuning.TUNING.strip // (wide * max(inputs, self.outputs)))
 
     def _plain(self, strip: Tensor, target: Tensor) -> None:
         y = F.conv2d(strip.permute(2, 0, 1)[None].to(self.taps.dtype), self.taps)[0]
@@ -86,7 +80,7 @@ class Convolution:
 
 
 def _strip(image: Tensor, scale: Tensor, top: int, tall: int, wide: int, left: int) -> Tensor:
-    """Rows of the scaled image ``[h, w, in]`` from ``top`` on, with zeros where it has none."""
+    """Return rows of the scaled image ``[h, w, in]`` from ``top`` on, zeros where it has none."""
     strip = scale.new_zeros(tall, wide, image.shape[2])
     first, last = max(top, 0), min(top + tall, len(image))
     if first < last:
@@ -97,12 +91,13 @@ def _strip(image: Tensor, scale: Tensor, top: int, tall: int, wide: int, left: i
 
 def _may_be_quick(weight: Tensor) -> bool:
     outputs, inputs, size, _ = weight.shape
-    return size == 3 and min(outputs, inputs) >= WIDE and weight.device.type == "cpu"
+    wide = min(outputs, inputs) >= tuning.TUNING.quick_channels
+    return size == 3 and wide and weight.device.type == "cpu"
 
 
 @lru_cache
 def quick_pays(dtype: torch.dtype) -> bool:
-    """Whether fewer multiplications are quicker in this precision on this machine.
+    """Return whether fewer multiplications are quicker in this precision on this machine.
 
     In float32 they are. In bfloat16 it depends on the processor, and is measured once: some have
     units that multiply so fast that the transforms take longer.

@@ -12,12 +12,13 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
+from steerbench.generators.fast import tuning
 from steerbench.timing import best_of
 
 
 @cache
 def fast_dtype(device: str) -> torch.dtype | None:
-    """The half precision that pictures are fast in on a kind of device; none where float32 is.
+    """Return half precision that pictures are fast in on a kind of device; none where float32 is.
 
     On CUDA bfloat16, or float16 on cards before it; on MPS float16.
     """
@@ -32,7 +33,8 @@ def fast_dtype(device: str) -> torch.dtype | None:
 
 @torch.no_grad()
 def _seconds(dtype: torch.dtype) -> float:
-    """Time a convolution on the CPU, of a size as in the middle of a network."""
+    """Return the least time of a convolution on the CPU, of a size as in mid-network."""
     x = torch.ones(1, 64, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
     weight = torch.ones(64, 64, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    return best_of(lambda: F.conv2d(x, weight, padding=1), tries=6)
+    # The first try also prepares the kernel.
+    return best_of(lambda: F.conv2d(x, weight, padding=1), 1 + tuning.TUNING.tries)

@@ -26,12 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from steerbench.generators.fast import tuning
+
 LANES = 16
 """Channels of a block."""
-PART_NUMBERS = 2**21
-"""How many numbers the fine grid of a part should have: 8 MiB of float32."""
-PART_ROWS = 8
-"""A part has no fewer rows: each begins with a filter's length of rows that another has too."""
 
 VERTICAL, HORIZONTAL = 2, 3
 
@@ -66,7 +64,7 @@ class Resampling:
         bias: Tensor,
         dtype: torch.dtype,
     ) -> Tensor:
-        """``downsample(rectify(upsample(x * scale + bias)))``, in the precision of the scale.
+        """Compute ``downsample(rectify(upsample(x * scale + bias)))`` in the precision of scale.
 
         Args:
             x: ``[N, blocks, LANES, h, w]``.
@@ -83,7 +81,7 @@ class Resampling:
         size, taps = self.size, 1 if down_filter is None else len(down_filter)
         scale, bias = (gain.unflatten(-1, (blocks, LANES, 1, 1)) for gain in (scale, bias))
         filters = _Filters(up_filter, down_filter, self.up, scale)
-        if watched(x, scale):
+        if needs_graph(x, scale):
             part = (x * scale + bias).flatten(0, 1)
             part = self._part(part, filters, range(size), fresh=False)
             return part.to(dtype).reshape(n, -1, size, size)
@@ -97,13 +95,13 @@ class Resampling:
         return out.flatten(3).permute(0, 3, 1, 2)
 
     def _parts(self, n: int, blocks: int, taps: int) -> Iterator[tuple[slice, slice, range]]:
-        """Samples, blocks and rows that are together not too much for the cache."""
+        """Return samples, blocks and rows that are together not too much for the cache."""
         wide = (self.size - 1) * self.down + taps
-        fitting = max(1, PART_NUMBERS // (LANES * wide * wide))
+        fitting = max(1, tuning.TUNING.part // (LANES * wide * wide))
         samples = min(n, max(1, fitting // blocks))
         some = min(blocks, fitting)
-        fine = PART_NUMBERS // (LANES * samples * some * wide)
-        rows = min(self.size, max(PART_ROWS, (fine - taps) // self.down + 1))
+        fine = tuning.TUNING.part // (LANES * samples * some * wide)
+        rows = min(self.size, max(tuning.TUNING.part_rows, (fine - taps) // self.down + 1))
         rows = math.ceil(self.size / math.ceil(self.size / rows))
         for i in range(0, n, samples):
             for j in range(0, blocks, some):
@@ -112,7 +110,7 @@ class Resampling:
                     yield slice(i, i + samples), slice(j, j + some), part
 
     def _part(self, x: Tensor, filters: _Filters, rows: range, *, fresh: bool = True) -> Tensor:
-        """Some rows of the result ``[blocks, LANES, rows, size]``, of ``[blocks, LANES, h, w]``."""
+        """Compute some rows ``[blocks, LANES, rows, size]`` of ``[blocks, LANES, h, w]``."""
         # Through one dimension: a stride that torch does not mind, of a single block, would make
         # its convolutions take the tensor for one with channels first, and copy it.
         x = x.permute(0, 2, 3, 1).flatten().unflatten(0, (len(x), *x.shape[2:], LANES))
@@ -126,7 +124,7 @@ class Resampling:
     def _stretch(
         self, x: Tensor, kernels: Sequence[Tensor], dim: int, first: int, length: int
     ) -> Tensor:
-        """So many places of the upsampled signal, from the first one on, along a dimension."""
+        """Return some places of the upsampled signal, from the first one on, along a dimension."""
         kernel, up = kernels[dim - VERTICAL], self.up
         taps = kernel.shape[dim]
         if up == taps == 1:
@@ -164,8 +162,8 @@ class Resampling:
         return F.conv2d(x, kernels[0], stride=(down, 1), groups=LANES)
 
 
-def watched(*tensors: Tensor) -> bool:
-    """Whether somebody differentiates, or batches, what is computed from these tensors."""
+def needs_graph(*tensors: Tensor) -> bool:
+    """Return whether somebody differentiates, or batches, what is computed from these tensors."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return True
     try:  # what torch.func wraps has no memory of its own
@@ -203,7 +201,7 @@ def _for_lanes(kernel: Tensor) -> Tensor:
 
 
 def _window(x: Tensor, dim: int, first: int, length: int) -> Tensor:
-    """Places ``first`` to ``first + length`` along a dimension; zeros where there are none."""
+    """Return places ``first`` to ``first + length`` along a dimension; zeros beyond the ends."""
     if first == 0 and length == x.shape[dim]:
         return x
     before, after = max(0, -first), max(0, first + length - x.shape[dim])
@@ -212,4 +210,4 @@ def _window(x: Tensor, dim: int, first: int, length: int) -> Tensor:
     return x.narrow(dim, first + before, length)
 
 
-__all__ = ["LANES", "Resampling", "watched"]
+__all__ = ["LANES", "Resampling", "needs_graph"]

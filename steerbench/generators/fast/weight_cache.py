@@ -1,9 +1,9 @@
 """What a layer makes of its frozen weights, kept until they change.
 
 A kernel in another precision, layout or basis takes a while to make and is the same for every
-picture. A layer asks its `Kept` for it, and says how to make it:
+picture. A layer asks its `WeightCache` for it, and says how to make it:
 
->>> kept, weight = Kept(), torch.ones(2)
+>>> kept, weight = WeightCache(), torch.ones(2)
 >>> kept(weight, torch.bfloat16, lambda: print("made") or weight.bfloat16())
 made
 tensor([1., 1.], dtype=torch.bfloat16)
@@ -26,16 +26,21 @@ Made = TypeVar("Made")
 Source = tuple[int, int, torch.device]
 
 
-class Kept:
+class WeightCache:
     """Made of one weight, by precision."""
 
     def __init__(self) -> None:
         self._made: dict[torch.dtype, tuple[Source, Any]] = {}
 
     def __call__(self, weight: Tensor, dtype: torch.dtype, make: Callable[[], Made]) -> Made:
-        """What ``make`` gives for this weight and precision, from the last time if it still holds.
+        """Return what ``make`` gives for this weight and precision, from last time if it holds.
 
         It is made outside inference mode and gradients, so that any later call can use it.
+
+        Args:
+            weight: That the thing is made of.
+            dtype: The precision that it is for.
+            make: Makes it.
         """
         if weight.requires_grad or weight.is_inference():
             return make()
@@ -49,5 +54,5 @@ class Kept:
     def __len__(self) -> int:
         return len(self._made)
 
-    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
-        return Kept, ()
+    def __reduce__(self) -> tuple[type[WeightCache], tuple[()]]:
+        return WeightCache, ()

@@ -20,7 +20,7 @@ References: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks" (20
 Accuracy of Winograd Convolution for Deep Neural Networks" (2018, arXiv 1803.10986).
 
 >>> x, weight = torch.randn(1, 3, 9, 6).double(), torch.randn(5, 3, 3, 3).double()
->>> torch.allclose(convolve(x, transformed(weight)), F.conv2d(x, weight, padding=1))
+>>> torch.allclose(convolve(x, transform_kernel(weight)), F.conv2d(x, weight, padding=1))
 True
 """
 
@@ -32,26 +32,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHANNELS = 128
-"""From how many channels on, in and out, it pays."""
-SIZE = 16
-"""From how many rows on; below, reading 36 numbers a kernel takes longer than it saves."""
-STRIP = 2**21
-"""How many numbers of tiles to hold at a time: what stays in a processor's cache."""
-STRIP_TILES = 192
-"""How many tiles a strip has at least, written in place: products of fewer rows are slower."""
+from steerbench.generators.fast import tuning
+
 TILE, POINTS = 4, 6
 
 
 def _powers(count: int) -> Tensor:
-    """The first powers of each point ``[6, count]``; at infinity only the last one counts."""
+    """Return the first powers of each point ``[6, count]``; at infinity only the last counts."""
     finite = torch.tensor([0, 1, -1, 0.5, -2], dtype=torch.float64)
     last = F.one_hot(torch.tensor([count - 1]), count).double()
     return torch.cat([finite[:, None] ** torch.arange(count), last])
 
 
 def _values(x: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Six numbers at the six points, in fourteen additions; up to a factor that kernels make up."""
+    """Yield six numbers at the six points, in fourteen additions; kernels make up a factor."""
     a, b = x[1] - x[3], x[2] - x[4]
     yield torch.add(x[0] + x[4], torch.add(x[2], a, alpha=0.75), alpha=-2)
     u, v = torch.sub(a, x[2], alpha=1.5), torch.sub(b, x[3], alpha=1.5)
@@ -63,7 +57,7 @@ def _values(x: Sequence[Tensor]) -> Iterator[Tensor]:
 
 
 def _both_ways(matrix: Tensor) -> Tensor:
-    """The same for rows and columns at once."""
+    """Return the same for rows and columns at once."""
     return torch.kron(matrix, matrix)
 
 
@@ -79,26 +73,37 @@ OUTPUT = _both_ways(LINE_OUTPUT)
 
 
 def pays(weight: Tensor, size: int, dtype: torch.dtype) -> bool:
-    """Whether frozen weights ``[out, in, 3, 3]`` are better applied to ``size`` rows this way.
+    """Tell whether frozen weights ``[out, in, 3, 3]`` are better applied to ``size`` rows this way.
 
     Only on CPUs: elsewhere the libraries choose for themselves. Beside more rows than channels the
     memory traffic takes what the multiplications save.
+
+    Args:
+        weight: ``[out, in, 3, 3]``.
+        size: Rows of the output.
+        dtype: Of the activations.
     """
-    wide = min(weight.shape[:2]) >= max(CHANNELS, size) and size >= SIZE
-    return wide and dtype == torch.float32 and weight.device.type == "cpu"
+    wide = min(weight.shape[:2]) >= max(tuning.TUNING.tile_channels, size)
+    high = size >= tuning.TUNING.tile_rows
+    return wide and high and dtype == torch.float32 and weight.device.type == "cpu"
 
 
-def transformed(weight: Tensor) -> Tensor:
-    """Kernels ``[out, in, 3, 3]`` at the points, ``[36, in, out]``."""
+def transform_kernel(weight: Tensor) -> Tensor:
+    """Return kernels ``[out, in, 3, 3]`` at the points, ``[36, in, out]``."""
     outputs, inputs = weight.shape[:2]
     values = KERNEL.to(weight) @ weight.reshape(-1, 9).T
     return values.reshape(-1, outputs, inputs).transpose(1, 2).contiguous()
 
 
 def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
-    """x ``[N, in, H, W]`` with `transformed` kernels, to ``[N, out, H', W']``.
+    """Map x ``[N, in, H, W]`` with kernels of `transform_kernel`, to ``[N, out, H', W']``.
 
     Differentiable. The memory format of the result is channels last.
+
+    Args:
+        x: ``[N, in, H, W]``.
+        kernel: ``[36, in, out]``.
+        padding: Zeros around x.
     """
     height, width = (size + 2 * padding - 2 for size in x.shape[2:])
     down, across = -(-height // TILE), -(-width // TILE)
@@ -107,14 +112,14 @@ def convolve(x: Tensor, kernel: Tensor, padding: int = 1) -> Tensor:
         x.permute(0, 2, 3, 1), (0, 0, padding, padding + right, padding, padding + below)
     )
     tiles = padded.unfold(1, POINTS, TILE).unfold(2, POINTS, TILE)  # [N, down, across, in, 6, 6]
-    rows = max(1, STRIP // (POINTS**2 * len(x) * across * max(kernel.shape[1:])))
+    rows = max(1, tuning.TUNING.tiles // (POINTS**2 * len(x) * across * max(kernel.shape[1:])))
     strips = [_strip(strip, kernel) for strip in tiles.split(rows, dim=1)]
     y = torch.cat(strips, dim=1).reshape(len(x), TILE * down, TILE * across, -1)
     return y[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
-    """Some rows of tiles ``[N, h, w, in, 6, 6]`` to the outputs ``[N, h, 4, w, 4, out]``."""
+    """Map some rows of tiles ``[N, h, w, in, 6, 6]`` to the outputs ``[N, h, 4, w, 4, out]``."""
     n, h, w, inputs = tiles.shape[:4]
     d = tiles.permute(0, 1, 2, 4, 5, 3).reshape(-1, POINTS**2, inputs)
     products = torch.bmm((INPUT.to(d) @ d).transpose(0, 1), kernel)
@@ -123,13 +128,13 @@ def _strip(tiles: Tensor, kernel: Tensor) -> Tensor:
 
 
 def strip_rows(width: int, channels: int) -> int:
-    """How many rows of an output so wide `convolve_strip` should make at a time."""
-    tiles = max(STRIP_TILES, STRIP // (POINTS**2 * channels))
+    """Return how many rows of an output so wide `convolve_strip` should make at a time."""
+    tiles = max(tuning.TUNING.strip_tiles, tuning.TUNING.tiles // (POINTS**2 * channels))
     return TILE * max(1, round(tiles * TILE / width))
 
 
 def convolve_strip(strip: Tensor, kernel: Tensor, target: Tensor) -> None:
-    """Some rows of the convolution, written to ``target``; no gradient flows.
+    """Return some rows of the convolution, written to ``target``; no gradient flows.
 
     Values are computed in the precision of the strip, products in that of the kernel. Of the
     horizontal points one is treated at a time: its values are still in the cache when they are
@@ -137,7 +142,7 @@ def convolve_strip(strip: Tensor, kernel: Tensor, target: Tensor) -> None:
 
     Args:
         strip: ``[h + 2, w + 2, in]``, with ``h`` and ``w`` multiples of ``TILE``.
-        kernel: ``[36, in, out]``, `transformed`, perhaps in another precision.
+        kernel: ``[36, in, out]``, of `transform_kernel`, perhaps in another precision.
         target: ``[blocks, h, w, lanes]``: the outputs, in blocks.
     """
     down, across = len(strip) // TILE, target.shape[2] // TILE

@@ -78,7 +78,7 @@ class Glow(BaseGenerator):
             self.network = self.module
 
     def at_resolution(self, side: int) -> Glow:
-        """The same network, drawing samples of another side.
+        """Return the same network, drawing samples of another side.
 
         Raises:
             ShapeError: The side cannot be halved once a level.
@@ -88,7 +88,7 @@ class Glow(BaseGenerator):
         return Glow(self.network, name=self.name, resolution=side)
 
     def _part_shapes(self, side: int) -> list[tuple[int, int, int]]:
-        """The shape of each level's part of a code, the finest first."""
+        """Return the shape of each level's part of a code, the finest first."""
         count, channels = len(self.network.levels), self.network.channels
         return [
             (channels * 2 ** (place + (1 if place < count - 1 else 2)), small, small)
@@ -97,7 +97,7 @@ class Glow(BaseGenerator):
         ]
 
     def _side(self, size: int) -> int | None:
-        """The side of the pictures whose codes have so many numbers, or none."""
+        """Return the side of the pictures whose codes have so many numbers, or none."""
         side = math.isqrt(size // self.network.channels)
         whole = side > 0 and side % 2 ** len(self.network.levels) == 0
         return side if whole and self.network.channels * side**2 == size else None
@@ -159,7 +159,7 @@ class Glow(BaseGenerator):
     # From pictures to codes.
 
     def encode(self, images: Tensor) -> Latent:
-        """The codes of pictures ``[N, C, H, W]`` in [-1, 1]; rendering them gives the pictures.
+        """Return codes of pictures ``[N, C, H, W]`` in [-1, 1]; rendering them gives the pictures.
 
         Differentiable when the pictures require a gradient.
 
@@ -170,7 +170,7 @@ class Glow(BaseGenerator):
         return self._bind("z", torch.cat([part.flatten(1) for part in parts], dim=1), None, None)
 
     def log_prob(self, images: Tensor) -> Tensor:
-        """The log density ``[N]`` of pictures ``[N, C, H, W]`` in [-1, 1], in nats.
+        """Return the log density ``[N]`` of pictures ``[N, C, H, W]`` in [-1, 1], in nats.
 
         It is the density of the pictures as they are given; for the network's own range add
         ``numel * log 2``. A picture of whole grey levels has no density worth the name: see
@@ -181,7 +181,7 @@ class Glow(BaseGenerator):
         return log_p + logdet - x[0].numel() * math.log(2)
 
     def bits_per_dim(self, images: Tensor, *, bits: int = 8, seed: int = 0) -> Tensor:
-        """Bits that a channel of a pixel takes ``[N]``, of pictures cut to ``2**bits`` levels.
+        """Return the bits ``[N]`` that a channel of a pixel takes, cut to ``2**bits`` levels.
 
         Uniform noise fills each level, so this is a bound from above, as the published loss is;
         published networks of faces were trained with 5 bits.
@@ -196,7 +196,7 @@ class Glow(BaseGenerator):
         return -nats / (size * math.log(2))
 
     def _own_range(self, images: Tensor) -> Tensor:
-        """Pictures at the network's range and precision."""
+        """Return pictures at the network's range and precision."""
         shape = tuple(images.shape)
         square = len(shape) == 4 and shape[1] == self.network.channels and shape[2] == shape[3]
         if not square or not shape[3] or shape[3] % 2 ** len(self.network.levels):
@@ -206,7 +206,7 @@ class Glow(BaseGenerator):
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network = self.network
         return {
             "channels": network.channels,
@@ -218,12 +218,17 @@ class Glow(BaseGenerator):
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str) -> Glow:
-        """The inverse of `config` and `tensors`.
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
 
         Raises:
             CheckpointError: A step of the flow cannot be taken back.
@@ -234,7 +239,7 @@ class Glow(BaseGenerator):
             network = GlowNetwork(**options)
         copies = {k: v.clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
         network.load_state_dict(copies, assign=True)
-        stuck = network.singular()
+        stuck = network.find_singular()
         if stuck:
             raise CheckpointError(
                 f"The matrix of {stuck} is singular, so that no picture can be drawn from a code. "

@@ -24,7 +24,7 @@ class OnesConv(nn.Module):
         nn.init.zeros_(cast(Tensor, self.conv.bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[N, inputs, H, W]`` to ``[N, outputs, H, W]``."""
+        """Map ``[N, inputs, H, W]`` to ``[N, outputs, H, W]``."""
         out: Tensor = self.conv(F.pad(x, [1, 1, 1, 1], value=1.0))
         return out * torch.exp(3 * self.scale)
 
@@ -49,7 +49,7 @@ class Step(nn.Module):
         nn.init.orthogonal_(self.weight)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Towards the code: the activation, and the logarithm of the determinant ``[N]``."""
+        """Step towards the code: return x, and the logarithm of the determinant ``[N]``."""
         pixels = x.shape[-2] * x.shape[-1]
         x = F.conv2d(self.scale * (x + self.loc), self.weight[:, :, None, None])
         linear = self.scale.abs().log().sum() + torch.linalg.slogdet(self.weight.double())[1]
@@ -60,7 +60,7 @@ class Step(nn.Module):
         return torch.cat([kept, moved], dim=1), logdet
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Towards the picture."""
+        """Step towards the picture."""
         kept, moved = y.chunk(2, dim=1)
         gain, shift = self._coupling(kept)
         y = torch.cat([kept, moved * (-gain).exp() - shift], dim=1)
@@ -68,7 +68,7 @@ class Step(nn.Module):
         return F.conv2d(y, weight[:, :, None, None]) / self.scale - self.loc
 
     def _coupling(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """The logarithm of the gain, and the shift, of the half that changes."""
+        """Return the logarithm of the gain, and the shift, of the half that changes."""
         out = self.net(kept)
         if not self.affine:
             return torch.zeros_like(out), out
@@ -87,16 +87,16 @@ class Level(nn.Module):
         self.prior = OnesConv(leaving, 2 * leaving)
 
     def step(self, place: int) -> Step:
-        """A step by its place."""
+        """Return a step by its place."""
         return cast(Step, self.flows[place])
 
     def moments(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log deviation of the leaving part, from what goes on (zeros at the end)."""
+        """Return mean and log deviation of the leaving part, from what goes on (else zeros)."""
         mean, log_std = self.prior(context).chunk(2, dim=1)
         return mean, log_std
 
     def join(self, going_on: Tensor | None, z: Tensor) -> Tensor:
-        """The activation at the end of the level, from what went on and the standardised code."""
+        """Return the activation at the end of the level, from what went on and the code."""
         context = torch.zeros_like(z) if going_on is None else going_on
         mean, log_std = self.moments(context)
         raw = mean + log_std.exp() * z
@@ -131,11 +131,11 @@ class GlowNetwork(nn.Module):
         )
 
     def level(self, place: int) -> Level:
-        """A level by its place, the finest first."""
+        """Return a level by its place, the finest first."""
         return cast(Level, self.levels[place])
 
-    def singular(self) -> str:
-        """The first step that cannot unmix its channels, as published files name it, or none."""
+    def find_singular(self) -> str:
+        """Return the first step that cannot unmix its channels, as published files name it."""
         for place in range(len(self.levels)):
             for step in range(self.n_flows):
                 weight = self.level(place).step(step).weight.detach()
@@ -145,7 +145,7 @@ class GlowNetwork(nn.Module):
         return ""
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
-        """Pictures to their code.
+        """Return pictures to their code.
 
         Returns:
             The levels' parts of the code standardised, the same as they left, the log density of
@@ -170,10 +170,10 @@ class GlowNetwork(nn.Module):
 
 
 def squeeze(x: Tensor) -> Tensor:
-    """``[N, C, H, W]`` to ``[N, 4C, H/2, W/2]``; the four pixels of a channel stay together."""
+    """Map ``[N, C, H, W]`` to ``[N, 4C, H/2, W/2]``; the four pixels of a channel stay together."""
     return F.pixel_unshuffle(x, 2)
 
 
 def normal_log_density(z: Tensor) -> Tensor:
-    """Of the standard normal, number by number, in nats."""
+    """Return log densities of the standard normal, number by number, in nats."""
     return -0.5 * (z.square() + math.log(2 * math.pi))

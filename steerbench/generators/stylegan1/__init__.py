@@ -38,50 +38,29 @@ class StyleGAN1(StyleBased):
     architecture = "stylegan1"
 
     def __init__(self, network: StyleGAN1Network, *, name: str) -> None:
-        self.network = network
-        self.classes = network.c_dim
         self.sites = tuple(network.sites())
-        self.slices = _style_slices(network)
-        spaces = self.style_spaces(network.z_dim, network.w_dim, network.num_ws)
-        super().__init__(network, name=name, spaces=spaces, layers=self._make_layers())
-        self.resolution = max(network.widths)
-
-    def _make_layers(self) -> list[Layer]:
-        network = self.network
-        return [
-            Layer(
-                name=site.name,
-                index=index,
-                channels=network.channels if site.row is None else network.widths[site.resolution],
-                height=site.resolution,
-                width=site.resolution,
-                row=site.row,
-                aliases=_published_names(site),
-            )
-            for index, site in enumerate(self.sites)
-        ]
+        super().__init__(
+            network,
+            name=name,
+            layers=_make_layers(network),
+            widths={name: 2 * layer.outputs for name, layer in network.style_layers().items()},
+            rows=network.num_ws,
+            resolution=max(network.widths),
+        )
 
     def _rebind(self) -> None:
-        if isinstance(self.module, StyleGAN1Network):
-            self.network = self.module
+        super()._rebind()
         self.sites = tuple(self.network.sites())
 
     def at_level(self, level: float) -> StyleGAN1:
-        """The same weights at a level of detail: 0 is the whole network, 1 leaves out a block."""
+        """Return the same weights at a level of detail: 0 is all, 1 leaves out a block."""
         check_level(level, len(self.network.widths), self.name)
         config = self.config() | {"level": float(level)}
         return StyleGAN1.build(config, self.tensors(), name=self.name)
 
-    def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return self.network.mapping(z, self.label_weights(label, z))
-
-    def styled_rows(self, rows: Tensor) -> Tensor:
-        layers = self.network.styled().values()
+    def styles_of(self, rows: Tensor) -> Tensor:
+        layers = self.network.style_layers().values()
         return torch.cat([part.affine(rows[:, i]) for i, part in enumerate(layers)], dim=1)
-
-    @property
-    def mean_code(self) -> Tensor:
-        return self.network.mapping.w_avg
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         nothing = slice(0, 0)
@@ -116,17 +95,17 @@ class StyleGAN1(StyleBased):
         return {name: m.noise_const for name, m in parts if isinstance(m, StyledLayer)}
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The affine weights that w meets, ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
+        """Return the affine weights ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
         if space not in ("w", "w+"):
             return super().affine(space, layers)
-        weights = [part.affine.weight for part in self.network.styled().values()]
+        weights = [part.affine.weight for part in self.network.style_layers().values()]
         chosen = parse_layers(layers, len(weights)) or range(len(weights))
         return torch.cat([weights[row] for row in chosen]).detach()
 
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network, mapping = self.network, self.network.mapping
         return {
             "z_dim": network.z_dim,
@@ -144,14 +123,20 @@ class StyleGAN1(StyleBased):
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights."""
+        """Return the weights."""
         return dict(self.module.state_dict())
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN1:
-        """The inverse of `config` and `tensors`."""
+        """Return the inverse of `config` and `tensors`.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
         options = {**config, "widths": {int(k): v for k, v in config["widths"].items()}}
         with torch.device("meta"):
             network = StyleGAN1Network(**options)
@@ -160,13 +145,19 @@ class StyleGAN1(StyleBased):
         return cls(network, name=name)
 
 
-def _style_slices(network: StyleGAN1Network) -> dict[str, slice]:
-    slices: dict[str, slice] = {}
-    start = 0
-    for name, layer in network.styled().items():
-        slices[name] = slice(start, start + 2 * layer.outputs)
-        start += 2 * layer.outputs
-    return slices
+def _make_layers(network: StyleGAN1Network) -> list[Layer]:
+    return [
+        Layer(
+            name=site.name,
+            index=index,
+            channels=network.channels if site.row is None else network.widths[site.resolution],
+            height=site.resolution,
+            width=site.resolution,
+            row=site.row,
+            aliases=_published_names(site),
+        )
+        for index, site in enumerate(network.sites())
+    ]
 
 
 def _published_names(site: Site) -> tuple[str, ...]:

@@ -25,11 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steerbench.generators.detail_levels import shares
-from steerbench.generators.fast.weight_cache import Kept
+from steerbench.generators.fast.weight_cache import WeightCache
 from steerbench.generators.stylegan2.network import MappingNetwork
-
-SLOPE = 0.2
-EPSILON = 1e-8
 
 
 class StyledLayer(nn.Module):
@@ -57,7 +54,7 @@ class StyledLayer(nn.Module):
         resolution: int,
         up: bool = False,
         taps: int = 3,
-        eps: float = EPSILON,
+        eps: float = 1e-8,
     ) -> None:
         super().__init__()
         self.outputs, self.resolution, self.up, self.eps = outputs, resolution, up, eps
@@ -72,36 +69,39 @@ class StyledLayer(nn.Module):
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         if up:
             self.register_buffer("blur", low_pass(taps))
-        self.kept = Kept()
+        self.cache = WeightCache()
 
     def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
-        """x ``[N, in, h, w]`` (of the first layer ``[N, ...]``) and style ``[N, 2 out]``."""
+        """Compute ``[N, out, H, W]`` of x ``[N, in, h, w]`` and style ``[N, 2 out]``.
+
+        The first layer only asks x for how many there are, and of which type.
+        """
         if hasattr(self, "const") and x.dtype.itemsize == 2:
             # Little work, and a constant far from zero would lose what the style enlarges.
             return self(x.float(), style, noise).to(x.dtype)
-        x = self.convolved(x)
+        x = self.convolve(x)
         added = self.noise(noise, x)
         if added is not None:
             x = torch.addcmul(x, added, self.noise_strength[:, None, None].to(x.dtype))
-        x = F.leaky_relu(x, SLOPE)
+        x = F.leaky_relu(x, 0.2)
         scale, shift = style.to(x.dtype).unflatten(1, (2, self.outputs, 1, 1)).unbind(1)
-        return torch.addcmul(shift, self.normalised(x), 1 + scale)
+        return torch.addcmul(shift, self.normalise(x), 1 + scale)
 
-    def convolved(self, x: Tensor) -> Tensor:
-        """Up to the bias: ``[N, out, H, W]``."""
+    def convolve(self, x: Tensor) -> Tensor:
+        """Compute everything up to the bias: ``[N, out, H, W]``."""
         bias = self.bias.to(x.dtype)
         if hasattr(self, "const"):
             y = (self.const.to(x.dtype) + bias[:, None, None]).expand(len(x), -1, -1, -1)
             return y.contiguous(memory_format=torch.channels_last)
-        kernel = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
+        kernel = self.cache(self.weight, x.dtype, lambda: self.kernel(x.dtype))
         if not self.up:
             return F.conv2d(x, kernel, bias, padding=1)
         x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
         blur = self.blur.to(x.dtype).expand(self.outputs, 1, -1, -1)
         return F.conv2d(x, blur, bias, padding=self.blur.shape[-1] // 2, groups=self.outputs)
 
-    def normalised(self, x: Tensor) -> Tensor:
-        """Every channel of every picture at mean 0 and deviation 1."""
+    def normalise(self, x: Tensor) -> Tensor:
+        """Return every channel of every picture at mean 0 and deviation 1."""
         if x.dtype.itemsize == 2:
             # Groups of one channel: the quickest on a CPU, too rough for a figure.
             return F.group_norm(x, self.outputs, eps=self.eps)
@@ -109,12 +109,12 @@ class StyledLayer(nn.Module):
         return x * (x.square().mean(dim=(2, 3), keepdim=True) + self.eps).rsqrt()
 
     def kernel(self, dtype: torch.dtype) -> Tensor:
-        """The kernel that runs."""
-        kernel = spread_out(self.weight) if self.up else self.weight
+        """Return the kernel that runs."""
+        kernel = merge_repeats(self.weight) if self.up else self.weight
         return kernel.to(dtype).contiguous(memory_format=torch.channels_last)
 
     def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
-        """The noise ``[H, W]`` or ``[N, 1, H, W]``, the same for all channels, or none."""
+        """Return the noise ``[H, W]`` or ``[N, 1, H, W]``, the same for all channels, or none."""
         if isinstance(mode, Tensor):
             return mode.to(like.dtype)
         if mode == "none":
@@ -126,7 +126,7 @@ class StyledLayer(nn.Module):
 
 
 def low_pass(taps: int) -> Tensor:
-    """The blur ``[taps, taps]``, of binomial weights that sum to one."""
+    """Return the blur ``[taps, taps]``, of binomial weights that sum to one."""
     line = torch.ones(1)
     for _ in range(taps - 1):
         line = F.pad(line, (0, 1)) + F.pad(line, (1, 0))
@@ -134,8 +134,8 @@ def low_pass(taps: int) -> Tensor:
     return square / square.sum()
 
 
-def spread_out(weight: Tensor) -> Tensor:
-    """The transposed convolution of stride 2 that repeats pixels and convolves, in one step.
+def merge_repeats(weight: Tensor) -> Tensor:
+    """Return the transposed convolution of stride 2 that repeats pixels and convolves, in one step.
 
     A pixel that is repeated twice meets sums of neighbouring taps: ``[out, in, 3, 3]`` to
     ``[in, out, 4, 4]``. A transposed convolution scatters, so that the kernel is turned.
@@ -212,7 +212,7 @@ class StyleGAN1Network(nn.Module):
         embed_dim: int | None = None,
         level: float = 0.0,
         taps: int = 3,
-        eps: float = EPSILON,
+        eps: float = 1e-8,
         tanh: bool = False,
     ) -> None:
         super().__init__()
@@ -243,13 +243,13 @@ class StyleGAN1Network(nn.Module):
             setattr(self, f"b{resolution}", block)
             previous = width
 
-    def styled(self) -> dict[str, StyledLayer]:
-        """All layers that have a style, by name; layer ``i`` of them reads row ``i`` of w+."""
+    def style_layers(self) -> dict[str, StyledLayer]:
+        """Return all layers that have a style, by name; layer ``i`` reads row ``i`` of w+."""
         return {name: part for name, part in self.named_modules() if isinstance(part, StyledLayer)}
 
     def sites(self) -> Iterator[Site]:
-        """The layers that run at the network's level of detail, in their order."""
-        styled = list(self.styled().items())
+        """Return the layers that run at the network's level of detail, in their order."""
+        styled = list(self.style_layers().items())
         for resolution, share in shares(self.widths, self.level).items():
             for row, (name, module) in enumerate(styled):
                 if module.resolution == resolution:
@@ -259,4 +259,4 @@ class StyleGAN1Network(nn.Module):
                 yield Site(name, self.get_submodule(name), resolution, share=share)
 
 
-__all__ = ["EPSILON", "Site", "StyleGAN1Network", "StyledLayer"]
+__all__ = ["Site", "StyleGAN1Network", "StyledLayer"]

@@ -18,17 +18,23 @@ Quality of StyleGAN" (2020, arXiv 1912.04958).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from steerbench.generators.style_based import StyleBased
+from steerbench.generators.style_based import (
+    DISCRIMINATOR,
+    StyleBased,
+    join_discriminator,
+    split_discriminator,
+)
 from steerbench.generators.stylegan2.discriminator import Discriminator, PublishedDiscriminator
+from steerbench.generators.stylegan2.layers import Dense
 from steerbench.generators.stylegan2.network import Shortcut, Site, StyleGAN2Network, SynthesisLayer
-from steerbench.types import Latent, Layer, Space, State, parse_layers
+from steerbench.types import Latent, Layer, State, parse_layers
 
 
 class StyleGAN2(StyleBased):
@@ -43,59 +49,27 @@ class StyleGAN2(StyleBased):
         name: str,
         discriminator: Discriminator | PublishedDiscriminator | None = None,
     ) -> None:
-        self.network = network
-        self.classes = network.c_dim
         self.sites = tuple(network.synthesis.sites())
-        self.styled = tuple((site, site.affine) for site in self.sites if site.affine is not None)
-        self.slices = self._style_slices()
-        super().__init__(network, name=name, spaces=self._make_spaces(), layers=self._make_layers())
-        self.resolution = max(network.synthesis.widths)
-        self._discriminator = discriminator
-        if discriminator is not None:
-            discriminator.eval().requires_grad_(False)
+        super().__init__(
+            network,
+            name=name,
+            layers=_make_layers(self.sites),
+            widths={site.name: affine.weight.shape[0] for site, affine in self.style_sites()},
+            rows=network.synthesis.num_ws,
+            resolution=max(network.synthesis.widths),
+            discriminator=discriminator,
+        )
 
-    def _style_slices(self) -> dict[str, slice]:
-        slices: dict[str, slice] = {}
-        start = 0
-        for site, affine in self.styled:
-            width = affine.weight.shape[0]
-            slices[site.name] = slice(start, start + width)
-            start += width
-        return slices
-
-    def _make_spaces(self) -> list[Space]:
-        network = self.network
-        return self.style_spaces(network.z_dim, network.w_dim, network.synthesis.num_ws)
-
-    def _make_layers(self) -> list[Layer]:
-        return [
-            Layer(
-                name=site.name,
-                index=index,
-                channels=site.module.weight.shape[0],
-                height=site.resolution,
-                width=site.resolution,
-                row=None if isinstance(site.module, Shortcut) else site.row,
-                aliases=(f"synthesis.{site.name}", *_block_alias(site)),
-            )
-            for index, site in enumerate(self.sites)
-        ]
+    def style_sites(self) -> list[tuple[Site, Dense]]:
+        """Return the layers that read a style, each with the affine that gives it."""
+        return [(site, site.affine) for site in self.sites if site.affine is not None]
 
     def _rebind(self) -> None:
-        if isinstance(self.module, StyleGAN2Network):
-            self.network = self.module
+        super()._rebind()
         self.sites = tuple(self.network.synthesis.sites())
-        self.styled = tuple((site, site.affine) for site in self.sites if site.affine is not None)
 
-    def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return self.network.mapping(z, self.label_weights(label, z))
-
-    def styled_rows(self, rows: Tensor) -> Tensor:
-        return torch.cat([affine(rows[:, site.row]) for site, affine in self.styled], dim=1)
-
-    @property
-    def mean_code(self) -> Tensor:
-        return self.network.mapping.w_avg
+    def styles_of(self, rows: Tensor) -> Tensor:
+        return torch.cat([affine(rows[:, site.row]) for site, affine in self.style_sites()], dim=1)
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         x = self.network.synthesis.start(len(latent)).to(dtype or latent.data.dtype)
@@ -130,7 +104,7 @@ class StyleGAN2(StyleBased):
         return {name: m.noise_const for name, m in parts if isinstance(m, SynthesisLayer)}
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The affine weights that w meets, ``[outputs, w_dim]``.
+        """Return the affine weights that w meets, ``[outputs, w_dim]``.
 
         Row ``i`` of w+ stands for the convolution that reads it; the last row for the last ToRGB.
         """
@@ -140,25 +114,22 @@ class StyleGAN2(StyleBased):
         chosen = parse_layers(layers, rows) or tuple(range(rows))
         readers = {
             site.row: affine
-            for site, affine in self.styled
+            for site, affine in self.style_sites()
             if isinstance(site.module, SynthesisLayer) or site.row == rows - 1
         }
         weights = [readers[row].effective()[0] for row in chosen]
         return torch.cat(weights).detach()
 
     def discriminator(self, images: Tensor, label: Any = None) -> Tensor:
-        """Realness logits ``[N]``; conditional ones look at the label too."""
-        network = self._discriminator
-        if network is None:
-            return super().discriminator(images)
-        if isinstance(network, Discriminator):
-            return network(images)
-        return network(images, self.label_weights(self._label(label, len(images)), images))
+        """Compute realness logits ``[N]``; conditional ones look at the label too."""
+        if isinstance(self._discriminator, Discriminator):
+            return self._discriminator(images)
+        return super().discriminator(images, label)
 
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network, mapping, synthesis = self.network, self.network.mapping, self.network.synthesis
         config: dict[str, Any] = {
             "z_dim": network.z_dim,
@@ -182,23 +153,27 @@ class StyleGAN2(StyleBased):
         return config | options
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights, with those of our own discriminator under their prefix at half precision."""
-        tensors = dict(self.module.state_dict())
-        if self._discriminator is not None:
-            own = isinstance(self._discriminator, Discriminator)
-            state = self._discriminator.state_dict()
-            tensors |= {f"discriminator.{k}": v.half() if own else v for k, v in state.items()}
-        return tensors
+        """Return the weights, those of our own discriminator at half precision."""
+        tensors = join_discriminator(self.module.state_dict(), self._discriminator)
+        own = isinstance(self._discriminator, Discriminator)
+        return {
+            k: v.half() if own and k.startswith(DISCRIMINATOR) else v for k, v in tensors.items()
+        }
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN2:
-        """The inverse of `config` and `tensors`."""
-        prefix = "discriminator."
-        own = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
-        rest = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        options = {k: config[k] for k in OPTIONS if k in config}
+        """Make a generator of what `config` and `tensors` gave.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
+        own, rest = split_discriminator(tensors)
+        names = ("channels", "mapping_width", "embed_dim", "joint", "architecture", "clamp")
+        options = {name: config[name] for name in names if name in config}
         # On the meta device nothing is drawn and no memory taken before all shapes are compared.
         with torch.device("meta"):
             network = StyleGAN2Network(
@@ -210,14 +185,26 @@ class StyleGAN2(StyleBased):
                 **options,
             )
             discriminator = _make_discriminator(config)
-        network.load_state_dict(_floats(own), assign=True)
+        network.load_state_dict(own, assign=True)
         network.synthesis.adopt_filter()
         if discriminator is not None:
-            discriminator.load_state_dict(_floats(rest), assign=True)
+            discriminator.load_state_dict(rest, assign=True)
         return cls(network, name=name, discriminator=discriminator)
 
 
-OPTIONS = ("channels", "mapping_width", "embed_dim", "joint", "architecture", "clamp")
+def _make_layers(sites: Sequence[Site]) -> list[Layer]:
+    return [
+        Layer(
+            name=site.name,
+            index=index,
+            channels=site.module.weight.shape[0],
+            height=site.resolution,
+            width=site.resolution,
+            row=None if isinstance(site.module, Shortcut) else site.row,
+            aliases=(f"synthesis.{site.name}", *_block_alias(site)),
+        )
+        for index, site in enumerate(sites)
+    ]
 
 
 def _make_discriminator(
@@ -230,12 +217,7 @@ def _make_discriminator(
     return None
 
 
-def _floats(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies in float32, each in memory of its own."""
-    return {k: v.to(torch.float32, copy=True).contiguous() for k, v in tensors.items()}
-
-
 def _block_alias(site: Site) -> tuple[str, ...]:
-    """NVIDIA's name of a block's features stands for the layer that gives them."""
+    """Return NVIDIA's name of a block's features stands for the layer that gives them."""
     block, _, part = site.name.partition(".")
     return (block,) if part == "skip" or (part == "conv1" and not site.residual) else ()

@@ -22,8 +22,8 @@ from steerbench.generators.stylegan2.layers import (
     ROOT2,
     SLOPE,
     Dense,
+    clamp_to,
     downsample,
-    limited,
     resampling_filter,
 )
 from steerbench.generators.stylegan2.network import MappingNetwork
@@ -63,11 +63,11 @@ class Conv(nn.Module):
             x = F.conv2d(x, weight, bias, stride=2)
         else:
             x = F.conv2d(x, weight, bias, padding=self.size // 2)
-        return limited(F.leaky_relu(x, SLOPE), self.clamp) if self.activate else x
+        return clamp_to(F.leaky_relu(x, SLOPE), self.clamp) if self.activate else x
 
 
 def blur_before_halving(x: Tensor, kernel: Tensor, size: int) -> Tensor:
-    """Low-pass filter ``x`` so that an unpadded convolution of ``size``, stride 2, halves it."""
+    """Filter ``x`` so that an unpadded convolution of ``size``, stride 2, halves it."""
     channels = x.shape[1]
     weight = kernel.flip(0, 1).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
     return F.conv2d(x, weight, padding=size // 2 + 1, groups=channels)
@@ -117,7 +117,7 @@ class Discriminator(nn.Module):
     def features(
         self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
     ) -> Tensor:
-        """Pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit.
+        """Map pictures ``[N, C, H, W]`` to the features ``[N, width]`` before the logit.
 
         A picture smaller than the largest enters at its own resolution; ``share`` fades in the
         block that it enters at, as while a progressive GAN grows.
@@ -135,7 +135,7 @@ class Discriminator(nn.Module):
         return self.fc(x.flatten(1).float())
 
     def deviation(self, x: Tensor) -> Tensor:
-        """Standard deviation within groups of the batch, as one more channel ``[N, 1, H, W]``."""
+        """Return the standard deviation within groups of the batch, ``[N, 1, H, W]``."""
         n, c, h, w = x.shape
         group = math.gcd(n, self.group)
         y = x.float().reshape(group, n // group, c, h, w)
@@ -145,7 +145,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Tensor, dtype: torch.dtype | None = None, share: float = 1.0
     ) -> Tensor:
-        """Pictures ``[N, C, H, W]`` to logits ``[N]``; large means real."""
+        """Map pictures ``[N, C, H, W]`` to logits ``[N]``; large means real."""
         logits: Tensor = self.out(self.features(images, dtype, share))[:, 0]
         return logits
 
@@ -169,7 +169,7 @@ class PublishedBlock(nn.Module):
         self.register_buffer("resample_filter", resampling_filter())
 
     def forward(self, x: Tensor | None, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The features so far and the picture, to both at half the resolution."""
+        """Return the features so far and the picture, to both at half the resolution."""
         if hasattr(self, "fromrgb"):
             y = self.fromrgb(image)
             x = y if x is None else x + y
@@ -203,7 +203,7 @@ class PublishedEpilogue(nn.Module):
         return self.out(self.fc(self.conv(x).flatten(1)))
 
     def deviation(self, x: Tensor) -> Tensor:
-        """Standard deviation within groups of the batch, ``[N, maps, H, W]``."""
+        """Return standard deviation within groups of the batch, ``[N, maps, H, W]``."""
         n, c, h, w = x.shape
         maps = self.groups[1]
         group = min(n, self.groups[0])
@@ -280,7 +280,7 @@ class PublishedDiscriminator(nn.Module):
                 part.clamp = clamp if part.activate else None
 
     def forward(self, images: Tensor, label: Tensor | None = None) -> Tensor:
-        """Pictures ``[N, C, H, W]`` and labels ``[N, c_dim]`` to logits ``[N]``."""
+        """Map pictures ``[N, C, H, W]`` and labels ``[N, c_dim]`` to logits ``[N]``."""
         x, image = None, images
         for resolution in list(self.widths)[:-1]:
             x, image = getattr(self, f"b{resolution}")(x, image)

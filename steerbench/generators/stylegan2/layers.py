@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 ROOT2 = math.sqrt(2.0)
 SLOPE = 0.2
-EPSILON = 1e-8
 
 
 def resampling_filter(taps: tuple[int, ...] = (1, 3, 3, 1)) -> Tensor:
-    """The separable low-pass filter, as a matrix that sums to one."""
+    """Return the separable low-pass filter, as a matrix that sums to one."""
     line = torch.tensor(taps, dtype=torch.float32)
     square = torch.outer(line, line)
     return square / square.sum()
@@ -54,7 +53,7 @@ class Dense(nn.Module):
         self.activate = activate
 
     def effective(self) -> tuple[Tensor, Tensor]:
-        """Weight ``[out, in]`` and bias ``[out]`` as they act on the input."""
+        """Return weight ``[out, in]`` and bias ``[out]`` as they act on the input."""
         return self.weight * self.weight_gain, self.bias * self.bias_gain
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,6 +67,12 @@ def normalise(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
-def limited(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
-    """``x`` within a bound, where there is one."""
+def clamp_to(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
+    """Keep ``x`` within a bound, where there is one.
+
+    Args:
+        x: Activations.
+        clamp: The bound, or none.
+        gain: What the bound is multiplied by.
+    """
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)

@@ -25,14 +25,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from steerbench.generators.fast import winograd
-from steerbench.generators.fast.weight_cache import Kept
+from steerbench.generators.fast.modulated import ModulatedConvolution
 from steerbench.generators.stylegan2.layers import (
-    EPSILON,
     ROOT2,
     SLOPE,
     Dense,
-    limited,
+    clamp_to,
     normalise,
     resampling_filter,
     upsample,
@@ -104,8 +102,6 @@ __all__ = [
     "ToRGB",
 ]
 
-ARCHITECTURES = ("skip", "resnet", "orig")
-
 
 class SynthesisLayer(nn.Module):
     """A 3x3 convolution modulated by a style, with noise, bias and leaky rectifier."""
@@ -132,53 +128,22 @@ class SynthesisLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
         self.register_buffer("resample_filter", resampling_filter())
-        self.kept = Kept()
+        self.convolution = ModulatedConvolution(resolution=resolution, up=up)
 
     def forward(self, x: Tensor, style: Tensor, noise: str | Tensor = "const") -> Tensor:
-        """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
+        """Compute ``[N, out, H, W]`` of x ``[N, in, h, w]`` and style ``[N, in]``."""
         # The rectifier is homogeneous: its gain moves inside it, where it costs nothing.
         gain = ROOT2 * self.gain
         bias = (gain * self.bias).to(x.dtype)
-        if self.scales_weights(x):
-            kernel = (gain * self.modulated(style[0])).to(x.dtype)
-            x = self.convolve(x, kernel, bias)
-        else:
-            kernel, energy = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
-            demodulation = gain * (style.square() @ energy.T + EPSILON).rsqrt()
-            x = self.convolve(x * style[:, :, None, None].to(x.dtype), kernel)
-            x = torch.addcmul(bias[:, None, None], x, demodulation[:, :, None, None].to(x.dtype))
+        x = self.convolution(x, style, self.weight, bias, gain=gain, low_pass=self.resample_filter)
         added = self.noise(noise, x)
         if added is not None:
             # Bias and noise joined first would be of another memory format than x: far slower.
             x += (gain * added).to(x.dtype)
-        return limited(F.leaky_relu_(x, SLOPE), self.clamp, self.gain)
-
-    def scales_weights(self, x: Tensor) -> bool:
-        """Whether to scale the weights, and not x: for one picture that is larger than they are."""
-        return len(x) == 1 and self.weight.numel() < x.numel() and not self.tiled(x.dtype)
-
-    def tiled(self, dtype: torch.dtype) -> bool:
-        """Whether the convolution is done by tiles."""
-        fixed = not self.up and not self.weight.requires_grad
-        return fixed and winograd.pays(self.weight, self.resolution, dtype)
-
-    def modulated(self, style: Tensor) -> Tensor:
-        """The weights for the one style ``[in]``, modulated and demodulated."""
-        weight = self.weight * style[:, None, None]
-        return weight * (weight.square().sum(dim=(1, 2, 3), keepdim=True) + EPSILON).rsqrt()
-
-    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-        """The convolution alone; on the way up transposed with stride 2, then low-pass filtered."""
-        if kernel.ndim == 3:
-            return winograd.convolve(x, kernel)
-        if not self.up:
-            return F.conv2d(x, kernel, bias, padding=1)
-        x = F.conv_transpose2d(x, kernel.transpose(0, 1), stride=2)
-        blur = (4 * self.resample_filter).flip(0, 1).to(x.dtype).expand(x.shape[1], 1, 4, 4)
-        return F.conv2d(x, blur, bias, padding=1, groups=x.shape[1])
+        return clamp_to(F.leaky_relu_(x, SLOPE), self.clamp, self.gain)
 
     def noise(self, mode: str | Tensor, like: Tensor) -> Tensor | None:
-        """The noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
+        """Return the noise added to the activations: ``[H, W]`` or ``[N, 1, H, W]``, or none."""
         if isinstance(mode, Tensor):
             return mode * self.noise_strength
         if mode == "none":
@@ -187,17 +152,6 @@ class SynthesisLayer(nn.Module):
             return self.noise_const * self.noise_strength
         shape = (like.shape[0], 1, self.resolution, self.resolution)
         return torch.randn(shape, device=like.device) * self.noise_strength
-
-    def kernel(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """The convolution's kernel, and the energy ``[out, in]`` of its taps."""
-        energy = self.weight.square().sum(dim=(2, 3))
-        if self.tiled(dtype):
-            return winograd.transformed(self.weight), energy
-        kernel = self.weight.to(dtype)
-        if self.up:  # a transposed convolution wants its inputs first, in memory too
-            kernel = kernel.transpose(0, 1)
-        kernel = kernel.contiguous(memory_format=torch.channels_last)
-        return (kernel.transpose(0, 1) if self.up else kernel), energy
 
 
 class ToRGB(nn.Module):
@@ -219,7 +173,7 @@ class ToRGB(nn.Module):
             rgb = F.conv2d(x, (self.weight * style).to(x.dtype))
         else:
             rgb = F.conv2d(x * style.to(x.dtype), self.weight.to(x.dtype))
-        return limited(rgb.to(self.bias.dtype) + self.bias[:, None, None], self.clamp)
+        return clamp_to(rgb.to(self.bias.dtype) + self.bias[:, None, None], self.clamp)
 
 
 class Shortcut(nn.Module):
@@ -334,7 +288,7 @@ class SynthesisNetwork(nn.Module):
         self.resample_filter = kernel
 
     def sites(self) -> Iterator[Site]:
-        """The layers in the order in which they run."""
+        """Return the layers in the order in which they run."""
         row = 0
         for resolution in self.widths:
             block = getattr(self, f"b{resolution}")
@@ -351,7 +305,7 @@ class SynthesisNetwork(nn.Module):
                 row += name in ("conv0", "conv1")
 
     def start(self, n: int) -> Tensor:
-        """The learned constant, repeated: ``[n, C, 4, 4]``."""
+        """Return the learned constant, repeated: ``[n, C, 4, 4]``."""
         const = self.get_parameter("b4.const")
         return const[None].expand(n, -1, -1, -1)
 
@@ -364,7 +318,7 @@ class SynthesisNetwork(nn.Module):
     def forward(
         self, ws: Tensor, noise: str = "random", dtype: torch.dtype | None = None
     ) -> Tensor:
-        """ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
+        """Map ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
         x = self.start(ws.shape[0])
         if dtype is not None:
             x = x.to(dtype).contiguous(memory_format=torch.channels_last)

@@ -31,13 +31,15 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import ShapeError
-from steerbench.generators.style_based import StyleBased
+from steerbench.generators.style_based import (
+    StyleBased,
+    join_discriminator,
+    split_discriminator,
+)
 from steerbench.generators.stylegan2.discriminator import PublishedDiscriminator
 from steerbench.generators.stylegan3.filters import InputPlan, LayerPlan
 from steerbench.generators.stylegan3.network import FourierInput, StyleGAN3Network
 from steerbench.types import Latent, Layer, State, parse_layers
-
-TRANSFORM = "synthesis.input.transform"
 
 
 class StyleGAN3(StyleBased):
@@ -53,26 +55,22 @@ class StyleGAN3(StyleBased):
         name: str,
         discriminator: PublishedDiscriminator | None = None,
     ) -> None:
-        self.network = network
-        self.classes = network.c_dim
-        self.slices = _style_slices(network)
+        parts = network.synthesis.parts()
+        self.parts = tuple(parts.values())
         self.transform = network.synthesis.input.transform
         super().__init__(
             network,
             name=name,
-            spaces=self.style_spaces(network.z_dim, network.w_dim, network.synthesis.num_ws),
             layers=_make_layers(network),
+            widths={name: part.affine.weight.shape[0] for name, part in parts.items()},
+            rows=network.synthesis.num_ws,
+            resolution=network.synthesis.plans[-1].out_size,
+            discriminator=discriminator,
         )
-        self.parts = tuple(network.synthesis.parts().values())
-        self.resolution = network.synthesis.plans[-1].out_size
-        self._discriminator = discriminator
         self._relatives = {self.fingerprint}
-        if discriminator is not None:
-            discriminator.eval().requires_grad_(False)
 
     def _rebind(self) -> None:
-        if isinstance(self.module, StyleGAN3Network):
-            self.network = self.module
+        super()._rebind()
         self.parts = tuple(self.network.synthesis.parts().values())
         self.transform = self.transform.to(self.network.synthesis.input.transform)
 
@@ -83,7 +81,7 @@ class StyleGAN3(StyleBased):
         *,
         inverse: Any = None,
     ) -> StyleGAN3:
-        """The same generator with its picture turned, then moved; weights are shared.
+        """Return the same generator with its picture turned, then moved; weights are shared.
 
         Codes of this generator are codes of the new one too. The new transform replaces one
         that was there.
@@ -110,22 +108,15 @@ class StyleGAN3(StyleBased):
         return other
 
     def _own_transform(self) -> dict[str, Tensor]:
-        return {TRANSFORM: self.transform}
+        return {"synthesis.input.transform": self.transform}
 
     def _check(self, latent: Latent) -> None:
         if latent.generator in self._relatives:
             latent = replace(latent, generator=self.fingerprint)
         super()._check(latent)
 
-    def mapped(self, z: Tensor, label: Tensor | None) -> Tensor:
-        return self.network.mapping(z, self.label_weights(label, z))
-
-    def styled_rows(self, rows: Tensor) -> Tensor:
+    def styles_of(self, rows: Tensor) -> Tensor:
         return torch.cat([part.affine(rows[:, i]) for i, part in enumerate(self.parts)], dim=1)
-
-    @property
-    def mean_code(self) -> Tensor:
-        return self.network.mapping.w_avg
 
     def start(self, latent: Latent, noise: str, dtype: torch.dtype | None = None) -> State:
         styles = tuple(latent.data[:, part] for part in self.slices.values())
@@ -145,24 +136,16 @@ class StyleGAN3(StyleBased):
         return image.contiguous()
 
     def affine(self, space: str, layers: Any = "all") -> Tensor:
-        """The affine weights that w meets, ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
+        """Return the affine weights ``[outputs, w_dim]``; row ``i`` of w+ is layer ``i``."""
         if space not in ("w", "w+"):
             return super().affine(space, layers)
         chosen = parse_layers(layers, len(self.parts)) or range(len(self.parts))
         return torch.cat([self.parts[row].affine.effective()[0] for row in chosen]).detach()
 
-    def discriminator(self, images: Tensor, label: Any = None) -> Tensor:
-        """Realness logits ``[N]``; conditional ones look at the label too."""
-        if self._discriminator is None:
-            return super().discriminator(images)
-        label = self.label_weights(self._label(label, len(images)), images)
-        logits: Tensor = self._discriminator(images, label)
-        return logits
-
     # Files.
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs besides the weights."""
+        """Return what `build` needs besides the weights."""
         network, mapping, synthesis = self.network, self.network.mapping, self.network.synthesis
         config = {
             "z_dim": network.z_dim,
@@ -180,21 +163,22 @@ class StyleGAN3(StyleBased):
         return config
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights, with those of the discriminator under their prefix."""
-        tensors = dict(self.module.state_dict()) | self._own_transform()
-        if self._discriminator is not None:
-            state = self._discriminator.state_dict()
-            tensors |= {f"discriminator.{name}": value for name, value in state.items()}
-        return tensors
+        """Return the weights, with those of the discriminator under their prefix."""
+        own = self.module.state_dict() | self._own_transform()
+        return join_discriminator(own, self._discriminator)
 
     @classmethod
     def build(
         cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, name: str
     ) -> StyleGAN3:
-        """The inverse of `config` and `tensors`."""
-        prefix = "discriminator."
-        own = {k: v for k, v in tensors.items() if not k.startswith(prefix)}
-        rest = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        """Make a generator of what `config` and `tensors` gave.
+
+        Args:
+            config: What `config` gave.
+            tensors: What `tensors` gave.
+            name: Of the generator.
+        """
+        own, rest = split_discriminator(tensors)
         options = {k: v for k, v in config.items() if k != "discriminator"}
         options["first"] = InputPlan(**config["first"])
         options["layers"] = [LayerPlan(**plan) for plan in config["layers"]]
@@ -202,9 +186,9 @@ class StyleGAN3(StyleBased):
         with torch.device("meta"):
             network = StyleGAN3Network(**options)
             judge = PublishedDiscriminator(**config["discriminator"]) if rest else None
-        network.load_state_dict(_floats(own), assign=True)
+        network.load_state_dict(own, assign=True)
         if judge is not None:
-            judge.load_state_dict(_floats(rest), assign=True)
+            judge.load_state_dict(rest, assign=True)
         return cls(network, name=name, discriminator=judge)
 
 
@@ -215,21 +199,6 @@ def _inverse(angle: float, translate: tuple[float, float]) -> Tensor:
     rows = [[c, -s, s * y - c * x], [s, c, -s * x - c * y], [0, 0, 1]]
     # Adding zero makes minus zero, which has other bytes, zero.
     return torch.tensor(rows, dtype=torch.float64) + 0.0
-
-
-def _floats(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies in float32, each in memory of its own."""
-    return {k: v.to(torch.float32, copy=True).contiguous() for k, v in tensors.items()}
-
-
-def _style_slices(network: StyleGAN3Network) -> dict[str, slice]:
-    slices: dict[str, slice] = {}
-    start = 0
-    for name, part in network.synthesis.parts().items():
-        width = part.affine.weight.shape[0]
-        slices[name] = slice(start, start + width)
-        start += width
-    return slices
 
 
 def _make_layers(network: StyleGAN3Network) -> list[Layer]:

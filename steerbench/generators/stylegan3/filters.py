@@ -92,7 +92,7 @@ class LayerPlan:
         return self.rate // self.out_rate
 
     @property
-    def tall(self) -> int:
+    def fine_size(self) -> int:
         """Height and width of the upsampled signal."""
         return (self.out_size - 1) * self.down + self.down_taps
 
@@ -103,15 +103,15 @@ class LayerPlan:
         The centres of both canvases coincide: half of what is too much is cut off before.
         """
         given = (self.in_size + self.kernel - 1) * self.up
-        padding = self.tall + self.up_taps - 1 - given
+        padding = self.fine_size + self.up_taps - 1 - given
         return self.up_taps - 1 - (padding + self.up) // 2
 
     def up_filter(self) -> Tensor | None:
-        """The upsampling filter ``[up_taps]``."""
+        """Return the upsampling filter ``[up_taps]``."""
         return lowpass(self.up_taps, self.in_cutoff, 2 * self.in_half_width, self.rate)
 
     def down_filter(self) -> Tensor | None:
-        """The downsampling filter, ``[down_taps]`` or radial ``[down_taps, down_taps]``."""
+        """Return the downsampling filter, ``[down_taps]`` or radial ``[down_taps, down_taps]``."""
         design = radial_lowpass if self.radial else lowpass
         return design(self.down_taps, self.out_cutoff, 2 * self.out_half_width, self.rate)
 
@@ -134,7 +134,7 @@ def plan_layers(
     use_radial_filters: bool = False,
     conv_clamp: float | None = 256.0,
 ) -> tuple[InputPlan, list[LayerPlan]]:
-    """The layers of a network with these settings, which are named as in published code.
+    """Return the layers of a network with these settings, which are named as in published code.
 
     The defaults are configuration T; configuration R has ``conv_kernel=1``,
     ``use_radial_filters=True`` and twice the channels.
@@ -180,7 +180,7 @@ def plan_layers(
 
 
 def _between(first: float, last: float, step: np.ndarray) -> np.ndarray:
-    """From the first number to the last, geometrically, at steps from 0 to 1."""
+    """Go from the first number to the last, geometrically, at steps from 0 to 1."""
     return first * (last / first) ** step
 
 
@@ -189,7 +189,12 @@ def _power_of_two(least: float) -> int:
 
 
 def kaiser(taps: int, width: float, rate: float) -> np.ndarray:
-    """Kaiser's window ``[taps]`` for a transition band of this width.
+    """Return Kaiser's window ``[taps]`` for a transition band of this width.
+
+    Args:
+        taps: How many.
+        width: Of the transition band.
+        rate: The sampling rate.
 
     Reference: Kaiser, "Nonrecursive Digital Filter Design Using the I0-sinh Window Function"
     (1974, IEEE International Symposium on Circuits and Systems).
@@ -205,7 +210,14 @@ def kaiser(taps: int, width: float, rate: float) -> np.ndarray:
 
 
 def lowpass(taps: int, cutoff: float, width: float, rate: float) -> Tensor | None:
-    """A windowed sinc ``[taps]`` that sums to one; none for a single tap."""
+    """Return a windowed sinc ``[taps]`` that sums to one; none for a single tap.
+
+    Args:
+        taps: How many.
+        cutoff: The frequency where the pass band ends.
+        width: Of the transition band.
+        rate: The sampling rate.
+    """
     if taps == 1:
         return None
     places = (np.arange(taps) - (taps - 1) / 2) / rate
@@ -214,7 +226,14 @@ def lowpass(taps: int, cutoff: float, width: float, rate: float) -> Tensor | Non
 
 
 def radial_lowpass(taps: int, cutoff: float, width: float, rate: float) -> Tensor | None:
-    """A windowed jinc ``[taps, taps]`` that sums to one; none for a single tap."""
+    """Return a windowed jinc ``[taps, taps]`` that sums to one; none for a single tap.
+
+    Args:
+        taps: How many.
+        cutoff: The frequency where the pass band ends.
+        width: Of the transition band.
+        rate: The sampling rate.
+    """
     if taps == 1:
         return None
     # Here, because most networks have no such filter, and loading any should be quick.

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from steerbench.generators.fast.convolution import Convolution
 from steerbench.generators.fast.resampling import LANES, Resampling
-from steerbench.generators.fast.weight_cache import Kept
+from steerbench.generators.fast.weight_cache import WeightCache
 from steerbench.generators.stylegan2.layers import ROOT2, SLOPE, Dense
 from steerbench.generators.stylegan2.network import MappingNetwork
 from steerbench.generators.stylegan3.filters import InputPlan, LayerPlan
@@ -59,9 +59,9 @@ class FourierInput(nn.Module):
         self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
 
     def forward(self, style: Tensor, transform: Tensor | None = None) -> Tensor:
-        """Styles ``[N, 4]`` to the features ``[N, C, size, size]``."""
+        """Map styles ``[N, 4]`` to the features ``[N, C, size, size]``."""
         plan = self.plan
-        place = self.placed(style) @ (self.transform if transform is None else transform)
+        place = self.style_transform(style) @ (self.transform if transform is None else transform)
         phases = self.phases + (self.freqs @ place[:, :, 2:]).squeeze(2)
         freqs = self.freqs @ place[:, :, :2]
         # A transform that shrinks the picture makes frequencies that the canvas cannot hold.
@@ -74,8 +74,8 @@ class FourierInput(nn.Module):
         mixed = F.linear(waves, self.weight / math.sqrt(plan.channels))
         return mixed.permute(0, 3, 1, 2)
 
-    def placed(self, style: Tensor) -> Tensor:
-        """The style's own transform ``[N, 2, 3]``: first a rotation, then a translation."""
+    def style_transform(self, style: Tensor) -> Tensor:
+        """Return the style's own transform ``[N, 2, 3]``: first a rotation, then a translation."""
         c, s, x, y = (style / style[:, :2].norm(dim=1, keepdim=True)).unbind(dim=1)
         rows = [c, -s, s * y - c * x, s, c, -s * x - c * y]
         return torch.stack(rows, dim=1).reshape(-1, 2, 3)
@@ -108,12 +108,12 @@ class SynthesisLayer(nn.Module):
             slope=1.0 if plan.paints else SLOPE,
             clamp=plan.clamp,
         )
-        self.kept = Kept()
+        self.cache = WeightCache()
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
+        """Map x ``[N, in, h, w]`` and style ``[N, in]`` to ``[N, out, H, W]``."""
         plan = self.plan
-        convolution, energy = self.kept(self.weight, x.dtype, lambda: self.kernel(x.dtype))
+        convolution, energy = self.cache(self.weight, x.dtype, lambda: self.kernel(x.dtype))
         if plan.paints:
             gain, style = 1.0, style / math.sqrt(plan.inputs)
             scale = style.new_ones(len(style), len(energy))
@@ -128,7 +128,7 @@ class SynthesisLayer(nn.Module):
         return y[:, : plan.outputs]
 
     def kernel(self, dtype: torch.dtype) -> tuple[Convolution, Tensor]:
-        """The convolution, and the energy ``[out, in]`` of its taps.
+        """Return the convolution, and the energy ``[out, in]`` of its taps.
 
         Outputs are filled up with zeros to whole blocks of channels.
         """
@@ -166,11 +166,11 @@ class SynthesisNetwork(nn.Module):
             setattr(self, plan.name, SynthesisLayer(w_dim, plan))
 
     def parts(self) -> dict[str, FourierInput | SynthesisLayer]:
-        """The layers by name, in the order in which they run and read the rows of w+."""
+        """Return the layers by name, in the order in which they run and read the rows of w+."""
         return {"input": self.input, **{plan.name: getattr(self, plan.name) for plan in self.plans}}
 
     def forward(self, ws: Tensor) -> Tensor:
-        """ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
+        """Map ws ``[N, num_ws, w_dim]`` to a picture ``[N, C, H, W]``, nominally in [-1, 1]."""
         first, *layers = self.parts().values()
         x = first(first.affine(ws[:, 0]))
         for row, layer in enumerate(layers, start=1):

@@ -25,36 +25,15 @@ from torch import Tensor
 
 from steerbench.errors import CheckpointError
 from steerbench.generators.biggan import BigGAN, BlockShape
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, lacking
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.weights import Weights
 
-TITLE = "the BigGAN of BigGAN-PyTorch"
-REQUIRED = (
-    "linear.weight",
-    "blocks.0.0.conv1.weight",
-    "blocks.0.0.bn1.gain.weight",
-    "output_layer.0.gain",
-    "output_layer.2.weight",
-)
-ROOTS: tuple[tuple[str, ...], ...] = ((), ("G_ema",), ("G",), ("state_dict",))
-CHANNELS = 3
-EPSILON = 1e-5
 Number = TypeVar("Number", int, float)
 
 
-def _tensors(contents: Contents, root: tuple[str, ...]) -> dict[str, Tensor]:
-    return {k.removeprefix("module."): v for k, v in contents.tensors(*root).items()}
-
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return min((lacking(_tensors(contents, root), REQUIRED) for root in ROOTS), key=len)
-
-
-def convert(contents: Contents) -> BigGAN:
-    """The generator of a file."""
-    root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
-    reader = _Reader(Weights(_tensors(contents, root), TITLE), contents)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
+    reader = _Reader(weights)
     shapes, attention = reader.blocks()
     state, number = reader.first(shapes[0].inputs), 0
     for place in range(len(shapes)):
@@ -71,14 +50,14 @@ def convert(contents: Contents) -> BigGAN:
         "bottom": reader.bottom(shapes[0].inputs),
         "steps": 1,
     }
-    return BigGAN.build(config, state, name=contents.path.stem)
+    return config, state
 
 
 class _Reader:
     """Weights under Brock's names, turned into ours part by part."""
 
-    def __init__(self, weights: Weights, contents: Contents) -> None:
-        self.weights, self.config = weights, contents.config
+    def __init__(self, weights: Weights) -> None:
+        self.weights, self.config = weights, weights.state.config
         self.deep = "blocks.0.0.conv4.weight" in weights
         self.shared = "shared.weight" in weights
         gain = weights.take("blocks.0.0.bn1.gain.weight", 2)
@@ -90,12 +69,12 @@ class _Reader:
             self.chunk = 0
 
     def option(self, name: str, otherwise: Number) -> Number:
-        """A positive number of the config, or what stands without it."""
+        """Return a positive number of the config, or what stands without it."""
         value = self.config.get(name)
         return value if isinstance(value, type(otherwise)) and value > 0 else otherwise
 
     def codes(self, rows: int) -> dict[str, Any]:
-        """How codes and classes are read."""
+        """Return how codes and classes are read."""
         first = self.weights.take("linear.weight", 2).shape[1]
         named = {"classes": self.classes, "embedding": self.c_dim if self.shared else 0}
         if self.deep:
@@ -105,13 +84,13 @@ class _Reader:
         return named | {"z_dim": first, "reads": "first"}
 
     def blocks(self) -> tuple[list[BlockShape], list[int]]:
-        """The blocks, and after how many of them attention stands."""
+        """Return the blocks, and after how many of them attention stands."""
         numbers = self.weights.numbers(r"blocks\.(\d+)\.0\.conv1\.weight")
         depth = self.option("G_depth", 2) if self.deep else 1
         if numbers != list(range(len(numbers))) or len(numbers) % depth:
             raise CheckpointError(
-                f"The blocks of {TITLE} stand at {numbers[:12]}; a multiple of {depth} without "
-                "gaps was expected. Fetch the file again, or put its config.json beside it."
+                f"The blocks of {self.weights.what} stand at {numbers[:12]}; a multiple of {depth} "
+                "without gaps was expected. Put the config.json that belongs to it beside it."
             )
         shapes = []
         for n in numbers:
@@ -123,11 +102,11 @@ class _Reader:
         return shapes, [n + 1 for n in numbers if f"blocks.{n}.1.gamma" in self.weights]
 
     def bottom(self, width: int) -> int:
-        """Pixels a side after the first layer."""
+        """Return pixels a side after the first layer."""
         return math.isqrt(len(self.weights.take("linear.bias", 1)) // width)
 
-    def divided(self, name: str) -> Tensor:
-        """A weight divided by its spectral norm, one step of the power method from ``u0``."""
+    def normalise_weight(self, name: str) -> Tensor:
+        """Return a weight over its spectral norm, by one step of the power method from ``u0``."""
         weight = self.weights.take(f"{name}.weight")
         if f"{name}.u0" not in self.weights:
             return weight
@@ -137,14 +116,14 @@ class _Reader:
         u = F.normalize(v @ matrix.T, eps=eps)
         return weight / (v @ matrix.T @ u.T).squeeze()
 
-    def conditioned(self, name: str) -> Tensor:
-        """The weights of a gain or bias, with the code's columns before the class's."""
+    def conditional_weight(self, name: str) -> Tensor:
+        """Return the weights of a gain or bias, with the code's columns before the class's."""
         if not self.shared:
             return self.weights.take(f"{name}.weight", 2).T
-        return self.divided(name).roll(-self.c_dim, dims=1)
+        return self.normalise_weight(name).roll(-self.c_dim, dims=1)
 
     def first(self, width: int) -> dict[str, Tensor]:
-        weight = self.divided("linear")
+        weight = self.normalise_weight("linear")
         state = {
             "layers.0.linear.weight": weight.roll(-self.c_dim, dims=1) if self.deep else weight,
             "layers.0.linear.bias": self.weights.take("linear.bias", 1),
@@ -170,8 +149,8 @@ class _Reader:
             eps = 0.0
         else:
             raise CheckpointError(
-                f"{source} of {TITLE} normalises by {self.config['norm_style']!r}, which is not "
-                "read. Build the module with its own code and use sb.wrap."
+                f"{source} of {self.weights.what} normalises by {self.config['norm_style']!r}, "
+                "which is not read. Build the module with its own code and use sb.wrap."
             )
         state[f"{target}.means"], state[f"{target}.variances"] = mean[None], variance[None] + eps
         if added:
@@ -188,11 +167,11 @@ class _Reader:
         state: dict[str, Tensor] = {}
         for part in range(4 if self.deep else 2):
             norm, theirs = f"{target}.norms.{part}", f"{source}.bn{part + 1}"
-            state[f"{norm}.gain_by"] = self.conditioned(f"{theirs}.gain")
-            state[f"{norm}.bias_by"] = self.conditioned(f"{theirs}.bias")
+            state[f"{norm}.gain_by"] = self.conditional_weight(f"{theirs}.gain")
+            state[f"{norm}.bias_by"] = self.conditional_weight(f"{theirs}.bias")
             width = len(state[f"{norm}.gain_by"])
             state |= {f"{norm}.gain": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
-            self.norm(theirs, norm, state, self.option("BN_eps", EPSILON))
+            self.norm(theirs, norm, state, self.option("BN_eps", 1e-5))
             state |= self.convolution(f"{source}.conv{part + 1}", f"{target}.convs.{part}")
         if not self.deep:
             state |= self.convolution(f"{source}.conv_sc", f"{target}.shortcut")
@@ -200,12 +179,12 @@ class _Reader:
 
     def convolution(self, source: str, target: str) -> dict[str, Tensor]:
         bias = self.weights.take(f"{source}.bias", 1)
-        return {f"{target}.weight": self.divided(source), f"{target}.bias": bias}
+        return {f"{target}.weight": self.normalise_weight(source), f"{target}.bias": bias}
 
     def attention(self, place: int, target: str) -> dict[str, Tensor]:
         names = {"query": "theta", "key": "phi", "value": "g", "out": "o"}
         state = {
-            f"{target}.{ours}.weight": self.divided(f"blocks.{place}.1.{theirs}")
+            f"{target}.{ours}.weight": self.normalise_weight(f"blocks.{place}.1.{theirs}")
             for ours, theirs in names.items()
         }
         return state | {f"{target}.gamma": self.weights.scalar(f"blocks.{place}.1.gamma")}
@@ -219,6 +198,22 @@ class _Reader:
             f"{norm}.bias_by": gain.new_zeros(len(gain), 0),
         }
         # That code leaves the epsilon of its last normalisation at the default.
-        self.norm("output_layer.0", norm, state, EPSILON)
+        self.norm("output_layer.0", norm, state, 1e-5)
         picture = self.convolution("output_layer.2", f"{target}.conv")
-        return state | {name: part[:CHANNELS] for name, part in picture.items()}
+        return state | {name: part[:3] for name, part in picture.items()}
+
+
+FORMAT = Format(
+    name="biggan-ajbrock",
+    title="the BigGAN of BigGAN-PyTorch",
+    architecture=BigGAN,
+    required=(
+        "linear.weight",
+        "blocks.0.0.conv1.weight",
+        "blocks.0.0.bn1.gain.weight",
+        "output_layer.0.gain",
+        "output_layer.2.weight",
+    ),
+    convert=convert,
+    harmless=(r".*\.(u|sv)\d+", r".*\.accumulation_counter"),
+)

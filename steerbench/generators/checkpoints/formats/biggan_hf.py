@@ -22,41 +22,21 @@ from torch import Tensor
 
 from steerbench.errors import CheckpointError
 from steerbench.generators.biggan import BigGAN, BlockShape
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, lacking
-
-TITLE = "the BigGAN of pytorch-pretrained-BigGAN"
-REQUIRED = (
-    "embeddings.weight",
-    "generator.gen_z.weight_orig",
-    "generator.gen_z.weight_u",
-    "generator.bn.running_means",
-    "generator.conv_to_rgb.weight_orig",
-)
-ROOTS: tuple[tuple[str, ...], ...] = ((), ("state_dict",), ("model",))
-CHANNELS = 3
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.weights import Weights
 
 
-def _tensors(contents: Contents, root: tuple[str, ...]) -> dict[str, Tensor]:
-    return {k.removeprefix("module."): v for k, v in contents.tensors(*root).items()}
-
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return min((lacking(_tensors(contents, root), REQUIRED) for root in ROOTS), key=len)
-
-
-def convert(contents: Contents) -> BigGAN:
-    """The generator of a file."""
-    root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
-    weights = Weights(_tensors(contents, root), TITLE)
-    eps = _epsilon(contents.config)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
+    eps = _epsilon(weights.state.config)
     parts = weights.numbers(r"generator\.layers\.(\d+)\.(?:gamma|bn_0\.running_means)")
     if parts != list(range(len(parts))):
-        raise CheckpointError(f"The layers of {TITLE} stand at {parts[:12]}; some are missing.")
+        raise CheckpointError(
+            f"The layers of {weights.what} stand at {parts[:12]}; some are missing."
+        )
     attention = [n for n in parts if f"generator.layers.{n}.gamma" in weights]
     blocks = [n for n in parts if n not in attention]
-    ups = _doubling(contents.config, len(blocks))
+    ups = _doubling_blocks(weights.state.config, len(blocks))
     shapes = [_block(weights, f"generator.layers.{n}", up) for n, up in zip(blocks, ups)]
     state = {"embed.weight": weights.take("embeddings.weight", 2)}
     state |= _dense(weights, shapes[0].inputs)
@@ -65,14 +45,14 @@ def convert(contents: Contents) -> BigGAN:
     for n in attention:
         state |= _attention_weights(weights, f"generator.layers.{n}", f"layers.{n + 1}")
     last = f"layers.{len(parts) + 1}"
-    picture = _divided(weights, "generator.conv_to_rgb")[:CHANNELS]
+    picture = _normalise_weight(weights, "generator.conv_to_rgb")[:3]
     state |= _statistics(weights, "generator.bn", f"{last}.norm", eps) | {
         f"{last}.norm.gain": weights.take("generator.bn.weight", 1),
         f"{last}.norm.bias": weights.take("generator.bn.bias", 1),
         f"{last}.norm.gain_by": torch.zeros(shapes[-1].outputs, 0),
         f"{last}.norm.bias_by": torch.zeros(shapes[-1].outputs, 0),
         f"{last}.conv.weight": picture,
-        f"{last}.conv.bias": weights.take("generator.conv_to_rgb.bias", 1)[:CHANNELS],
+        f"{last}.conv.bias": weights.take("generator.conv_to_rgb.bias", 1)[:3],
     }
     embedding, classes = state["embed.weight"].shape
     config = {
@@ -86,7 +66,7 @@ def convert(contents: Contents) -> BigGAN:
         "bottom": 4,
         "steps": len(weights.take("generator.bn.running_means", 2)),
     }
-    return BigGAN.build(config, state, name=contents.path.stem)
+    return config, state
 
 
 def _epsilon(config: Mapping[str, Any]) -> float:
@@ -94,8 +74,8 @@ def _epsilon(config: Mapping[str, Any]) -> float:
     return float(eps) if isinstance(eps, float) and 0 < eps < 1 else 1e-4
 
 
-def _doubling(config: Mapping[str, Any], count: int) -> list[bool]:
-    """Which blocks double the size."""
+def _doubling_blocks(config: Mapping[str, Any], count: int) -> list[bool]:
+    """Return which blocks double the size."""
     layers = config.get("layers")
     if not isinstance(layers, list):
         return [place % 2 == 1 for place in range(count)]
@@ -112,16 +92,17 @@ def _block(weights: Weights, name: str, up: bool) -> BlockShape:
     outputs = weights.take(f"{name}.conv_3.weight_orig", 4).shape[0]
     if outputs > inputs:
         raise CheckpointError(
-            f"{name} of {TITLE} makes {outputs} channels of {inputs}; its shortcut can only drop "
-            "some. The file is broken."
+            f"{name} of {weights.what} makes {outputs} channels of {inputs}; its shortcut can only "
+            "drop some. The file is broken."
         )
     return BlockShape(inputs, outputs, hidden, up)
 
 
-def _divided(weights: Weights, name: str) -> Tensor:
-    """A weight divided by its spectral norm, as the kept vectors estimate it."""
+def _normalise_weight(weights: Weights, name: str) -> Tensor:
+    """Return a weight divided by its spectral norm, as the kept vectors estimate it."""
     if f"{name}.weight" in weights:
         # Files of early versions hold the quotient itself, and may lack the second vector.
+        weights.skip(f"{name}.weight_orig")
         return weights.take(f"{name}.weight")
     weight, u = weights.take(f"{name}.weight_orig"), weights.take(f"{name}.weight_u", 1)
     matrix = weight.flatten(1)
@@ -131,7 +112,10 @@ def _divided(weights: Weights, name: str) -> Tensor:
 
 
 def _dense(weights: Weights, width: int) -> dict[str, Tensor]:
-    weight, bias = _divided(weights, "generator.gen_z"), weights.take("generator.gen_z.bias", 1)
+    weight, bias = (
+        _normalise_weight(weights, "generator.gen_z"),
+        weights.take("generator.gen_z.bias", 1),
+    )
     return {
         "layers.0.linear.weight": weight.unflatten(0, (4, 4, width)).movedim(2, 0).flatten(0, 2),
         "layers.0.linear.bias": bias.unflatten(0, (4, 4, width)).movedim(2, 0).flatten(),
@@ -150,11 +134,13 @@ def _block_weights(weights: Weights, source: str, target: str, eps: float) -> di
     for place in range(4):
         norm = f"{target}.norms.{place}"
         state |= _statistics(weights, f"{source}.bn_{place}", norm, eps)
-        state[f"{norm}.gain_by"] = _divided(weights, f"{source}.bn_{place}.scale")
-        state[f"{norm}.bias_by"] = _divided(weights, f"{source}.bn_{place}.offset")
+        state[f"{norm}.gain_by"] = _normalise_weight(weights, f"{source}.bn_{place}.scale")
+        state[f"{norm}.bias_by"] = _normalise_weight(weights, f"{source}.bn_{place}.offset")
         width = len(state[f"{norm}.gain_by"])
         state |= {f"{norm}.gain": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
-        state[f"{target}.convs.{place}.weight"] = _divided(weights, f"{source}.conv_{place}")
+        state[f"{target}.convs.{place}.weight"] = _normalise_weight(
+            weights, f"{source}.conv_{place}"
+        )
         state[f"{target}.convs.{place}.bias"] = weights.take(f"{source}.conv_{place}.bias", 1)
     return state
 
@@ -162,7 +148,23 @@ def _block_weights(weights: Weights, source: str, target: str, eps: float) -> di
 def _attention_weights(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
     names = {"query": "theta", "key": "phi", "value": "g", "out": "o_conv"}
     state = {
-        f"{target}.{ours}.weight": _divided(weights, f"{source}.snconv1x1_{theirs}")
+        f"{target}.{ours}.weight": _normalise_weight(weights, f"{source}.snconv1x1_{theirs}")
         for ours, theirs in names.items()
     }
     return state | {f"{target}.gamma": weights.scalar(f"{source}.gamma")}
+
+
+FORMAT = Format(
+    name="biggan-hf",
+    title="the BigGAN of pytorch-pretrained-BigGAN",
+    architecture=BigGAN,
+    required=(
+        "embeddings.weight",
+        "generator.gen_z.weight_orig",
+        "generator.gen_z.weight_u",
+        "generator.bn.running_means",
+        "generator.conv_to_rgb.weight_orig",
+    ),
+    convert=convert,
+    harmless=(r".*\.(weight_u|weight_v)",),
+)

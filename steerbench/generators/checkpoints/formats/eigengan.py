@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, doubling, lacking
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.weights import Weights, check_doubling
 from steerbench.generators.eigengan import EigenGAN
 
-TITLE = "eigengan-pytorch"
-REQUIRED = ("fc.weight", "blocks.0.projection.U", "blocks.0.subspace_conv1.0.weight")
-ROOTS: tuple[tuple[str, ...], ...] = (("g_ema",), ("g",), ())
 PARTS = {
     "projection.U": "basis",
     "projection.L": "length",
@@ -30,19 +27,13 @@ PARTS = {
     "feature_conv2.1.weight": "conv1.weight",
     "feature_conv2.1.bias": "conv1.bias",
 }
+"""Their names of the parts of a block, and ours."""
 
 
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return min((lacking(contents.tensors(*root), REQUIRED) for root in ROOTS), key=len)
-
-
-def convert(contents: Contents) -> EigenGAN:
-    """The generator of a file."""
-    root = next(path for path in ROOTS if not lacking(contents.tensors(*path), REQUIRED))
-    weights = Weights(contents.tensors(*root), TITLE)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
     numbers = weights.numbers(r"blocks\.(\d+)\.projection\.U")
-    doubling([4 * 2**place for place in numbers])
+    check_doubling([4 * 2**place for place in numbers])
     state: dict[str, Tensor] = {name: weights.take(name) for name in ("fc.weight", "fc.bias")}
     for number in numbers:
         for theirs, ours in PARTS.items():
@@ -58,4 +49,13 @@ def convert(contents: Contents) -> EigenGAN:
         "channels": state["torgb.weight"].shape[0],
         "kernel": state["torgb.weight"].shape[-1],
     }
-    return EigenGAN.build(config, state, name=contents.path.stem)
+    return config, state
+
+
+FORMAT = Format(
+    name="eigengan",
+    title="eigengan-pytorch",
+    architecture=EigenGAN,
+    required=("fc.weight", "blocks.0.projection.U", "blocks.0.subspace_conv1.0.weight"),
+    convert=convert,
+)

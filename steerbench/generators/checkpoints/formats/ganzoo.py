@@ -14,53 +14,36 @@ import math
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, doubling, lacking
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.safe.records import entry
+from steerbench.generators.checkpoints.weights import Weights, check_doubling
 from steerbench.generators.pggan import PGGAN
 
-TITLE = "the progressive GAN of pytorch_GAN_zoo"
-REQUIRED = (
-    "formatLayer.module.weight",
-    "groupScale0.0.module.weight",
-    "toRGBLayers.0.module.weight",
-)
-ROOTS: tuple[tuple[str, ...], ...] = (("avgG",), ("netG",), ())
 
-
-def _tensors(contents: Contents, root: tuple[str, ...]) -> dict[str, Tensor]:
-    return {k.removeprefix("module."): v for k, v in contents.tensors(*root).items()}
-
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return min((lacking(_tensors(contents, root), REQUIRED) for root in ROOTS), key=len)
-
-
-def convert(contents: Contents, root: tuple[str, ...] | None = None) -> PGGAN:
-    """The generator of a file; ``root`` are the keys that lead to it, avgG's by default."""
-    if root is None:
-        root = next(path for path in ROOTS if not lacking(_tensors(contents, path), REQUIRED))
-    weights = Weights(_tensors(contents, root), TITLE)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
+    beside = weights.state.beside
     for option in ("equalizedlR", "perChannelNormalization"):
-        if contents.get("config", option) is False:
+        if entry(beside, "config", option) is False:
             raise CheckpointError(
                 f"The network was trained with {option} off, which is not read. Use sb.wrap."
             )
     state = _layer(weights, "formatLayer", "b4.dense") | _layer(weights, "groupScale0.0", "b4.conv")
-    blocks = doubling([4 * 2**i for i in weights.numbers(r"toRGBLayers\.(\d+)\.module\.weight")])
+    numbers = weights.numbers(r"toRGBLayers\.(\d+)\.module\.weight")
+    blocks = check_doubling([4 * 2**i for i in numbers])
     for place, resolution in enumerate(blocks):
         state |= _layer(weights, f"toRGBLayers.{place}", f"b{resolution}.torgb")
         for number in range(2 if place else 0):
             source = f"scaleLayers.{place - 1}.{number}"
             state |= _layer(weights, source, f"b{resolution}.conv{number}")
-    alpha = contents.get("config", "alpha")
+    alpha = entry(beside, "config", "alpha")
     config = {
         "z_dim": state["b4.dense.weight"].shape[1],
         "widths": {str(r): state[f"b{r}.torgb.weight"].shape[1] for r in blocks},
         "channels": state["b4.torgb.weight"].shape[0],
         "level": float(alpha) if isinstance(alpha, int | float) and 0 <= alpha <= 1 else 0.0,
     }
-    return PGGAN.build(config, state, name=contents.path.stem)
+    return config, state
 
 
 def _layer(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
@@ -68,3 +51,16 @@ def _layer(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
     gain = math.sqrt(2 / weight[0].numel())
     bias = weights.take(f"{source}.module.bias", 1)
     return {f"{target}.weight": weight * gain, f"{target}.bias": bias * gain}
+
+
+FORMAT = Format(
+    name="ganzoo-pgan",
+    title="the progressive GAN of pytorch_GAN_zoo",
+    architecture=PGGAN,
+    required=(
+        "formatLayer.module.weight",
+        "groupScale0.0.module.weight",
+        "toRGBLayers.0.module.weight",
+    ),
+    convert=convert,
+)

@@ -17,38 +17,15 @@ from typing import Any
 
 from torch import Tensor
 
-from steerbench.generators.checkpoints.formats.stylegan2_ada import build, scale
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, four_taps, lacking
+from steerbench.generators.checkpoints.common.layers import equalised_gain, four_taps
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.weights import Weights
 from steerbench.generators.stylegan2 import StyleGAN2
 from steerbench.generators.stylegan2.layers import resampling_filter
 
-TITLE = "StyleGAN2 of genforce"
-REQUIRED = (
-    "mapping.dense0.weight",
-    "synthesis.early_layer.const",
-    "synthesis.layer0.weight",
-    "synthesis.layer0.noise_strength",
-    "synthesis.layer0.style.weight",
-)
-ROOTS: tuple[tuple[str, ...], ...] = (
-    ("generator_smooth",),
-    ("models", "generator_smooth"),
-    ("generator",),
-    ("models", "generator"),
-    (),
-)
 
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return min((lacking(contents.tensors(*root), REQUIRED) for root in ROOTS), key=len)
-
-
-def convert(contents: Contents) -> StyleGAN2:
-    """The generator of a file."""
-    root = next(path for path in ROOTS if not lacking(contents.tensors(*path), REQUIRED))
-    weights = Weights(contents.tensors(*root), TITLE)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
     config, state = _mapping(weights)
     state["synthesis.b4.const"] = weights.take("synthesis.early_layer.const", 4)[0]
     numbers = weights.numbers(r"synthesis\.layer(\d+)\.weight")
@@ -67,7 +44,7 @@ def convert(contents: Contents) -> StyleGAN2:
         "channels": weights.take(f"synthesis.output{max(numbers) // 2}.weight", 4).shape[0],
         "architecture": "skip" if skip else "orig",
     }
-    return build(config, state, contents.path.stem)
+    return config, state
 
 
 def _mapping(weights: Weights) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -110,7 +87,7 @@ def _layer(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
         if f"{source}.filter.kernel" in weights:
             kernel = four_taps(weights.take(f"{source}.filter.kernel"))
     return {
-        f"{target}.weight": weight * scale(weight),
+        f"{target}.weight": weight * equalised_gain(weight),
         f"{target}.bias": weights.take(f"{source}.bias", 1),
         f"{target}.noise_strength": weights.scalar(f"{source}.noise_strength"),
         f"{target}.noise_const": weights.take(f"{source}.noise", 4)[0, 0],
@@ -127,3 +104,19 @@ def _to_rgb(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
         f"{target}.affine.weight": weights.take(f"{source}.style.weight", 2),
         f"{target}.affine.bias": weights.take(f"{source}.style.bias", 1) + 1,
     }
+
+
+FORMAT = Format(
+    name="genforce-stylegan2",
+    title="StyleGAN2 of genforce",
+    architecture=StyleGAN2,
+    required=(
+        "mapping.dense0.weight",
+        "synthesis.early_layer.const",
+        "synthesis.layer0.weight",
+        "synthesis.layer0.noise_strength",
+        "synthesis.layer0.style.weight",
+    ),
+    convert=convert,
+    harmless=(r"synthesis\.upsample\.kernel", r"synthesis\.lod"),
+)

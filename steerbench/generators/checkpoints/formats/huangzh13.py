@@ -17,81 +17,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steerbench.generators.checkpoints.formats.genforce_stylegan1 import dense, embedding
-from steerbench.generators.checkpoints.options import Options, settle
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import (
-    Weights,
-    doubling,
-    lacking,
-    noise_of,
-    odd_blur,
-    with_mean,
-)
+from steerbench.generators.checkpoints.common.layers import draw_noise, equalised_gain, odd_blur
+from steerbench.generators.checkpoints.common.stylegan1 import dense, embedding
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.weights import Weights, check_doubling
 from steerbench.generators.stylegan1 import StyleGAN1
 
-TITLE = "StyleGAN of huangzh13/StyleGAN.pytorch"
-REQUIRED = (
-    "g_mapping.map.dense0.weight",
-    "g_synthesis.init_block.const",
-    "g_synthesis.init_block.conv.weight",
-    "g_synthesis.init_block.epi1.style_mod.lin.weight",
-    "g_synthesis.to_rgb.0.weight",
-)
-EPSILON = 1e-5
-FUSED_FROM = 128
-OPTIONS: Options = {"mapping_lrmul": 0.01, "use_wscale": True}
 
-
-def _tensors(contents: Contents) -> dict[str, Tensor]:
-    return {k.removeprefix("module."): v for k, v in contents.tensors().items()}
-
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return lacking(_tensors(contents), REQUIRED)
-
-
-def convert(contents: Contents, **options: Any) -> StyleGAN1:
-    """The generator of a file; ``options`` are some of `OPTIONS`."""
-    told = settle(OPTIONS, contents, options)
-    weights = Weights(_tensors(contents), TITLE)
-    config, state = _mapping(weights, told)
-    blocks = doubling([4 * 2**i for i in weights.numbers(r"g_synthesis\.to_rgb\.(\d+)\.weight")])
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
+    config, state = _mapping(weights, settings)
+    numbers = weights.numbers(r"g_synthesis\.to_rgb\.(\d+)\.weight")
+    blocks = check_doubling([4 * 2**i for i in numbers])
     widths: dict[str, int] = {}
     for place, resolution in enumerate(blocks):
         block = f"g_synthesis.blocks.{place - 1}" if place else "g_synthesis.init_block"
         parts = ("conv0", "conv1") if place else ("const", "conv")
         for number, part in enumerate(parts):
             target = f"b{resolution}.{part}"
-            state |= _epilogue(weights, f"{block}.epi{number + 1}", target, told)
-            state[f"{target}.noise_const"] = noise_of(2 * place + number, resolution)
-            state |= _convolution(weights, block, part, resolution, told)
+            state |= _epilogue(weights, f"{block}.epi{number + 1}", target, settings)
+            state[f"{target}.noise_const"] = draw_noise(2 * place + number, resolution)
+            state |= _convolution(weights, block, part, resolution, settings)
         picture = weights.take(f"g_synthesis.to_rgb.{place}.weight", 4)
-        state[f"b{resolution}.torgb.weight"] = picture * _gain(picture, 1.0, told)
+        state[f"b{resolution}.torgb.weight"] = picture * _gain(picture, 1.0, settings)
         state[f"b{resolution}.torgb.bias"] = weights.take(f"g_synthesis.to_rgb.{place}.bias", 1)
         widths[str(resolution)] = picture.shape[1]
     config |= {
         "widths": widths,
         "channels": state["b4.torgb.weight"].shape[0],
         "taps": state["b8.conv0.blur"].shape[-1] if len(blocks) > 1 else 3,
-        "eps": EPSILON,
+        "eps": 1e-5,
     }
-    return with_mean(StyleGAN1, config, state, contents.path.stem)
+    return config, state
 
 
-def _gain(weight: Tensor, gain: float, told: Options) -> float:
-    return gain / math.sqrt(weight[0].numel()) if told["use_wscale"] else 1.0
+def _gain(weight: Tensor, gain: float, settings: Settings) -> float:
+    return equalised_gain(weight, gain) if settings["use_wscale"] else 1.0
 
 
-def _mapping(weights: Weights, told: Options) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _mapping(weights: Weights, settings: Settings) -> tuple[dict[str, Any], dict[str, Tensor]]:
     numbers = weights.numbers(r"g_mapping\.map\.dense(\d+)\.weight")
-    rate = float(told["mapping_lrmul"])
+    rate = float(settings["mapping_lrmul"])
     state: dict[str, Tensor] = {}
     for number in numbers:
         weight = weights.take(f"g_mapping.map.dense{number}.weight", 2)
         bias = weights.take(f"g_mapping.map.dense{number}.bias", 1)
-        gain = _gain(weight, math.sqrt(2.0), told)
+        gain = _gain(weight, math.sqrt(2.0), settings)
         state |= dense(f"mapping.fc{number}", weight * gain * rate, bias * rate)
     first = weights.take("g_mapping.map.dense0.weight", 2)
     config: dict[str, Any] = {
@@ -110,19 +81,19 @@ def _mapping(weights: Weights, told: Options) -> tuple[dict[str, Any], dict[str,
     return config, state
 
 
-def _epilogue(weights: Weights, source: str, target: str, told: Options) -> dict[str, Tensor]:
+def _epilogue(weights: Weights, source: str, target: str, settings: Settings) -> dict[str, Tensor]:
     style = weights.take(f"{source}.style_mod.lin.weight", 2)
     strength = f"{source}.top_epi.noise.weight"
     none = style.new_zeros(style.shape[0] // 2)
     return {
         f"{target}.noise_strength": weights.take(strength, 1) if strength in weights else none,
-        f"{target}.affine.weight": style * _gain(style, 1.0, told),
+        f"{target}.affine.weight": style * _gain(style, 1.0, settings),
         f"{target}.affine.bias": weights.take(f"{source}.style_mod.lin.bias", 1),
     }
 
 
 def _convolution(
-    weights: Weights, block: str, part: str, resolution: int, told: Options
+    weights: Weights, block: str, part: str, resolution: int, settings: Settings
 ) -> dict[str, Tensor]:
     target = f"b{resolution}.{part}"
     if part == "const":
@@ -132,12 +103,28 @@ def _convolution(
         }
     source = f"{block}.conv0_up" if part == "conv0" else f"{block}.{part}"
     weight = weights.take(f"{source}.weight", 4)
-    weight = weight * _gain(weight, math.sqrt(2.0), told)
+    weight = weight * _gain(weight, math.sqrt(2.0), settings)
     state = {f"{target}.bias": weights.take(f"{source}.bias", 1)}
     if part != "conv0":
         return state | {f"{target}.weight": weight}
-    # Scattering, as fused layers do, turns what it scatters.
-    state[f"{target}.weight"] = weight.flip(2, 3) if resolution >= FUSED_FROM else weight
+    # Layers are fused from 128 pixels on; scattering, as these do, turns what it scatters.
+    state[f"{target}.weight"] = weight.flip(2, 3) if resolution >= 128 else weight
     blur = f"{source}.intermediate.kernel"
     state[f"{target}.blur"] = odd_blur(weights.take(blur) if blur in weights else torch.ones(1, 1))
     return state
+
+
+FORMAT = Format(
+    name="huangzh13-stylegan1",
+    title="StyleGAN of huangzh13/StyleGAN.pytorch",
+    architecture=StyleGAN1,
+    required=(
+        "g_mapping.map.dense0.weight",
+        "g_synthesis.init_block.const",
+        "g_synthesis.init_block.conv.weight",
+        "g_synthesis.init_block.epi1.style_mod.lin.weight",
+        "g_synthesis.to_rgb.0.weight",
+    ),
+    convert=convert,
+    options={"mapping_lrmul": 0.01, "use_wscale": True},
+)

@@ -1,7 +1,7 @@
 """StyleGAN of the TensorFlow years: ``karras2019stylegan-ffhq-1024x1024.pkl``, ...
 
-The file is described in `tensorflow`. genforce's files were made of such ones, variable by
-variable, and `genforce_stylegan1` says how their weights act; here the settings that theirs
+The file is described in `common.tensorflow`. genforce's files were made of such ones, variable by
+variable, and `common.stylegan1` says how their weights act; here the settings that theirs
 lack are in the file. Truncation with psi 0.7 in the first 8 layers is what the original code does
 unasked; here it is asked for, ``G.to(z, "w+", truncation=0.7, truncation_cutoff=8)``.
 
@@ -15,31 +15,17 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.formats import genforce_stylegan1, tensorflow
-from steerbench.generators.checkpoints.formats.tensorflow import Network, kernel
+from steerbench.generators.checkpoints.common import stylegan1, tensorflow
+from steerbench.generators.checkpoints.common.tensorflow import Network, kernel
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
 from steerbench.generators.checkpoints.options import settle
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import Weights, doubling, lacking
+from steerbench.generators.checkpoints.weights import Weights, check_doubling
 from steerbench.generators.stylegan1 import StyleGAN1
 
-TITLE = "StyleGAN of TensorFlow"
-REQUIRED = (
-    "mapping/Dense0/weight",
-    "synthesis/4x4/Const/const",
-    "synthesis/4x4/Const/StyleMod/weight",
-    "synthesis/4x4/Conv/weight",
-    "synthesis/ToRGB_lod0/weight",
-)
 
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return lacking(tensorflow.generator(contents).tensors, REQUIRED)
-
-
-def convert(contents: Contents, which: str = "Gs") -> StyleGAN1:
-    """The generator of a file: ``"Gs"``, the average, or ``"G"``."""
-    network = tensorflow.generator(contents, which)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator."""
+    network = tensorflow.network(weights.state.module)
     network.expect(
         nonlinearity="lrelu",
         mapping_nonlinearity="lrelu",
@@ -48,16 +34,14 @@ def convert(contents: Contents, which: str = "Gs") -> StyleGAN1:
         use_pixel_norm=False,
         use_instance_norm=True,
     )
-    weights = Weights(network.tensors, TITLE)
-    given = {
+    own = {
         "fused_scale": network.settings.get("fused_scale", "auto"),
         "mapping_lr_mul": network.number("mapping_lrmul", 0.01),
         "use_wscale": network.settings.get("use_wscale", True),
     }
-    told = settle(genforce_stylegan1.OPTIONS, contents, given)
-    level = float(weights.scalar("lod")) if "lod" in weights else 0.0
-    renamed = Weights(_mapping(weights) | _synthesis(weights, network), TITLE)
-    return genforce_stylegan1.assemble(renamed, told, level, contents.path.stem)
+    level = tensorflow.level_of_detail(weights)
+    renamed = Weights(weights.state, weights.what, _mapping(weights) | _synthesis(weights, network))
+    return stylegan1.assemble(renamed, settle(stylegan1.OPTIONS, {}, own, weights.what), level)
 
 
 def _mapping(weights: Weights) -> dict[str, Tensor]:
@@ -74,7 +58,7 @@ def _mapping(weights: Weights) -> dict[str, Tensor]:
 
 
 def _synthesis(weights: Weights, network: Network) -> dict[str, Tensor]:
-    blocks = doubling([4, *weights.numbers(r"synthesis/(\d+)x\1/Conv1/weight")])
+    blocks = check_doubling([4, *weights.numbers(r"synthesis/(\d+)x\1/Conv1/weight")])
     taps = network.settings.get("blur_filter", [1, 2, 1])
     blur = tensorflow.low_pass(taps) if taps else torch.ones(1, 1)
     state: dict[str, Tensor] = {}
@@ -115,3 +99,19 @@ def _layer(weights: Weights, source: str, number: int, resolution: int) -> dict[
         f"{target}.style.weight": weights.take(f"{source}/StyleMod/weight", 2).T,
         f"{target}.style.bias": weights.take(f"{source}/StyleMod/bias", 1),
     }
+
+
+FORMAT = Format(
+    name="stylegan1-tensorflow",
+    title="StyleGAN of TensorFlow",
+    architecture=StyleGAN1,
+    required=(
+        "mapping/Dense0/weight",
+        "synthesis/4x4/Const/const",
+        "synthesis/4x4/Const/StyleMod/weight",
+        "synthesis/4x4/Conv/weight",
+        "synthesis/ToRGB_lod0/weight",
+    ),
+    convert=convert,
+    harmless=(r"synthesis/noise\d+",),
+)

@@ -1,6 +1,6 @@
 """StyleGAN2 and StyleGAN2-ADA of the TensorFlow years: ``stylegan2-ffhq-config-f.pkl``, ...
 
-The file is described in `tensorflow`. Against the PyTorch files that came later: kernels of
+The file is described in `common.tensorflow`. Against the PyTorch files that came later: kernels of
 up-sampling layers are turned by 180 degrees, the style's bias lacks its 1, and convolutions
 multiply by their gain before they demodulate. StyleGAN2 joins an embedded label to z before both
 are normalised, and its discriminator gives a score for each class; StyleGAN2-ADA normalises both
@@ -21,52 +21,27 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.formats import tensorflow, tensorflow_discriminator
-from steerbench.generators.checkpoints.formats.stylegan2_ada import scale
-from steerbench.generators.checkpoints.formats.tensorflow import Network, kernel
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.weights import (
-    Weights,
-    doubling,
-    lacking,
-    with_mean,
-)
+from steerbench.generators.checkpoints.common import tensorflow
+from steerbench.generators.checkpoints.common.layers import equalised_gain
+from steerbench.generators.checkpoints.common.tensorflow import Network, kernel
+from steerbench.generators.checkpoints.common.tensorflow_discriminator import add_discriminator
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
+from steerbench.generators.checkpoints.weights import Weights, check_doubling
 from steerbench.generators.stylegan2 import StyleGAN2
 
-TITLE = "StyleGAN2 of TensorFlow"
-REQUIRED = (
-    "mapping/Dense0/weight",
-    "synthesis/4x4/Const/const",
-    "synthesis/4x4/Conv/weight",
-    "synthesis/4x4/Conv/mod_weight",
-)
-RATE = 0.01
 
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return lacking(tensorflow.generator(contents).tensors, REQUIRED)
-
-
-def convert(contents: Contents, which: str = "Gs") -> StyleGAN2:
-    """The generator of a file (``"Gs"``, the average, or ``"G"``), with its discriminator."""
-    network = tensorflow.generator(contents, which)
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator, and of the discriminator beside it."""
+    network = tensorflow.network(weights.state.module)
     network.expect(nonlinearity="lrelu", mapping_nonlinearity="lrelu", normalize_latents=True)
-    weights = Weights(network.tensors, TITLE)
     config, state = _mapping(weights, network)
     more, synthesis = _synthesis(weights, network)
-    config, state = config | more, state | synthesis
-    judge = tensorflow.discriminator(contents)
-    found = None if judge is None else tensorflow_discriminator.convert(judge)
-    if found is not None:
-        config["discriminator"] = found[0]
-        state |= {f"discriminator.{name}": tensor for name, tensor in found[1].items()}
-    return with_mean(StyleGAN2, config, state, contents.path.stem)
+    return add_discriminator((config | more, state | synthesis), weights.state.beside)
 
 
 def _mapping(weights: Weights, network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
     numbers = weights.numbers(r"mapping/Dense(\d+)/weight")
-    rate = network.number("mapping_lrmul", RATE) / RATE
+    rate = network.number("mapping_lrmul", 0.01) / 0.01
     state: dict[str, Tensor] = {}
     for number in numbers:
         source, target = f"mapping/Dense{number}", f"mapping.fc{number}"
@@ -95,7 +70,7 @@ def _mapping(weights: Weights, network: Network) -> tuple[dict[str, Any], dict[s
 
 
 def _synthesis(weights: Weights, network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    blocks = doubling([4, *weights.numbers(r"synthesis/(\d+)x\1/Conv1/weight")])
+    blocks = check_doubling([4, *weights.numbers(r"synthesis/(\d+)x\1/Conv1/weight")])
     last = max(blocks)
     state = {"synthesis.b4.const": weights.take("synthesis/4x4/Const/const", 4)[0]}
     widths: dict[str, int] = {}
@@ -123,15 +98,16 @@ def _synthesis(weights: Weights, network: Network) -> tuple[dict[str, Any], dict
         "widths": widths,
         "channels": weights.take(f"{paints}/weight", 4).shape[-1],
         "architecture": "resnet" if "synthesis.b8.skip.weight" in state else architecture,
-        "clamp": tensorflow.clamp(network),
+        "clamp": tensorflow.bound(network),
     }
     return config, state
 
 
 def _check_grown(weights: Weights) -> None:
-    if "lod" in weights and float(weights.scalar("lod")) > 0:
+    level = tensorflow.level_of_detail(weights)
+    if level > 0:
         raise CheckpointError(
-            f"The network has not grown up: its level of detail is {float(weights.scalar('lod'))}. "
+            f"The network has not grown up: its level of detail is {level}. "
             "Only finished networks of this kind are read."
         )
 
@@ -144,7 +120,7 @@ def _layer(
     noise, strength = f"synthesis/noise{number}", f"{source}/noise_strength"
     silent = noise not in weights or strength not in weights
     return {
-        f"{target}.weight": weight * scale(weight),
+        f"{target}.weight": weight * equalised_gain(weight),
         f"{target}.bias": weights.take(f"{source}/bias", 1),
         f"{target}.noise_strength": torch.zeros(()) if silent else weights.scalar(strength),
         f"{target}.noise_const": torch.zeros(resolution, resolution)
@@ -162,3 +138,18 @@ def _to_rgb(weights: Weights, source: str, target: str) -> dict[str, Tensor]:
         f"{target}.affine.weight": weights.take(f"{source}/mod_weight", 2).T,
         f"{target}.affine.bias": weights.take(f"{source}/mod_bias", 1) + 1,
     }
+
+
+FORMAT = Format(
+    name="stylegan2-tensorflow",
+    title="StyleGAN2 of TensorFlow",
+    architecture=StyleGAN2,
+    required=(
+        "mapping/Dense0/weight",
+        "synthesis/4x4/Const/const",
+        "synthesis/4x4/Conv/weight",
+        "synthesis/4x4/Conv/mod_weight",
+    ),
+    convert=convert,
+    harmless=(r"synthesis/ToRGB_lod[1-9]\d*/\w+", r"synthesis/noise\d+"),
+)

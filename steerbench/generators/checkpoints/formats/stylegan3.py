@@ -1,6 +1,6 @@
 """stylegan3's ``.pkl``: a dictionary of G, D and G_ema, each a whole module.
 
-The container is that of `stylegan2_ada`, and so is the discriminator. What a layer does
+The container is that of stylegan2-ada-pytorch, and so is the discriminator. What a layer does
 follows from numbers that its module keeps (canvas sizes, rates, cutoffs, the lengths of its
 filters), so that configurations T and R and everything between them are read alike; the filters
 themselves are in the file. Names, gains and orientation are the ones that steerbench uses itself.
@@ -21,51 +21,24 @@ from typing import Any
 import numpy as np
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.formats import stylegan2_ada
-from steerbench.generators.checkpoints.reading import Contents
+from steerbench.generators.checkpoints.common import nvidia
+from steerbench.generators.checkpoints.format import Format, Parts, Settings
 from steerbench.generators.checkpoints.safe.records import Record, submodule
-from steerbench.generators.checkpoints.weights import Weights, lacking
+from steerbench.generators.checkpoints.weights import Weights
 from steerbench.generators.stylegan3 import StyleGAN3
 from steerbench.generators.stylegan3.filters import InputPlan, LayerPlan, plan_layers
 
-TITLE = "stylegan3"
-REQUIRED = (
-    "mapping.fc0.weight",
-    "synthesis.input.freqs",
-    "synthesis.input.phases",
-    "synthesis.input.affine.weight",
-    "synthesis.input.weight",
-)
-ROOTS = stylegan2_ada.ROOTS
-MAX_SIZE = 2**14
-"""The largest height and width of a canvas."""
 
-
-def recognise(contents: Contents) -> list[str]:
-    """What the file lacks to be of this format; empty where it is one."""
-    return min((lacking(contents.tensors(*root), REQUIRED) for root in ROOTS), key=len)
-
-
-def convert(contents: Contents, root: tuple[str, ...] | None = None) -> StyleGAN3:
-    """The generator (and discriminator) of a file.
-
-    Args:
-        contents: Of the file.
-        root: The keys that lead to the generator; G_ema by default, G where there is none.
-    """
-    if root is None:
-        root = next(path for path in ROOTS if not lacking(contents.tensors(*path), REQUIRED))
-    module = contents.get(*root)
-    weights = Weights(contents.tensors(*root), TITLE)
-    record = module if isinstance(module, Record) else Record("")
+def convert(weights: Weights, settings: Settings) -> Parts:
+    """Return settings and weights of the generator, and of the discriminator beside it."""
     names = layer_names(weights)
-    synthesis = submodule(record, "synthesis")
+    synthesis = submodule(weights.state.module, "synthesis")
     if synthesis is None:
-        first, layers = inferred(weights, names)
+        first, layers = infer_plans(weights, names)
     else:
-        first, layers = stated(synthesis, names)
-    check(first, layers)
-    label = stylegan2_ada.mapping_options(weights, "mapping.")
+        first, layers = read_plans(synthesis, names)
+    check_plans(first, layers)
+    label = nvidia.mapping_options(weights, "mapping.")
     config: dict[str, Any] = {
         **label,
         "z_dim": weights.take("mapping.fc0.weight", 2).shape[1] - (label["embed_dim"] or 0),
@@ -74,17 +47,12 @@ def convert(contents: Contents, root: tuple[str, ...] | None = None) -> StyleGAN
         "output_scale": number(synthesis, "output_scale", 0.25),
     }
     state = {name: weights.take(name) for name in weights.tensors if name.startswith("synthesis.")}
-    state |= stylegan2_ada.mapping_state(weights, record, "mapping.")
-    judge = contents.get("D")
-    if isinstance(judge, Record) and "b4.out.weight" in contents.tensors("D"):
-        judged = stylegan2_ada.discriminator(Weights(contents.tensors("D"), TITLE), judge)
-        config["discriminator"] = judged[0]
-        state |= {f"discriminator.{name}": value for name, value in judged[1].items()}
-    return StyleGAN3.build(config, state, name=contents.path.stem)
+    state |= nvidia.mapping_state(weights, "mapping.")
+    return nvidia.add_discriminator((config, state), weights)
 
 
 def layer_names(weights: Weights) -> list[str]:
-    """The layers' names, in their order: ``L0_36_512`` is layer 0, of 36 pixels, 512 channels."""
+    """Return the layers' names in order; ``L0_36_512`` is layer 0, 36 pixels, 512 channels."""
     found = (
         re.fullmatch(r"synthesis\.(L\d{1,3}_\d{1,6}_\d{1,6})\.weight", n) for n in weights.tensors
     )
@@ -101,8 +69,8 @@ def _parts(name: str) -> list[int]:
     return [int(part) for part in name[1:].split("_")]
 
 
-def stated(synthesis: Record, names: list[str]) -> tuple[InputPlan, list[LayerPlan]]:
-    """The plans, from what the modules say of themselves."""
+def read_plans(synthesis: Record, names: list[str]) -> tuple[InputPlan, list[LayerPlan]]:
+    """Return the plans, from what the modules say of themselves."""
     first = submodule(synthesis, "input")
     plan = InputPlan(
         channels=count(first, "channels"),
@@ -110,10 +78,10 @@ def stated(synthesis: Record, names: list[str]) -> tuple[InputPlan, list[LayerPl
         rate=number(first, "sampling_rate"),
         bandwidth=number(first, "bandwidth"),
     )
-    return plan, [_stated_layer(submodule(synthesis, name), name) for name in names]
+    return plan, [_read_plan(submodule(synthesis, name), name) for name in names]
 
 
-def _stated_layer(layer: Record | None, name: str) -> LayerPlan:
+def _read_plan(layer: Record | None, name: str) -> LayerPlan:
     clamp = None if layer is None else layer.get("conv_clamp")
     return LayerPlan(
         name=name,
@@ -137,10 +105,12 @@ def _stated_layer(layer: Record | None, name: str) -> LayerPlan:
     )
 
 
-def inferred(weights: Weights, names: list[str]) -> tuple[InputPlan, list[LayerPlan]]:
-    """The plans, from names and shapes and the published settings."""
+def infer_plans(weights: Weights, names: list[str]) -> tuple[InputPlan, list[LayerPlan]]:
+    """Return the plans, from names and shapes and the published settings."""
     if len(names) < 4:
-        raise CheckpointError(f"{TITLE} has more than {len(names)} layers. The file is incomplete.")
+        raise CheckpointError(
+            f"{weights.what} has more than {len(names)} layers. The file is incomplete."
+        )
     kernels = [weights.take(f"synthesis.{name}.weight", 4) for name in names]
     down = f"synthesis.{names[0]}.down_filter"
     first, layers = plan_layers(
@@ -164,8 +134,13 @@ def inferred(weights: Weights, names: list[str]) -> tuple[InputPlan, list[LayerP
     return replace(first, channels=shapes[0][1]), layers
 
 
-def check(first: InputPlan, layers: list[LayerPlan]) -> None:
+def check_plans(first: InputPlan, layers: list[LayerPlan], largest: int = 2**14) -> None:
     """Refuse plans whose layers do not follow from one another.
+
+    Args:
+        first: Of the waves.
+        layers: Of everything after them.
+        largest: Height and width that a canvas may have.
 
     Raises:
         CheckpointError: Sizes or rates do not fit, or are too large.
@@ -178,39 +153,68 @@ def check(first: InputPlan, layers: list[LayerPlan]) -> None:
                 f"Layer {layer.name} reads (channels, size, rate) {given}, but the one before it "
                 f"gives {(channels, size, rate)}. The file is broken."
             )
-        if layer.rate % layer.in_rate or layer.rate % layer.out_rate or layer.tall > 2 * MAX_SIZE:
+        if (
+            layer.rate % layer.in_rate
+            or layer.rate % layer.out_rate
+            or layer.fine_size > 2 * largest
+        ):
             raise CheckpointError(
                 f"Layer {layer.name} goes from the rate {layer.in_rate} over {layer.rate} to "
-                f"{layer.out_rate}, on {layer.tall} pixels; whole factors and at most "
-                f"{2 * MAX_SIZE} pixels were expected. The file is broken."
+                f"{layer.out_rate}, on {layer.fine_size} pixels; whole factors and at most "
+                f"{2 * largest} pixels were expected. The file is broken."
             )
         channels, size, rate = layer.outputs, layer.out_size, float(layer.out_rate)
 
 
 def number(module: Record | None, key: str, default: float | None = None) -> float:
-    """A number that a module keeps, or the first of an array of them.
+    """Return a number that a module keeps, or the first of an array of them.
+
+    Args:
+        module: That keeps it.
+        key: Its name there.
+        default: What stands without it.
 
     Raises:
         CheckpointError: There is none.
     """
     value = None if module is None else module.get(key)
     if isinstance(value, np.ndarray) and value.size:
+        if (value != value.flat[0]).any():
+            raise CheckpointError(
+                f"{key!r} of a layer of stylegan3 is {value.tolist()}: pictures that are not "
+                "square are not read. Use sb.wrap."
+            )
         value = value.flat[0].item()
     if value is None and default is not None:
         return default
     if not isinstance(value, int | float) or not abs(value) < 2**31:
         raise CheckpointError(
-            f"A layer of {TITLE} should say its {key!r} as a number, but says {str(value)[:40]!r}. "
-            "The file is broken."
+            f"A layer of stylegan3 should say its {key!r} as a number, but says "
+            f"{str(value)[:40]!r}. The file is broken."
         )
     return float(value)
 
 
 def count(module: Record | None, key: str) -> int:
-    """A whole number of at least one that a module keeps."""
+    """Return a whole number of at least one that a module keeps."""
     value = number(module, key)
     if value < 1 or value != int(value):
         raise CheckpointError(
-            f"{key!r} of a layer of {TITLE} is {value}; it should count something."
+            f"{key!r} of a layer of stylegan3 is {value}; it should count something."
         )
     return int(value)
+
+
+FORMAT = Format(
+    name="stylegan3",
+    title="stylegan3",
+    architecture=StyleGAN3,
+    required=(
+        "mapping.fc0.weight",
+        "synthesis.input.freqs",
+        "synthesis.input.phases",
+        "synthesis.input.affine.weight",
+        "synthesis.input.weight",
+    ),
+    convert=convert,
+)

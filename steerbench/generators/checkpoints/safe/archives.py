@@ -12,9 +12,8 @@ import zlib
 from typing import IO
 
 from steerbench.errors import CheckpointError
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 
-MAX_MEMBERS = 20_000
-CHUNK = 2**20
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -32,16 +31,16 @@ def check_count(file: IO[bytes]) -> None:
     """Refuse an archive of endless members before its directory is read into memory."""
     file.seek(0)
     count, tail = 0, b""
-    while chunk := file.read(CHUNK):
+    while chunk := file.read(LIMITS.chunk):
         count += (tail + chunk).count(b"PK\x01\x02")
         tail = chunk[-3:]
     file.seek(0)
-    if count > MAX_MEMBERS:
+    if count > LIMITS.members:
         raise CheckpointError(f"The archive has {count} members; weight files have far fewer.")
 
 
 def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The members by name.
+    """Return the members by name.
 
     Raises:
         CheckpointError: A name leads out of the archive's folder, or occurs twice.
@@ -68,7 +67,7 @@ def fill(stream: IO[bytes], buffer: bytearray) -> None:
     """
     view, start = memoryview(buffer), 0
     while start < len(buffer):
-        got = stream.readinto(view[start : start + CHUNK])  # type: ignore[attr-defined]
+        got = stream.readinto(view[start : start + LIMITS.chunk])  # type: ignore[attr-defined]
         if not got:
             break
         start += got

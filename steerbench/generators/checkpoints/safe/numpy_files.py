@@ -20,19 +20,15 @@ import numpy as np
 
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.safe.archives import fill
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import Budget
 from steerbench.generators.checkpoints.safe.unpickler import (
-    MAX_DIMENSIONS,
     Dtype,
     length_of,
     unpickle,
 )
 
 MAGIC = b"\x93NUMPY"
-MAX_HEADER = 2**14
-MAX_SIDE = 2**40
-SMALL = 2**20
-"""What an archive may unpack to besides three times its length: zeros shrink a lot."""
 _HEADER = re.compile(
     r"\{'descr': '(?P<descr>[<>=|]?\w{1,8})', 'fortran_order': (?P<fortran>True|False), "
     r"'shape': \((?P<shape>[\d, L]{0,200})\),? ?\}\s*"
@@ -40,7 +36,7 @@ _HEADER = re.compile(
 
 
 def read_npy(file: IO[bytes], budget: Budget) -> Any:
-    """The array in a ``.npy`` file; for one object, the object.
+    """Return the array in a ``.npy`` file; for one object, the object.
 
     Raises:
         CheckpointError: It is broken, or holds something that is not read.
@@ -56,13 +52,18 @@ def read_npy(file: IO[bytes], budget: Budget) -> Any:
 def read_npz(
     archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: Budget
 ) -> dict[str, np.ndarray]:
-    """The arrays in an ``.npz`` file by name; arrays of objects are refused.
+    """Return the arrays in an ``.npz`` file by name; arrays of objects are refused.
+
+    Args:
+        archive: The file, open.
+        members: Its arrays, by name.
+        budget: What reading may cost.
 
     Raises:
         CheckpointError: It is broken, or unpacks to far more than its own length.
     """
     whole = sum(info.file_size for info in members.values())
-    if whole > 3 * budget.length + SMALL:
+    if whole > 3 * budget.length + LIMITS.unpacked:
         raise CheckpointError(
             f"The archive of {budget.length} bytes declares arrays of {whole}. Numbers that say "
             "something do not shrink like that; it is refused."
@@ -82,10 +83,10 @@ def read_npz(
 def _numbers(
     file: IO[bytes], left: int, descr: str, fortran: bool, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """The array whose header was read, from the bytes that are left."""
+    """Return the array whose header was read, from the bytes that are left."""
     dtype = Dtype(descr).dtype
     length = math.prod(shape) * dtype.itemsize
-    if length != left or max(shape, default=0) > MAX_SIDE:
+    if length != left or max(shape, default=0) > LIMITS.array_side:
         raise CheckpointError(
             f"An array of shape {shape} and type {dtype} takes {length} bytes; {left} follow its "
             "header. The file is cut off or broken; fetch it again from where it came from."
@@ -96,13 +97,13 @@ def _numbers(
 
 
 def _header(file: IO[bytes]) -> tuple[str, bool, tuple[int, ...]]:
-    """The type, whether the first index runs fastest, and the shape."""
+    """Return the type, whether the first index runs fastest, and the shape."""
     start = file.read(8)
     if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
         raise CheckpointError("It does not begin as NumPy's arrays do.")
     size = file.read(2 if start[6] == 1 else 4)
     length = int.from_bytes(size, "little")
-    if length > MAX_HEADER:
+    if length > LIMITS.array_header:
         raise CheckpointError(f"Its header has {length} bytes, as no array of numbers needs.")
     text = file.read(length).decode("latin1")
     match = _HEADER.fullmatch(text)
@@ -112,13 +113,13 @@ def _header(file: IO[bytes]) -> tuple[str, bool, tuple[int, ...]]:
             "The file is broken, or holds structures, which are not read."
         )
     shape = tuple(int(size.strip(" L")) for size in match["shape"].split(",") if size.strip(" L"))
-    if len(shape) > MAX_DIMENSIONS:
+    if len(shape) > LIMITS.dimensions:
         raise CheckpointError(f"Its header declares {len(shape)} dimensions. The file is broken.")
     return match["descr"], match["fortran"] == "True", shape
 
 
 def _objects(file: IO[bytes], shape: tuple[int, ...]) -> Any:
-    """The one object of an array of objects, or the array."""
+    """Return the one object of an array of objects, or the array."""
     value = unpickle(file, Budget(length_of(file), objects=True))
     if not isinstance(value, np.ndarray) or value.dtype != object or value.shape != shape:
         raise CheckpointError("An array of objects holds something else. The file is broken.")

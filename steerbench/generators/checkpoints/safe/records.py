@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-
-ALLOWANCE = 16 * 2**20
-MAX_FILES = 2
-MAX_PARTS = 4
-"""How deep networks within networks are looked for."""
-MAX_KEY = 2**53
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 
 
 class Budget:
@@ -33,16 +28,16 @@ class Budget:
 
     def __init__(self, length: int, *, objects: bool = False) -> None:
         self.length, self.objects = length, objects
-        self.values = ALLOWANCE + length // 4
+        self.values = LIMITS.allowance + length // 4
         self.storages = length
-        self.tensors = ALLOWANCE + 2 * length
+        self.tensors = LIMITS.allowance + 2 * length
         self.depth = 0
 
     @contextlib.contextmanager
-    def nested(self) -> Iterator[None]:
-        """While a file within the file is read: NVIDIA's hold their storages as such."""
+    def nest(self) -> Iterator[None]:
+        """Return while a file within the file is read: NVIDIA's hold their storages as such."""
         self.depth += 1
-        if self.depth >= MAX_FILES:
+        if self.depth >= LIMITS.files:
             raise CheckpointError("The file holds files within files. It is refused.")
         yield
         self.depth -= 1
@@ -107,14 +102,33 @@ class Storage:
 
 
 def plain_key(key: Any) -> Any:
-    """A key whose hash cannot be made slow; ValueError for another."""
-    if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < MAX_KEY):
+    """Return a key whose hash cannot be made slow; ValueError for another.
+
+    Fractions and short tuples become the text that Python writes for them: many of them can be
+    made to share a hash, and nothing that is read here looks for them.
+    """
+    if isinstance(key, float) or (isinstance(key, tuple) and _is_short(key)):
+        return repr(key)
+    if isinstance(key, str | bytes | None) or (isinstance(key, int) and abs(key) < LIMITS.key):
         return key
     raise ValueError(f"a key of a dictionary is a {type(key).__name__}")
 
 
+def _is_short(key: tuple[Any, ...]) -> bool:
+    """Return whether a tuple holds a few plain values, none of them long."""
+    plain = (item is None or isinstance(item, int | float | str) for item in key)
+    return len(key) <= 8 and all(plain) and all(len(str(item)) <= 100 for item in key)
+
+
+def entry(value: Any, *keys: str) -> Any:
+    """Return the value under nested keys of dictionaries and records, or none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping | Record) else None
+    return value
+
+
 def module_state(record: Record, prefix: str = "") -> dict[str, Tensor]:
-    """The parameters and buffers of a torch module that was kept whole, by dotted name."""
+    """Return the parameters and buffers of a torch module that was kept whole, by dotted name."""
     state: dict[str, Tensor] = {}
     for kind in ("_parameters", "_buffers"):
         for name, value in (record.get(kind) or {}).items():
@@ -127,10 +141,10 @@ def module_state(record: Record, prefix: str = "") -> dict[str, Tensor]:
 
 
 def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
-    """The variables of a TensorFlow network, and those of its parts under their names."""
+    """Return the variables of a TensorFlow network, and those of its parts under their names."""
     state: dict[str, Tensor] = {}
     parts = record.get("components")
-    for name, part in parts.items() if isinstance(parts, dict) and depth < MAX_PARTS else ():
+    for name, part in parts.items() if isinstance(parts, dict) and depth < LIMITS.parts else ():
         if isinstance(part, Record):
             state |= {f"{name}/{key}": value for key, value in variables(part, depth + 1).items()}
     listed = record.get("variables")
@@ -143,7 +157,7 @@ def variables(record: Record, depth: int = 0) -> dict[str, Tensor]:
 
 
 def submodule(record: Record, path: str) -> Record | None:
-    """A part of a module by dotted name, or none."""
+    """Return a part of a module by dotted name, or none."""
     for name in path.split("."):
         part = (record.get("_modules") or {}).get(name)
         if not isinstance(part, Record):

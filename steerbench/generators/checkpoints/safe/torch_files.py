@@ -16,15 +16,15 @@ import torch
 
 from steerbench.errors import CheckpointError
 from steerbench.generators.checkpoints.safe.archives import fill
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import Budget, Global, Storage
 from steerbench.generators.checkpoints.safe.unpickler import CALLS, unpickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
-MAX_PICKLE = 64 * 2**20
 
 
 def read_legacy(file: IO[bytes], budget: Budget) -> Any:
-    """The value in an old torch file."""
+    """Return the value in an old torch file."""
     magic, version, machine = (unpickle(file, budget) for _ in range(3))
     if magic != MAGIC or version != 1001 or not isinstance(machine, dict):
         raise CheckpointError("The file does not begin as torch files do.")
@@ -67,7 +67,7 @@ def _fill(file: IO[bytes], buffer: bytearray, data: torch.Tensor) -> None:
 
 
 def _parse(identifier: Any) -> tuple[torch.dtype, str, int, slice | None]:
-    """dtype, key, count and window of a storage, from torch's persistent identifier."""
+    """Return dtype, key, count and window of a storage, from torch's persistent identifier."""
     if not isinstance(identifier, tuple) or not 5 <= len(identifier) <= 6:
         raise CheckpointError("The file refers to data in a way that torch does not.")
     word, kind, key, _, count, *rest = identifier
@@ -86,7 +86,13 @@ def _parse(identifier: Any) -> tuple[torch.dtype, str, int, slice | None]:
 
 
 def read_zip(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budget: Budget) -> Any:
-    """The value in a new torch file."""
+    """Return the value in a new torch file.
+
+    Args:
+        archive: The file, open.
+        members: By name.
+        budget: What reading may cost.
+    """
     _check_sizes(members, budget.length)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
     if len(roots) != 1 or f"{roots[0]}constants.pkl" in members:
@@ -98,7 +104,7 @@ def read_zip(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], budg
     order = members.get(f"{root}byteorder")
     if order is not None and archive.read(order) != b"little":
         raise CheckpointError("The file was written by a big-endian machine. Convert it there.")
-    if members[f"{root}data.pkl"].file_size > MAX_PICKLE:
+    if members[f"{root}data.pkl"].file_size > LIMITS.pickle:
         raise CheckpointError("The archive's pickle is far too long for a checkpoint.")
     kept: dict[str, Storage] = {}
 
@@ -146,11 +152,11 @@ def _load_member(
 
 
 def _nested_storage(budget: Budget, data: Any) -> Storage:
-    """The storage in an old torch file that a pickle carries as bytes."""
+    """Return the storage in an old torch file that a pickle carries as bytes."""
     if not isinstance(data, bytes | bytearray):
         raise CheckpointError("A storage in the file is not made of bytes. The file is broken.")
     budget.charge_tensor(len(data))
-    with budget.nested():
+    with budget.nest():
         value = read_legacy(io.BytesIO(data), budget)
     if not isinstance(value, Storage):
         raise CheckpointError("A storage in the file holds something else. It is refused.")

@@ -46,6 +46,7 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError, SteerbenchError
+from steerbench.generators.checkpoints.safe.limits import LIMITS
 from steerbench.generators.checkpoints.safe.records import (
     Budget,
     Global,
@@ -54,10 +55,6 @@ from steerbench.generators.checkpoints.safe.records import (
     StorageType,
     plain_key,
 )
-
-MAX_DIMENSIONS = 16
-MAX_EMPTY = 2**16
-"""The longest side of a tensor without elements."""
 
 
 class Dtype:
@@ -77,7 +74,7 @@ class Objects:
 
 
 def find(module: str, name: str) -> Global:
-    """What stands for a name in a file.
+    """Return what stands for a name in a file.
 
     Raises:
         CheckpointError: The name is not on the list.
@@ -87,7 +84,9 @@ def find(module: str, name: str) -> Global:
         return Global(full, CALLS[full])
     if full in RECORDS:
         return Global(full, lambda budget, *args: Record(full, args))
-    if module in ("torch", "torch.cuda") and name in STORAGES:
+    if module == "torch" and _DTYPES.fullmatch(name):
+        return Global(full, _record(full))
+    if module in ("torch", "torch.cuda", "torch.storage") and name in STORAGES:
         return Global(full, lambda budget: StorageType(name, STORAGES[name]))
     raise CheckpointError(
         f"The file asks for {full[:200]}, which is not among the names that checkpoints need. "
@@ -97,7 +96,13 @@ def find(module: str, name: str) -> Global:
 
 
 def build(budget: Budget, target: Any, state: Any) -> None:
-    """Give an object its contents, where it is one whose contents are known."""
+    """Give an object its contents, where it is one whose contents are known.
+
+    Args:
+        budget: What reading may cost.
+        target: The object.
+        state: Its contents.
+    """
     if isinstance(target, Record):
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
@@ -177,7 +182,7 @@ def _scalar(budget: Budget, dtype: Any, data: Any = b"") -> Any:
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
-    if not isinstance(values, tuple | list) or len(values) > MAX_DIMENSIONS:
+    if not isinstance(values, tuple | list) or len(values) > LIMITS.dimensions:
         raise CheckpointError("A shape in the file is not a short list. The file is broken.")
     if not all(type(value) is int and 0 <= value < 2**48 for value in values):
         raise CheckpointError("A shape in the file is not made of counts. The file is broken.")
@@ -187,14 +192,23 @@ def _sizes(values: Any) -> tuple[int, ...]:
 def rebuild_tensor(
     budget: Budget, storage: Any, offset: Any, shape: Any, stride: Any, *rest: Any
 ) -> Tensor:
-    """A window on a storage, if it lies inside and is no larger."""
+    """Return a window on a storage, if it lies inside and is no larger.
+
+    Args:
+        budget: What reading may cost.
+        storage: The numbers.
+        offset: Of the first one.
+        shape: Of the tensor.
+        stride: Of the tensor, in numbers.
+    """
     if not isinstance(storage, Storage):
         raise CheckpointError("A tensor in the file has no storage. The file is broken.")
     shape, stride, (offset,) = _sizes(shape), _sizes(stride), _sizes((offset,))
     length, count = storage.data.numel(), math.prod(shape)
     span = offset + 1 + sum((size - 1) * step for size, step in zip(shape, stride))
-    empty = count == 0 and max(shape) <= MAX_EMPTY
-    if len(shape) != len(stride) or not (empty or (0 < count <= length and span <= length)):
+    empty = count == 0 and max(shape) <= LIMITS.empty_side
+    # An expanded tensor has more numbers than its storage; the budget counts them as if it had not.
+    if len(shape) != len(stride) or not (empty or (count > 0 and span <= length)):
         raise CheckpointError(
             f"A tensor of shape {shape}, stride {stride} and offset {offset} does not fit its "
             f"storage of {length} numbers. The file is broken or made to harm."
@@ -214,7 +228,7 @@ def _parameter(budget: Budget, data: Any, *rest: Any) -> Tensor:
 # Python's own, and other people's records.
 
 
-def _ordered(budget: Budget, items: Any = ()) -> OrderedDict[Any, Any]:
+def _ordered_dict(budget: Budget, items: Any = ()) -> OrderedDict[Any, Any]:
     budget.charge(100 * len(items))
     return OrderedDict((plain_key(key), value) for key, value in items)
 
@@ -238,11 +252,37 @@ def _reconstructor(budget: Budget, cls: Any, base: Any = None, state: Any = None
 
 
 def _persistent(budget: Budget, meta: Any) -> Record:
-    """A module of NVIDIA's: its class name and contents; the source text beside it is dropped."""
+    """Return a module of NVIDIA's as its class name and contents; its source text is dropped."""
     name, state = (meta.get("class_name"), meta.get("state")) if isinstance(meta, dict) else (0, 0)
     if not isinstance(name, str) or not isinstance(state, dict):
         raise CheckpointError("A module in the file has no contents. The file is broken.")
     return Record(name, (), state)
+
+
+def _dictionary(budget: Budget, *args: Any) -> dict[Any, Any]:
+    """Return a dictionary in place of a counter or one with defaults, whose factory is dropped."""
+    items = next((item for item in args if isinstance(item, dict)), {})
+    budget.charge(100 * len(items))
+    return dict(items)
+
+
+def _queue(budget: Budget, items: Any = (), *rest: Any) -> list[Any]:
+    """Return a list in place of a queue."""
+    budget.charge(8 * len(items))
+    return list(items)
+
+
+def _bytes(budget: Budget, *args: Any) -> bytes:
+    if args:
+        raise ValueError("bytes are made of something")
+    return b""
+
+
+def _tensor_with_state(budget: Budget, make: Any, kind: Any, args: Any, state: Any) -> Tensor:
+    """Return a tensor to which somebody gave attributes, without these."""
+    if not isinstance(make, Global) or make.name not in _TENSORS or not isinstance(args, tuple):
+        raise CheckpointError("A tensor in the file is made in a way that torch does not know.")
+    return make.make(budget, *args)
 
 
 def _size(budget: Budget, values: Any = ()) -> tuple[int, ...]:
@@ -264,7 +304,16 @@ STORAGES: dict[str, torch.dtype] = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
 }
+
+_TYPES = re.findall(
+    r"\w+", "bool int float complex str list tuple dict bytearray range xrange slice long unicode"
+)
+_TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+_DTYPES = re.compile(r"(b?float|complex|u?int|q?u?int|bool)\d*(_e\dm\d(fn)?(uz)?)?")
 
 RECORDS = frozenset(
     {
@@ -275,11 +324,25 @@ RECORDS = frozenset(
         "builtins.object",
         "__builtin__.object",
         "numpy.ndarray",
+        # What training scripts keep beside their weights: harmless, and of no use here.
+        *(f"pathlib.{name}" for name in ("Path", "PosixPath", "WindowsPath")),
+        *(f"pathlib.{name}" for name in ("PurePath", "PurePosixPath", "PureWindowsPath")),
+        *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
+        *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _TYPES),
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "uuid.UUID",
+        "torch.Tensor",
+        "torch.nn.parameter.Parameter",
+        "torch.serialization._get_layout",
+        "torch._utils._rebuild_sparse_tensor",
+        "torch._utils._rebuild_tensor_v3",
     }
 )
+"""Classes and functions of which only the name and what they were given is kept."""
 
 CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _ordered,
+    "collections.OrderedDict": _ordered_dict,
     "dnnlib.util.EasyDict": lambda budget: {},
     "easydict.EasyDict": lambda budget: {},
     "builtins.dict": lambda budget: {},
@@ -287,6 +350,12 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": rebuild_tensor,
     "torch._utils._rebuild_tensor": rebuild_tensor,
     "torch._utils._rebuild_parameter": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _tensor_with_state,
+    "collections.defaultdict": _dictionary,
+    "collections.Counter": _dictionary,
+    "collections.deque": _queue,
+    "builtins.bytes": _bytes,
+    "__builtin__.bytes": _bytes,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.Size": _size,
     "torch.device": _record("torch.device"),
@@ -303,14 +372,15 @@ for _module in ("builtins", "__builtin__"):
     CALLS[f"{_module}.set"] = CALLS[f"{_module}.frozenset"] = _set
 
 
-MAX_NESTING = 64
-MAX_VALUES = 4_000_000
-MAX_LINE = 2**16
-
-_NUMBERS = "FLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4 BINFLOAT"
-_STRINGS = "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
-_BYTES = "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
-_VALUES = frozenset(f"{_NUMBERS} {_STRINGS} {_BYTES}".split())
+_VALUES = frozenset(
+    re.findall(
+        r"\w+",
+        "FLOAT INT BININT BININT1 BININT2 LONG LONG1 LONG4 BINFLOAT STRING BINSTRING "
+        "SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES "
+        "BINBYTES8 BYTEARRAY8",
+    )
+)
+"""Instructions that push what follows them."""
 _MARK = object()
 
 
@@ -330,8 +400,8 @@ class Reader:
         return self.file.read(count)
 
     def readline(self) -> bytes:
-        line = self.file.readline(MAX_LINE)
-        if len(line) >= MAX_LINE:
+        line = self.file.readline(LIMITS.line)
+        if len(line) >= LIMITS.line:
             raise CheckpointError("The file holds an endless line. It is not a checkpoint.")
         return line
 
@@ -340,7 +410,7 @@ class Reader:
 
 
 def length_of(file: IO[bytes]) -> int:
-    """The length of a file; its position stays."""
+    """Return the length of a file; its position stays."""
     here = file.tell()
     end = file.seek(0, io.SEEK_END)
     file.seek(here)
@@ -352,7 +422,7 @@ def unpickle(
     budget: Budget | None = None,
     storages: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """The next pickle of a binary file, as plain values, arrays, tensors and inert records.
+    """Return the next pickle of a binary file, as plain values, arrays, tensors and inert records.
 
     Args:
         file: Read from its position to the end of the pickle.
@@ -415,7 +485,7 @@ class Machine:
     def top(self) -> Any:
         return self.stack[-1]
 
-    def since_mark(self) -> list[Any]:
+    def pop_to_mark(self) -> list[Any]:
         for start in range(len(self.stack) - 1, -1, -1):
             if self.stack[start] is _MARK:
                 items = self.stack[start + 1 :]
@@ -430,10 +500,10 @@ class Machine:
             raise CheckpointError(f"The file uses pickle protocol {version}; 0 to 5 are known.")
 
     def do_frame(self, _: int) -> None:
-        """Frames help files that are read piecewise; lengths are checked at each value."""
+        """Return frames help files that are read piecewise; lengths are checked at each value."""
 
     def do_stop(self, _: None) -> None:
-        """The last instruction; `run` ends by itself."""
+        """Return the last instruction; `run` ends by itself."""
 
     def do_mark(self, _: None) -> None:
         self.push(_MARK)
@@ -442,7 +512,7 @@ class Machine:
         self.stack.pop()
 
     def do_pop_mark(self, _: None) -> None:
-        self.since_mark()
+        self.pop_to_mark()
 
     def do_dup(self, _: None) -> None:
         self.push(self.top())
@@ -473,7 +543,7 @@ class Machine:
     do_binget = do_long_binget = do_get
 
     def do_readonly_buffer(self, _: None) -> None:
-        """Whether a buffer may be written makes no difference here."""
+        """Return whether a buffer may be written makes no difference here."""
 
     # Containers.
 
@@ -481,7 +551,7 @@ class Machine:
         self.push(())
 
     def do_tuple(self, _: None) -> None:
-        self.push(tuple(self.since_mark()))
+        self.push(tuple(self.pop_to_mark()))
 
     def do_tuple1(self, _: None) -> None:
         self.push((self.pop(),))
@@ -498,13 +568,13 @@ class Machine:
         self.push([])
 
     def do_list(self, _: None) -> None:
-        self.push(self.since_mark())
+        self.push(self.pop_to_mark())
 
     def do_append(self, _: None) -> None:
         self.append([self.pop()])
 
     def do_appends(self, _: None) -> None:
-        self.append(self.since_mark())
+        self.append(self.pop_to_mark())
 
     def append(self, items: list[Any]) -> None:
         if type(self.top()) is not list:
@@ -515,7 +585,7 @@ class Machine:
         self.push({})
 
     def do_dict(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_to_mark()
         self.push({})
         self.set_items(items)
 
@@ -524,7 +594,7 @@ class Machine:
         self.set_items([key, value])
 
     def do_setitems(self, _: None) -> None:
-        self.set_items(self.since_mark())
+        self.set_items(self.pop_to_mark())
 
     def set_items(self, items: list[Any]) -> None:
         target = self.top()
@@ -538,10 +608,10 @@ class Machine:
         self.push(set())
 
     def do_frozenset(self, _: None) -> None:
-        self.push(frozenset(plain_key(item) for item in self.since_mark()))
+        self.push(frozenset(plain_key(item) for item in self.pop_to_mark()))
 
     def do_additems(self, _: None) -> None:
-        items = self.since_mark()
+        items = self.pop_to_mark()
         if not isinstance(self.top(), set):
             raise ValueError(f"items are added to a {type(self.top()).__name__}")
         self.top().update(plain_key(item) for item in items)
@@ -572,12 +642,12 @@ class Machine:
         self.call(function, arguments)
 
     def do_obj(self, _: None) -> None:
-        function, *arguments = self.since_mark()
+        function, *arguments = self.pop_to_mark()
         self.call(function, tuple(arguments))
 
     def do_inst(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
-        self.call(find(module, name), tuple(self.since_mark()))
+        self.call(find(module, name), tuple(self.pop_to_mark()))
 
     def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Global) or not isinstance(arguments, tuple):
@@ -604,9 +674,9 @@ def _measure(value: Any) -> None:
         if not children:
             return 1, 0
         size, height = sizes.get(id(item), (0, 0))
-        if depth + height > MAX_NESTING:
+        if depth + height > LIMITS.nesting:
             raise CheckpointError(
-                f"The file nests values deeper than {MAX_NESTING} levels, or holds one that "
+                f"The file nests values deeper than {LIMITS.nesting} levels, or holds one that "
                 "contains itself. No checkpoint needs that; it is refused."
             )
         if not size:
@@ -614,9 +684,9 @@ def _measure(value: Any) -> None:
             size = 1 + sum(each[0] for each in inner)
             height = 1 + max(each[1] for each in inner)
             sizes[id(item)] = size, height
-        if size > MAX_VALUES:
+        if size > LIMITS.values:
             raise CheckpointError(
-                f"The file repeats itself to more than {MAX_VALUES} values. No checkpoint needs "
+                f"The file repeats itself to more than {LIMITS.values} values. No checkpoint needs "
                 "that; it is refused."
             )
         return size, height

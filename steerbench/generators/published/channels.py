@@ -9,11 +9,11 @@ StyleSpace names a control by its layer and its channel. Published lists look li
 
 where layers are counted from 0 through all that read a style, convolutions and ToRGB alike.
 
->>> named_channels("gender: (9, 6)")
+>>> parse_channels("gender: (9, 6)")
 {'gender': [(9, 6)]}
->>> named_channels('{"wheel angle": [8, 420]}')
+>>> parse_channels('{"wheel angle": [8, 420]}')
 {'wheel angle': [(8, 420)]}
->>> named_channels("no numbers here") is None
+>>> parse_channels("no numbers here") is None
 True
 
 Reference: Wu, Lischinski, Shechtman, "StyleSpace Analysis: Disentangled Controls for StyleGAN
@@ -31,27 +31,24 @@ import numpy as np
 Channel = tuple[int | str, int]
 """A layer, by number or by name, and a channel of it."""
 
-MAX_LAYERS, MAX_CHANNELS = 1000, 100_000
-MAX_NAME = 100
-
 _PAIR = re.compile(r"(?<!\d)(\d{1,3})\s{0,3}[,_;\s]\s{0,3}(\d{1,5})(?![\d.])", re.ASCII)
 _BETWEEN = re.compile(r"[\s,;()\[\]{}]*")
 _NAME = re.compile(r"[\s{,]*(['\"]?)([^'\":(){}\[\]]{0,100})\1\s*")
 _NO_CHANNEL = re.compile(r"[\s,()\[\]{}]*|\s*\w+\s*=\s*[{\[(]\s*|[\w ]+([,;\t][\w ]+)*\s*")
 
 
-def named_channels(value: Any) -> dict[str, list[Channel]] | None:
-    """Channels by attribute from text or from plain values; none where it is no such list.
+def parse_channels(value: Any) -> dict[str, list[Channel]] | None:
+    """Return channels by attribute from text or from plain values; none where it is no such list.
 
     Channels without an attribute come under the empty name.
     """
     if isinstance(value, str):
         try:
-            return named_channels(json.loads(value))
+            return parse_channels(json.loads(value))
         except (ValueError, RecursionError):
             return _lines(value)
     if isinstance(value, dict):
-        lists = {str(name)[:MAX_NAME]: _channels(item) for name, item in value.items()}
+        lists = {str(name)[:100]: _channels(item) for name, item in value.items()}
         complete = {name: channels for name, channels in lists.items() if channels}
         return complete if complete and len(complete) == len(value) else None
     channels = _channels(value)
@@ -59,7 +56,7 @@ def named_channels(value: Any) -> dict[str, list[Channel]] | None:
 
 
 def _channels(value: Any) -> list[Channel] | None:
-    """One channel, or a list of them."""
+    """Return one channel, or a list of them."""
     if isinstance(value, np.ndarray):
         value = value.tolist() if value.dtype.kind in "iu" and value.ndim < 3 else None
     one = _channel(value)
@@ -70,20 +67,20 @@ def _channels(value: Any) -> list[Channel] | None:
 
 
 def _channel(value: Any) -> Channel | None:
-    if isinstance(value, str) and len(value) <= MAX_NAME:
+    if isinstance(value, str) and len(value) <= 100:
         match = _PAIR.fullmatch(value.strip(" ()[]"))
         value = [int(match[1]), int(match[2])] if match else None
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
     layer, channel = value
-    named = isinstance(layer, str) and len(layer) <= MAX_NAME
-    counted = type(layer) is int and 0 <= layer < MAX_LAYERS
-    whole = type(channel) is int and 0 <= channel < MAX_CHANNELS
+    named = isinstance(layer, str) and len(layer) <= 100
+    counted = type(layer) is int and 0 <= layer < 1000
+    whole = type(channel) is int and 0 <= channel < 100_000
     return (layer, channel) if (named or counted) and whole else None
 
 
 def _lines(text: str) -> dict[str, list[Channel]] | None:
-    """Channels from lines with a name, a colon and pairs of numbers, or with the pairs alone."""
+    """Return channels from lines with a name, a colon and pairs of numbers, or with pairs alone."""
     if any(text.count(opens) != text.count(closes) for opens, closes in ("()", "[]", "{}")):
         return None
     found: dict[str, list[Channel]] = {}

@@ -1,4 +1,4 @@
-"""The discriminator in StyleGAN2's files of the TensorFlow years (`tensorflow`).
+"""The discriminator in StyleGAN2's files of the TensorFlow years (see `tensorflow`).
 
 StyleGAN2 gives a score for each class, of which the label picks its own; that is a comparison in
 the space of one-hot labels. StyleGAN2-ADA compares picture and label in a space of their own. What
@@ -13,34 +13,47 @@ arXiv 1801.04406).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from steerbench.generators.checkpoints.formats import tensorflow
-from steerbench.generators.checkpoints.formats.tensorflow import Network, kernel
-from steerbench.generators.checkpoints.weights import Weights, lacking
+from steerbench.generators.checkpoints.common import tensorflow
+from steerbench.generators.checkpoints.common.tensorflow import Network, kernel
+from steerbench.generators.checkpoints.format import Parts
+from steerbench.generators.checkpoints.safe.records import Record, variables
+from steerbench.generators.checkpoints.state_dicts import StateDict
+from steerbench.generators.checkpoints.weights import Weights
 from steerbench.generators.stylegan2.discriminator import PublishedDiscriminator
 
-TITLE = "StyleGAN2's discriminator of TensorFlow"
-REQUIRED = ("4x4/Conv/weight", "4x4/Dense0/weight", "Output/weight")
-UNUSUAL = ("use_pagan", "use_spectral_norm")
-ALL = 2**16
-"""More pictures than a batch has: the group for the deviation is the whole batch."""
 
-Parts = tuple[dict[str, Any], dict[str, Tensor]]
+def add_discriminator(parts: Parts, beside: Mapping[str, Any]) -> Parts:
+    """Return the parts of a generator with those of the discriminator in the same file.
+
+    Args:
+        parts: Of the generator.
+        beside: What lies beside it.
+    """
+    module = beside.get("D")
+    judge = _convert(module) if isinstance(module, Record) else None
+    if judge is None:
+        return parts
+    own = {f"discriminator.{name}": tensor for name, tensor in judge[1].items()}
+    return parts[0] | {"discriminator": judge[0]}, parts[1] | own
 
 
-def convert(network: Network) -> Parts | None:
-    """Settings and weights of the discriminator, or none where it is of another kind."""
+def _convert(module: Record) -> Parts | None:
+    """Return settings and weights, or none where it is of another kind."""
+    network, tensors = tensorflow.network(module), variables(module)
     settings = network.settings
     usual = settings.get("nonlinearity", "lrelu") == "lrelu"
-    if not usual or any(settings.get(name) for name in UNUSUAL):
+    if not usual or settings.get("use_pagan") or settings.get("use_spectral_norm"):
         return None
-    if lacking(network.tensors, REQUIRED):
+    if not {"4x4/Conv/weight", "4x4/Dense0/weight", "Output/weight"} <= tensors.keys():
         return None
-    weights = Weights(network.tensors, TITLE)
+    state_dict = StateDict(keys=("D",), tensors=tensors, module=module)
+    weights = Weights(state_dict, "StyleGAN2's discriminator of TensorFlow")
     config, state = _layers(weights, network)
     if "LabelEmbed/weight" in weights:
         _compare_in_a_space(weights, network, config, state)
@@ -83,16 +96,17 @@ def _layers(weights: Weights, network: Network) -> Parts:
         "architecture": "resnet" if f"b{top}.skip.weight" in state else architecture,
         "group": _group(network),
         "maps": state["b4.conv.weight"].shape[1] - widths["4"],
-        "clamp": tensorflow.clamp(network),
+        "clamp": tensorflow.bound(network),
     }
     return config, state
 
 
 def _group(network: Network) -> int:
-    """How many pictures the deviation is taken over; StyleGAN2-ADA's function assumes all."""
+    """Return over how many pictures the deviation goes; StyleGAN2-ADA's function assumes all."""
     usual = None if network.function == "D_main" else 4
     group = network.settings.get("mbstd_group_size", usual)
-    return group if isinstance(group, int) and group > 0 else ALL
+    # More pictures than a batch has: the group is the whole batch.
+    return group if isinstance(group, int) and group > 0 else 2**16
 
 
 def _compare_in_a_space(
@@ -122,4 +136,4 @@ def _score_each_class(config: dict[str, Any], state: dict[str, Tensor]) -> None:
     config |= {"c_dim": classes, "label_width": classes, "mapping_layers": 0}
 
 
-__all__ = ["convert"]
+__all__ = ["add_discriminator"]

@@ -9,7 +9,7 @@ Files are recognised by what is in them, and nothing in them is executed:
   ``{comp, mean, std}``;
 - GANSpace ``.npz``: ``lat_comp [n, 1, 512]`` with ``lat_stdev [n]``;
 - SeFa ``.pt`` of rosinality's script: ``{eigvec}``, one direction a column;
-- StyleSpace: lists of channels (`steerbench.generators.channel_lists`);
+- StyleSpace: lists of channels (`steerbench.generators.published.channels`);
 - StyleCLIP: one array a style layer, all of StyleSpace joined.
 
 Vectors become unit vectors in float64. GANSpace states how far a step goes, the standard deviation
@@ -52,12 +52,16 @@ from steerbench.errors import (
     closest,
 )
 from steerbench.generators.base import BaseGenerator
-from steerbench.generators.channel_lists import Channel, named_channels
 from steerbench.generators.checkpoints import read
-from steerbench.generators.published_formats import MAX_DIRECTIONS, REFERENCES, Found, find, styles
+from steerbench.generators.published.channels import Channel, parse_channels
+from steerbench.generators.published.formats import (
+    REFERENCES,
+    PublishedVector,
+    channel_vectors,
+    check_count,
+    find_vectors,
+)
 from steerbench.types import Direction, Provenance
-
-MAX_TEXT = 2**16
 
 
 def read_published_direction(
@@ -66,7 +70,7 @@ def read_published_direction(
     *,
     generator: BaseGenerator | None = None,
 ) -> Direction | list[Direction]:
-    """The direction in a published file, or a list where it holds several.
+    """Return the direction in a published file, or a list where it holds several.
 
     Args:
         path: The file.
@@ -82,13 +86,9 @@ def read_published_direction(
         SpaceError, ShapeError, LayerError: The directions do not fit the generator.
     """
     path = Path(path)
-    channels = named_channels(_text(path))
-    found = styles(channels) if channels else find(read(path), space)
-    if len(found) > MAX_DIRECTIONS:
-        raise CheckpointError(
-            f"{str(path)!r} holds {len(found)} vectors; sets of directions have at most "
-            f"{MAX_DIRECTIONS}. It seems to be something else, perhaps codes."
-        )
+    channels = parse_channels(_text(path))
+    found = channel_vectors(channels) if channels else find_vectors(read(path), space)
+    check_count(path, len(found))
     try:
         directions = [_direction(item, path, space, generator) for item in found]
     except LatentError as error:
@@ -96,19 +96,19 @@ def read_published_direction(
     return directions[0] if len(directions) == 1 else directions
 
 
-def _text(path: Path) -> str:
-    """What is in the file, if it is a short text."""
+def _text(path: Path, most: int = 2**16) -> str:
+    """Return what is in the file, if it is a short text."""
     try:
         with open(path, "rb") as file:
-            text = file.read(MAX_TEXT + 1).decode("utf-8")
+            text = file.read(most + 1).decode("utf-8")
     except (OSError, ValueError):
         return ""
     printable = re.sub(r"[\n\r\t]", "", text).isprintable()
-    return text if len(text) <= MAX_TEXT and printable else ""
+    return text if len(text) <= most and printable else ""
 
 
 def _direction(
-    found: Found, path: Path, space: str | None, generator: BaseGenerator | None
+    found: PublishedVector, path: Path, space: str | None, generator: BaseGenerator | None
 ) -> Direction:
     vector = found.vector
     if found.channel is not None:
@@ -133,7 +133,7 @@ def _direction(
 
 
 def _bound(direction: Direction, rescale: bool, generator: BaseGenerator) -> Direction:
-    """The direction of this generator, if it fits."""
+    """Return the direction of this generator, if it fits."""
     name, vector = direction.space, direction.vector
     if name not in generator.spaces:
         raise SpaceError(
@@ -162,7 +162,7 @@ def _bound(direction: Direction, rescale: bool, generator: BaseGenerator) -> Dir
 
 
 def _one_channel(channel: Channel, path: Path, generator: BaseGenerator | None) -> np.ndarray:
-    """The vector of StyleSpace that turns one channel up."""
+    """Return the vector of StyleSpace that turns one channel up."""
     if generator is None:
         raise SpaceError(
             f"{str(path)!r} lists channels of StyleSpace. Where they lie follows from the layers "
@@ -192,7 +192,7 @@ def _one_channel(channel: Channel, path: Path, generator: BaseGenerator | None) 
 
 
 def _read_name(path: Path) -> tuple[str, str]:
-    """What a file's name says: the attribute, and the generator where InterFaceGAN names it."""
+    """Return what a file's name says: the attribute, and InterFaceGAN's generator."""
     stem = re.sub(r"(_w)?(_boundary|_direction)?$", "", path.stem) or path.stem
     match = re.fullmatch(r"((?:pggan|stylegan\d?)_[a-z0-9]+)_(.+)", stem)
     if match is None:

@@ -1,4 +1,4 @@
-"""What published files of directions look like, one function a format; see published_directions."""
+"""What published files of directions look like, one function a format; see `directions`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError, LayerError
-from steerbench.generators.channel_lists import Channel, named_channels
 from steerbench.generators.checkpoints import Contents
+from steerbench.generators.checkpoints.safe.records import entry
+from steerbench.generators.published.channels import Channel, parse_channels
 from steerbench.types import parse_layers
-
-MAX_DIRECTIONS = 1024
-MAX_ROWS = 100
 
 REFERENCES = {
     "InterFaceGAN": "arXiv 2005.09635",
@@ -33,7 +31,7 @@ REFERENCES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class PublishedVector:
     """One direction of a file, before it is bound to anything."""
 
     method: str
@@ -46,8 +44,8 @@ class Found:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def find(contents: Contents, space: str | None) -> list[Found]:
-    """The directions in what was read from a file.
+def find_vectors(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Return the directions in what was read from a file.
 
     Raises:
         CheckpointError: There are none, or they contradict themselves.
@@ -64,16 +62,16 @@ def find(contents: Contents, space: str | None) -> list[Found]:
     )
 
 
-def _boundary(contents: Contents, space: str | None) -> list[Found]:
-    """HiGAN and IDInvert: a boundary and the rows of w+ that it is meant for."""
-    boundary = _numbers(contents.get("boundary"))
+def _boundary(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Find a boundary of HiGAN or IDInvert and the rows of w+ that it is meant for."""
+    boundary = _numbers(entry(contents.value, "boundary"))
     if boundary is None or boundary.ndim not in (1, 2, 3) or boundary.size == 0:
         return []
-    meta = contents.get("meta_data")
+    meta = entry(contents.value, "meta_data")
     meta = meta if isinstance(meta, dict) else {}
-    rows = meta.get("manipulate_layers", meta.get("layers", contents.get("layers")))
+    rows = meta.get("manipulate_layers", meta.get("layers", entry(contents.value, "layers")))
     layered = boundary.ndim == 3 or (boundary.ndim == 2 and len(boundary) > 1)
-    layers = _rows(rows, boundary.shape[-2] if layered else MAX_ROWS, contents)
+    layers = _rows(rows, boundary.shape[-2] if layered else 100, contents)
     found = _vectors(contents, boundary, "IDInvert" if layered else "HiGAN", layered)
     return [replace(item, layers=layers) for item in found]
 
@@ -91,10 +89,10 @@ def _rows(rows: Any, count: int, contents: Contents) -> tuple[int, ...] | None:
         ) from error
 
 
-def _components(contents: Contents, space: str | None) -> list[Found]:
-    """GANSpace: principal components with the standard deviation along each of them."""
+def _components(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Find GANSpace's principal components, with the standard deviation along each of them."""
     for comp, std in (("lat_comp", "lat_stdev"), ("comp", "std")):
-        vectors, steps = _numbers(contents.get(comp)), _numbers(contents.get(std))
+        vectors, steps = _numbers(entry(contents.value, comp)), _numbers(entry(contents.value, std))
         if vectors is None or steps is None:
             continue
         if steps.ndim != 1 or vectors.ndim < 2 or len(steps) != len(vectors):
@@ -104,8 +102,8 @@ def _components(contents: Contents, space: str | None) -> list[Found]:
             )
         if not (np.isfinite(steps).all() and (steps > 0).all()):
             raise CheckpointError(f"{str(contents.path)!r}: {std} is not made of deviations.")
-        gaussian = comp == "lat_comp" and not _says_w(contents.path) and (steps == 1).all()
-        ratio = _numbers(contents.get("var_ratio"))
+        gaussian = comp == "lat_comp" and not says_w(contents.path) and (steps == 1).all()
+        ratio = _numbers(entry(contents.value, "var_ratio"))
         shares = ratio if ratio is not None and ratio.shape == steps.shape else steps * np.nan
         return [
             replace(
@@ -120,50 +118,52 @@ def _components(contents: Contents, space: str | None) -> list[Found]:
     return []
 
 
-def _eigenvectors(contents: Contents, space: str | None) -> list[Found]:
-    """SeFa by rosinality's script: one direction a column."""
-    columns = _numbers(contents.get("eigvec"))
+def _eigenvectors(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Find SeFa's directions by rosinality's script, one a column."""
+    columns = _numbers(entry(contents.value, "eigvec"))
     if columns is None or columns.ndim != 2:
         return []
     found = _vectors(contents, columns.T, "SeFa")
     return [replace(item, name=f"direction {place}") for place, item in enumerate(found)]
 
 
-def _channels(contents: Contents, space: str | None) -> list[Found]:
-    """StyleSpace: layers and channels."""
-    return styles(named_channels(contents.value) or {})
+def _channels(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Find StyleSpace's layers and channels."""
+    return channel_vectors(parse_channels(contents.value) or {})
 
 
-def styles(lists: dict[str, list[Channel]]) -> list[Found]:
+def channel_vectors(lists: dict[str, list[Channel]]) -> list[PublishedVector]:
     return [
-        Found("StyleSpace", "s", None, _channel_name(name, channel, len(channels)), channel=channel)
+        PublishedVector(
+            "StyleSpace", "s", None, _name(name, channel, len(channels)), channel=channel
+        )
         for name, channels in lists.items()
         for channel in channels
     ]
 
 
-def _channel_name(name: str, channel: Channel, count: int) -> str:
+def _name(name: str, channel: Channel, count: int) -> str:
     place = f"({channel[0]}, {channel[1]})"
     return (f"{name} {place}" if count > 1 else name) if name else place
 
 
-def _joined_styles(contents: Contents, space: str | None) -> list[Found]:
-    """StyleCLIP: one array a style layer."""
+def _joined_styles(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Find StyleCLIP's styles, one array a layer."""
     parts = contents.value if isinstance(contents.value, list) else []
     arrays = [array for part in parts if (array := _numbers(part)) is not None]
     if not arrays or len(arrays) != len(parts) or any(array.ndim != 1 for array in arrays):
         return []
-    return [Found("StyleCLIP", "s", np.concatenate(arrays))]
+    return [PublishedVector("StyleCLIP", "s", np.concatenate(arrays))]
 
 
-def _plain(contents: Contents, space: str | None) -> list[Found]:
-    """InterFaceGAN and encoder4editing: an array and no more."""
+def _plain(contents: Contents, space: str | None) -> list[PublishedVector]:
+    """Find InterFaceGAN's and encoder4editing's arrays, which are all that there is."""
     array = _numbers(contents.value)
     if array is None or not 1 <= array.ndim <= 3 or array.size == 0:
         return []
     layered = (space or "").endswith("+")
     if contents.kind == "NumPy array":
-        guess = "w" if _says_w(contents.path) else "z"
+        guess = "w" if says_w(contents.path) else "z"
         found = _vectors(contents, array, "InterFaceGAN", layered)
     else:
         guess = "w"
@@ -175,7 +175,7 @@ def _plain(contents: Contents, space: str | None) -> list[Found]:
     ]
 
 
-FORMATS: dict[str, Callable[[Contents, str | None], list[Found]]] = {
+FORMATS: dict[str, Callable[[Contents, str | None], list[PublishedVector]]] = {
     "boundary with layers": _boundary,
     "principal components": _components,
     "eigenvectors": _eigenvectors,
@@ -188,24 +188,20 @@ FORMATS: dict[str, Callable[[Contents, str | None], list[Found]]] = {
 
 def _vectors(
     contents: Contents, array: np.ndarray, method: str, layered: bool = False
-) -> list[Found]:
-    """The vectors of an array, ``[dim]``, ``[n, dim]`` or ``[n, rows, dim]``."""
+) -> list[PublishedVector]:
+    """Return the vectors of an array, ``[dim]``, ``[n, dim]`` or ``[n, rows, dim]``."""
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim == 3 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 1 or (array.ndim == 2 and layered and len(array) > 1):
         array = array[None]
-    if len(array) > MAX_DIRECTIONS:
-        raise CheckpointError(
-            f"{str(contents.path)!r} holds {len(array)} vectors; sets of directions have at most "
-            f"{MAX_DIRECTIONS}. It seems to be something else, perhaps codes."
-        )
-    return [Found(method, "w+" if item.ndim == 2 else "w", item) for item in array]
+    check_count(contents.path, len(array))
+    return [PublishedVector(method, "w+" if item.ndim == 2 else "w", item) for item in array]
 
 
 def _numbers(value: Any) -> np.ndarray | None:
-    """Floating point numbers as an array in this machine's order, or none."""
+    """Return floating point numbers as an array in this machine's order, or none."""
     if isinstance(value, Tensor) and value.is_floating_point():
         value = value.detach()
         return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
@@ -214,7 +210,22 @@ def _numbers(value: Any) -> np.ndarray | None:
     return None
 
 
-def _says_w(path: Path) -> bool:
+def check_count(path: Path, count: int, most: int = 1024) -> None:
+    """Refuse more vectors than a set of directions has.
+
+    Args:
+        path: Of the file.
+        count: Of the vectors in it.
+        most: That a set may have.
+    """
+    if count > most:
+        raise CheckpointError(
+            f"{str(path)!r} holds {count} vectors; sets of directions have at most {most}. It "
+            "seems to be something else, perhaps codes."
+        )
+
+
+def says_w(path: Path) -> bool:
     return re.search(r"_w(_|$)", path.stem) is not None
 
 

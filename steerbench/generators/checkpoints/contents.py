@@ -14,27 +14,19 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-
-from torch import Tensor
 
 from steerbench import store
 from steerbench.errors import CheckpointError, FileError, MissingFileError, SteerbenchError
 from steerbench.generators.checkpoints.safe import numpy_files, torch_files, unpickler
 from steerbench.generators.checkpoints.safe.archives import BROKEN, check_count, members_of
-from steerbench.generators.checkpoints.safe.records import (
-    MAX_PARTS,
-    Budget,
-    Record,
-    module_state,
-    variables,
-)
+from steerbench.generators.checkpoints.safe.limits import LIMITS
+from steerbench.generators.checkpoints.safe.records import Budget
 
 _LEGACY = torch_files.MAGIC.to_bytes(10, "little")
-MAX_CONFIG = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,32 +39,14 @@ class Contents:
             ``"safetensors"``, ``"NumPy array"``, ``"NumPy archive"``.
         value: What is in it: plain values, tensors and inert records.
         config: The ``config.json`` beside the file, where there is one.
+        header: What a file of ours says of itself; empty for every other.
     """
 
     path: Path
     kind: str
     value: Any
     config: Mapping[str, Any] = field(default_factory=dict)
-
-    def get(self, *keys: str) -> Any:
-        """The value under nested keys, or none."""
-        value = self.value
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict | Record) else None
-        return value
-
-    def tensors(self, *keys: str) -> dict[str, Tensor]:
-        """The named tensors under nested keys; empty where there are none."""
-        value = self.get(*keys)
-        if isinstance(value, Record):
-            return module_state(value)
-        if not isinstance(value, dict):
-            return {}
-        return {
-            name: item
-            for name, item in value.items()
-            if isinstance(name, str) and isinstance(item, Tensor)
-        }
+    header: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(path: str | os.PathLike[str]) -> Contents:
@@ -93,9 +67,10 @@ def read(path: str | os.PathLike[str]) -> Contents:
         raise FileError(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
     except CheckpointError as error:
         raise CheckpointError(f"{str(path)!r} is refused. {str(error)[:1000]}") from error
+    header: dict[str, Any] = {}
     if kind == "safetensors":
-        value = store.load(path)[0]
-    return Contents(path, kind, value, _config_beside(path))
+        value, header = store.load(path)
+    return Contents(path, kind, value, _config_beside(path), header)
 
 
 def _read(file: IO[bytes]) -> tuple[str, Any]:
@@ -106,11 +81,11 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
         raise CheckpointError("It is empty: no bytes arrived. Fetch it again.")
     budget = Budget(length)
     if start.startswith(b"PK"):
-        return _checked("archive", _read_archive, file, budget)
+        return _guard("archive", _read_archive, file, budget)
     if start.startswith(numpy_files.MAGIC):
-        return "NumPy array", _checked("array", numpy_files.read_npy, file, budget)
+        return "NumPy array", _guard("array", numpy_files.read_npy, file, budget)
     if _LEGACY in start:
-        return "old torch file", _checked("file", torch_files.read_legacy, file, budget)
+        return "old torch file", _guard("file", torch_files.read_legacy, file, budget)
     if start[8:9] == b"{":
         return "safetensors", None
     if start[:1] in (b"\x80", b"(", b"}", b"]", b"c"):
@@ -122,7 +97,7 @@ def _read(file: IO[bytes]) -> tuple[str, Any]:
 
 
 def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
-    """torch's archives and NumPy's begin alike; the names in them differ."""
+    """Return torch's archives and NumPy's begin alike; the names in them differ."""
     check_count(file)
     with zipfile.ZipFile(file) as archive:
         members = members_of(archive)
@@ -131,7 +106,7 @@ def _read_archive(file: IO[bytes], budget: Budget) -> tuple[str, Any]:
         return "torch zip file", torch_files.read_zip(archive, members, budget)
 
 
-def _checked(what: str, reader: Any, file: IO[bytes], budget: Budget) -> Any:
+def _guard(what: str, reader: Any, file: IO[bytes], budget: Budget) -> Any:
     try:
         return reader(file, budget)
     except SteerbenchError:
@@ -152,10 +127,10 @@ def _guess(start: bytes) -> str:
 
 
 def _config_beside(path: Path) -> dict[str, Any]:
-    """``config.json`` in the same folder: some projects keep there what the weights do not say."""
+    """Read the ``config.json`` beside a file, where some projects keep what weights do not say."""
     beside = path.with_name("config.json")
     try:
-        if beside.stat().st_size > MAX_CONFIG:
+        if beside.stat().st_size > LIMITS.config:
             return {}
         config = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -163,22 +138,4 @@ def _config_beside(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def state_dicts(value: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, dict]]:
-    """Every dictionary of tensors in a value, with the keys that lead to it."""
-    if isinstance(value, Record):
-        state = module_state(value) or variables(value)
-        if state:
-            yield prefix, state
-        return
-    if isinstance(value, tuple | list) and len(value) <= MAX_PARTS:
-        value = {str(place): item for place, item in enumerate(value)}
-    if not isinstance(value, dict) or depth > 4:
-        return
-    state = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if state:
-        yield prefix, state
-    for key, item in value.items():
-        yield from state_dicts(item, f"{prefix}.{key}".lstrip("."), depth + 1)
-
-
-__all__ = ["Contents", "read", "state_dicts"]
+__all__ = ["Contents", "read"]

@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 
 from steerbench.errors import CheckpointError
-from steerbench.generators.checkpoints.reading import Contents
-from steerbench.generators.checkpoints.safe.records import Record, variables
-from steerbench.generators.checkpoints.weights import four_taps
-
-CLASSES = ("dnnlib.tflib.network.Network", "tfutil.Network")
+from steerbench.generators.checkpoints.common.layers import four_taps
+from steerbench.generators.checkpoints.safe.records import Record
+from steerbench.generators.checkpoints.weights import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +30,13 @@ class Network:
     Attributes:
         settings: What it was built with; the settings of its parts give way to its own.
         function: The name of the function that built it.
-        tensors: Its variables, and those of its parts under their names.
     """
 
     settings: Mapping[str, Any]
     function: str
-    tensors: dict[str, Tensor]
 
     def number(self, name: str, default: float) -> float:
-        """A setting that is a number.
+        """Return a setting that is a number.
 
         Raises:
             CheckpointError: It is something else.
@@ -65,32 +61,9 @@ class Network:
                 )
 
 
-EMPTY = Network({}, "", {})
-
-
-def generator(contents: Contents, which: str = "Gs") -> Network:
-    """Gs (or ``"G"``) of a file; an empty network where the file is of another kind."""
-    records = _records(contents.value)
-    if len(records) in (1, 3):
-        return _network(records[0 if which == "G" else -1])
-    return EMPTY
-
-
-def discriminator(contents: Contents) -> Network | None:
-    """D of a file, or none."""
-    records = _records(contents.value)
-    return _network(records[1]) if len(records) == 3 else None
-
-
-def _records(value: Any) -> list[Record]:
-    values = list(value) if isinstance(value, tuple | list) else [value]
-    known = [isinstance(item, Record) and item.class_name in CLASSES for item in values]
-    return values if all(known) else []
-
-
-def _network(record: Record) -> Network:
-    function = str(record.get("build_func_name"))
-    return Network(_settings(record), function, variables(record))
+def network(module: Record) -> Network:
+    """Return what a network's record says of it besides its variables."""
+    return Network(_settings(module), str(module.get("build_func_name")))
 
 
 def _settings(record: Record) -> dict[str, Any]:
@@ -102,28 +75,45 @@ def _settings(record: Record) -> dict[str, Any]:
     return settings | (own if isinstance(own, dict) else {})
 
 
+def level_of_detail(weights: Weights) -> float:
+    """Return how far a network that grows still is from its last resolution; 0 where it is there.
+
+    The variable is the network's own, or that of its synthesis.
+    """
+    found = [float(weights.scalar(n)) for n in ("synthesis/lod", "lod") if n in weights]
+    return found[0] if found else 0.0
+
+
 def kernel(weight: Tensor) -> Tensor:
-    """Height, width, inputs, outputs to outputs, inputs, height, width."""
+    """Return a kernel of height, width, inputs, outputs as outputs, inputs, height, width."""
     return weight.permute(3, 2, 0, 1)
 
 
 def low_pass(taps: Any) -> Tensor:
-    """A filter ``[taps, taps]`` that sums to one, from a setting that lists its taps."""
+    """Return a filter ``[taps, taps]`` that sums to one, from a setting that lists its taps."""
     line = torch.from_numpy(np.array(taps, dtype=np.float32))
     square = torch.outer(line, line) if line.ndim == 1 else line
     return square / square.sum()
 
 
 def resample_filter(network: Network) -> Tensor:
-    """The filter of StyleGAN2's layers that change the resolution, as four by four taps."""
+    """Return the filter of StyleGAN2's layers that change the resolution, as four by four taps."""
     taps = network.settings.get("resample_kernel", [1, 3, 3, 1])
     return four_taps(low_pass([1, 1] if taps is None else taps))
 
 
-def clamp(network: Network) -> float | None:
-    """The bound on activations, where there is one."""
+def bound(network: Network) -> float | None:
+    """Return the bound on activations, where there is one."""
     given = network.settings.get("conv_clamp")
     return None if given is None else network.number("conv_clamp", 0.0)
 
 
-__all__ = ["Network", "clamp", "discriminator", "generator", "kernel", "low_pass"]
+__all__ = [
+    "Network",
+    "bound",
+    "kernel",
+    "level_of_detail",
+    "low_pass",
+    "network",
+    "resample_filter",
+]

@@ -67,14 +67,16 @@ class Entry:
 
     @property
     def path(self) -> Path:
-        """Where its file is kept."""
+        """The place where its file is kept."""
         return cache_folder("models", self.name, self.file)
 
 
 @functools.cache
 def entries() -> dict[str, Entry]:
-    """Every published model by name, in the order of the list."""
-    text = (resources.files("steerbench.generators") / "catalogue.json").read_text("utf-8")
+    """Return every published model by name, in the order of the list."""
+    text = (resources.files("steerbench.generators.published") / "catalogue.json").read_text(
+        "utf-8"
+    )
     document: dict[str, Any] = json.loads(text)
     found = {}
     for line in document["models"]:
@@ -85,7 +87,7 @@ def entries() -> dict[str, Entry]:
 
 
 def catalogue() -> pd.DataFrame:
-    """The published models, one a row.
+    """Return the published models, one a row.
 
     Columns: ``name``, ``architecture``, ``resolution`` (pixels), ``licence``, ``commercial``,
     ``size`` (MB, where published), ``origin`` (an address, or a page for people), ``by_hand``
@@ -111,7 +113,7 @@ def catalogue() -> pd.DataFrame:
 
 
 def fetch(entry: Entry) -> Path:
-    """The file of a published model, from the folder if it is there, else from its address.
+    """Return the file of a published model, from the folder if it is there, else from its address.
 
     Raises:
         NotFoundError: It must be fetched by hand, and is not there yet.
@@ -150,7 +152,7 @@ def fetch(entry: Entry) -> Path:
 
 
 def terms(entry: Entry) -> str:
-    """The licence in a few words, and whether it forbids commercial use."""
+    """Return the licence in a few words, and whether it forbids commercial use."""
     if entry.commercial is None:
         return "its authors state no licence: ask them before you use it for more than study"
     forbids = "" if entry.commercial else ", which forbids commercial use"
