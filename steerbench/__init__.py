@@ -17,6 +17,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ActivationState": "types",
     "Bundle": "bundles",
     "Direction": "types",
     "Hole": "inversion",
@@ -26,6 +27,7 @@ _HOMES = {
     "Renderer": "renderer",
     "Space": "types",
     "UnitEdit": "types",
+    "Walk": "types",
     "bundle": "bundles",
     "catalogue": "generators.published.catalogue",
     "clip": "predictors.clip",
@@ -46,6 +48,7 @@ _HOMES = {
 }
 """Public name to the module that it lives in, below this one."""
 _MODULES = (
+    "assets",
     "cards",
     "check",
     "cli",
