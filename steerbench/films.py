@@ -1,4 +1,4 @@
-"""Films: a tour through latents, or a walk through the prior, as mp4 or gif.
+"""Films: a tour through latents, or one picture along a direction or a walk, as mp4 or gif.
 
 >>> import tempfile, torch
 >>> from steerbench.generators import wrap
@@ -19,28 +19,32 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench.errors import ArgumentError, FileError, closest
 from steerbench.generators.base import BaseGenerator
 from steerbench.image import resize, to_uint8
 from steerbench.stats import slerp
-from steerbench.types import Latent
+from steerbench.types import ActivationState, Latent, Traversal
 
 SUFFIXES = (".mp4", ".gif")
 
 
 def film(
     generator: BaseGenerator,
-    latents: Latent | Sequence[Latent] | int | None = None,
+    latents: Latent | ActivationState | Sequence[Latent] | int | None = None,
     path: str | os.PathLike[str] = "film.mp4",
     *,
+    along: Traversal | None = None,
+    alphas: Sequence[float] = (-3.0, 3.0),
     n_samples: int = 8,
     frames_per_leg: int = 24,
     frames_per_second: int = 24,
@@ -53,9 +57,12 @@ def film(
     Args:
         generator: The generator.
         latents: The codes to pass through, at least two: a batch, or several. A seed, or None for
-            seed 0, stands for a walk through ``n_samples`` codes of the prior.
+            seed 0, stands for a tour through ``n_samples`` codes of the prior. With ``along``, the
+            one code, or the activations, that are edited; or its seed.
         path: Where; ``.mp4`` (H.264) or ``.gif``. An existing file is replaced at the end.
-        n_samples: How many codes a walk passes through.
+        along: A direction or a walk; the film then shows one picture edited along it.
+        alphas: From where to where along it, in its steps, through any number of stops.
+        n_samples: How many codes a tour of a seed passes through.
         frames_per_leg: Frames from one code to the next.
         frames_per_second: At which the film is played, 1 to 60.
         loop: Go back from the last code to the first, so that the end meets the beginning.
@@ -67,20 +74,26 @@ def film(
         The path.
 
     Raises:
-        ArgumentError: There are fewer than two codes, or a number makes no sense.
+        ArgumentError: There are fewer than two codes (or, along something, more than one), or a
+            number makes no sense.
         SpaceError: The codes belong to another generator, or there is no way to the space.
         FileError: The suffix is another one, or the file cannot be written.
     """
     target = target_of(path)
     _check_numbers(n_samples, frames_per_leg, frames_per_second, size)
-    if latents is None or isinstance(latents, int):
-        latents = generator.sample(n_samples, seed=latents or 0)
-    stops = _stops(generator, latents, space)
     side = _side(generator.resolution if size is None else size, enlarge=size is None)
-    total = frames_per_leg * (len(stops) - (not loop)) + (not loop)
-    frames = _frames(generator, tour(generator, stops, frames_per_leg, loop), side)
-    shown = tqdm(frames, total=total, desc=target.name, unit="frame", delay=1.0)
-    write(target, shown, frames_per_second)
+    if along is not None:
+        pictures = _along(generator, latents, along, _alphas(alphas, frames_per_leg, loop))
+        stops = len(alphas)
+    else:
+        if latents is None or isinstance(latents, int):
+            latents = generator.sample(n_samples, seed=latents or 0)
+        codes = _stops(generator, latents, space)
+        pictures = _draw(generator, tour(generator, codes, frames_per_leg, loop))
+        stops = len(codes)
+    total = frames_per_leg * (stops - (not loop)) + (not loop)
+    frames = _frames(pictures, side)
+    write(target, tqdm(frames, total=total, desc=target.name, delay=1.0), frames_per_second)
     return target
 
 
@@ -141,9 +154,33 @@ def _check_numbers(n_samples: int, frames_per_leg: int, fps: int, size: int | No
         raise ArgumentError(f"size={size}, expected a side of 16 to 4096 pixels.")
 
 
-def _stops(
-    generator: BaseGenerator, latents: Latent | Sequence[Latent], space: str | None
-) -> Latent:
+def _alphas(stops: Sequence[float], frames_per_leg: int, loop: bool) -> list[float]:
+    """Return how far along each frame stands."""
+    if len(stops) < 2 or not all(map(math.isfinite, stops)):
+        raise ArgumentError(f"alphas={list(stops)[:8]}; give at least two finite numbers.")
+    legs = [*pairwise(stops), *([(stops[-1], stops[0])] if loop else [])]
+    shares = [frame / frames_per_leg for frame in range(frames_per_leg)]
+    passed = [here + share * (there - here) for here, there in legs for share in shares]
+    return passed if loop else [*passed, stops[-1]]
+
+
+def _along(
+    generator: BaseGenerator, start: Any, along: Traversal, alphas: Sequence[float]
+) -> Iterator[Tensor]:
+    """Draw one picture along a direction or a walk, frame by frame."""
+    if start is None or isinstance(start, int):
+        start = generator.sample(1, seed=start or 0)
+    if not isinstance(start, Latent | ActivationState) or len(start) != 1:
+        raise ArgumentError(
+            f"A film along {along.name!r} was asked for from "
+            f"{len(start) if hasattr(start, '__len__') else type(start).__name__} codes. Give one: "
+            "G.sample(1, seed=3), or a seed."
+        )
+    for alpha in alphas:
+        yield generator.render(start.detach(), edits=[alpha * along])
+
+
+def _stops(generator: BaseGenerator, latents: Any, space: str | None) -> Latent:
     """Join codes to one batch in the space of the way."""
     parts = [latents] if isinstance(latents, Latent) else list(latents)
     wrong = [part for part in parts if not isinstance(part, Latent)]
@@ -168,14 +205,19 @@ def _side(pixels: int, enlarge: bool, least: int = 256) -> int:
     return pixels + pixels % 2
 
 
-def _frames(generator: BaseGenerator, codes: Iterator[Latent], side: int) -> Iterator[np.ndarray]:
-    """Render frames, uint8 ``[H, W, 3]``, a few at a time."""
+def _draw(generator: BaseGenerator, codes: Iterator[Latent]) -> Iterator[Tensor]:
+    """Draw codes, a few at a time."""
     while batch := [code for _, code in zip(range(8), codes, strict=False)]:
-        with torch.no_grad():
-            pictures = generator.render(Latent.cat(batch))
-            height, width = pictures.shape[-2:]
-            pictures = resize(pictures, (_even(side * height / width), side))
-        yield from to_uint8(pictures.expand(-1, 3, -1, -1))
+        yield generator.render(Latent.cat(batch))
+
+
+def _frames(pictures: Iterator[Tensor], side: int) -> Iterator[np.ndarray]:
+    """Bring pictures to frames, uint8 ``[H, W, 3]``."""
+    with torch.no_grad():
+        for batch in pictures:
+            height, width = batch.shape[-2:]
+            sized = resize(batch, (_even(side * height / width), side))
+            yield from to_uint8(sized.expand(-1, 3, -1, -1))
 
 
 def _even(length: float) -> int:

@@ -16,7 +16,7 @@ from steerbench.metrics.rescoring import rescore
 from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.supervised.boundaries.entanglement import scores
-from steerbench.types import Direction, Generator, Predictor
+from steerbench.types import Generator, Predictor, Traversal
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ def _correlation(one: pd.Series, two: pd.Series) -> float:
 
 
 def equalise_change(
-    directions: Sequence[Direction],
+    directions: Sequence[Traversal],
     generator: Generator,
     n_samples: int = 8,
     criteria: Criteria = Criteria(),
-) -> list[tuple[Direction, float]]:
+) -> list[tuple[Traversal, float]]:
     """Scale directions so that a step of one changes pictures by the dose.
 
     Args:
@@ -128,7 +128,7 @@ def equalise_change(
     codes = {space: generator.sample(n_samples, seed=first, space=space) for space in spaces}
     before = {space: generator.render(each) for space, each in codes.items()}
 
-    def change_of(direction: Direction, alpha: float) -> float:
+    def change_of(direction: Traversal, alpha: float) -> float:
         steps = (codes[direction.space] + sign * alpha * direction for sign in (-1, 1))
         moved = [generator.render(step) - before[direction.space] for step in steps]
         return float(torch.stack([m.square().mean((1, 2, 3)).sqrt() for m in moved]).mean())
@@ -162,7 +162,7 @@ def shares(changes: Tensor, *, noise: float = 1.0) -> Tensor:
 
 
 def evaluate(
-    directions: Sequence[Direction],
+    directions: Sequence[Traversal],
     generator: Generator,
     reader: Predictor,
     judge: Predictor,
@@ -189,7 +189,7 @@ def evaluate(
 
 
 def evaluate_prefixes(
-    directions: Sequence[Direction],
+    directions: Sequence[Traversal],
     counts: Sequence[int],
     generator: Generator,
     reader: Predictor,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from steerbench.errors import CapabilityError
-from steerbench.types import Direction, Generator
+from steerbench.types import Generator, Traversal, load_traversal
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class FinderRun:
     """
 
     finder: str
-    directions: tuple[Direction, ...] = ()
+    directions: tuple[Traversal, ...] = ()
     seconds: float = float("nan")
     megabytes: float = float("nan")
     pictures: int = 0
@@ -55,7 +55,7 @@ def run_finder(
             task = pool.submit(_fit, finder, dict(options), build, folder)
             seconds, megabytes, pictures, reason = task.result()
         files = sorted(Path(folder).glob("*.safetensors"))
-        directions = tuple(Direction.load(path) for path in files)
+        directions = tuple(load_traversal(path) for path in files)
     return FinderRun(name, directions, seconds, megabytes, pictures, reason)
 
 

@@ -43,7 +43,7 @@ import pandas as pd
 
 from steerbench.errors import ArgumentError
 from steerbench.metrics.scorecard import Scorecard
-from steerbench.types import Direction
+from steerbench.types import Traversal
 
 UNCLEAR = "unclear"
 
@@ -51,7 +51,7 @@ UNCLEAR = "unclear"
 class Namer(Protocol):
     """Gives a direction a name from what was measured of it."""
 
-    def __call__(self, direction: Direction, evidence: pd.DataFrame) -> str | None:
+    def __call__(self, direction: Traversal, evidence: pd.DataFrame) -> str | None:
         """Return a name, or None where there is no good one.
 
         Args:
@@ -73,13 +73,13 @@ class Suggestion:
         note: Why it is unclear, or the empty text.
     """
 
-    direction: Direction
+    direction: Traversal
     name: str
     evidence: pd.DataFrame
     note: str = ""
 
     @property
-    def proposal(self) -> Direction:
+    def proposal(self) -> Traversal:
         """The direction under the proposed name; under its old one where that is unclear."""
         return self.direction if self.name == UNCLEAR else self.direction.named(self.name)
 
@@ -137,7 +137,7 @@ def suggest_names(
     return found
 
 
-def by_effects(direction: Direction, evidence: pd.DataFrame) -> str | None:
+def by_effects(direction: Traversal, evidence: pd.DataFrame) -> str | None:
     """Name the attributes that passed, with their signs: ``"lamp on +, night -"``."""
     passed = evidence[evidence["named"]]
     if passed.empty:

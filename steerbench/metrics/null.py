@@ -57,7 +57,7 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError, SpaceError, unknown
 from steerbench.stats import random_unit_vectors
-from steerbench.types import Direction, Generator
+from steerbench.types import Direction, Generator, Traversal
 
 KINDS = ("prior", "isotropic", "orthonormal", "channels")
 
@@ -141,7 +141,7 @@ def random_directions(
 
 
 def random_directions_like(
-    direction: Direction,
+    direction: Traversal,
     generator: Generator,
     n: int,
     *,
@@ -149,7 +149,7 @@ def random_directions_like(
     scale: float | None = None,
     seed: int = 0,
 ) -> list[Direction]:
-    """Draw random directions of a direction's space, layers and rows.
+    """Draw random directions of a direction's, or a walk's, space, layers and rows.
 
     Args:
         direction: What they are held against.
@@ -163,7 +163,8 @@ def random_directions_like(
         ArgumentError: The kind is not known, or there are fewer axes than were asked for.
         SpaceError: The generator has no such space.
     """
-    space, free = direction.space, _free(direction)
+    space = direction.space
+    free = _free(direction) if isinstance(direction, Direction) else None
     vectors = random_vectors(generator, n, space, kind=kind, free=free, seed=seed)
     return _directions(generator, vectors, space, direction.layers, scale)
 

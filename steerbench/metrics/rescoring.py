@@ -27,7 +27,7 @@ from steerbench.errors import ArgumentError, NotFoundError, unknown
 from steerbench.metrics.reading import Reader
 from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
-from steerbench.types import Direction, Generator, Latent, Predictor
+from steerbench.types import Generator, Latent, Predictor, Traversal
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def _ratio(draws: Tensor) -> Tensor:
 
 
 def rescore(
-    directions: Sequence[Direction],
+    directions: Sequence[Traversal],
     generator: Generator,
     judge: Predictor,
     attributes: Sequence[str] | None = None,

@@ -16,6 +16,7 @@ from steerbench.types.latents import (
     Walk,
     apply_move,
     apply_unit_edits,
+    load_traversal,
 )
 from steerbench.types.protocols import Generator, Predictor, Walkable
 from steerbench.types.provenance import Provenance
@@ -44,5 +45,6 @@ __all__ = [
     "apply_move",
     "apply_unit_edits",
     "format_layers",
+    "load_traversal",
     "parse_layers",
 ]

@@ -446,6 +446,17 @@ Traversal = Direction | Walk
 """What can be stepped along: the same way everywhere, or one that depends on the place."""
 
 
+def load_traversal(path: str | os.PathLike[str]) -> Traversal:
+    """Read a direction or a walk, whichever a file written by ``save`` holds.
+
+    Raises:
+        CheckpointError: It is broken, or neither.
+        NotFoundError: It holds a walk of a kind that is not known.
+    """
+    kind = store.read_header(path).get("kind")
+    return Walk.load(path) if kind == WALK else Direction.load(path)
+
+
 def _plain(vector: Any) -> Any:
     return vector.detach().cpu().numpy() if isinstance(vector, Tensor) else vector
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import steerbench as sb
@@ -22,7 +23,8 @@ from steerbench.errors import (
     SpaceError,
     SteerbenchError,
 )
-from steerbench.types import ActivationState, Direction, Latent, Walk
+from steerbench.leaderboard.judging import equalise_change
+from steerbench.types import ActivationState, Direction, Latent, Walk, load_traversal
 from steerbench.unsupervised.closed_form import GreatCircle
 
 
@@ -182,6 +184,39 @@ def test_recipes_of_walks_replay_in_another_process(G: sb.types.Generator, tmp_p
     # What steerbench defines itself needs no import.
     shipped = sb.Recipe.of(G, G.sample(1, seed=8), [1.5 * circle])
     assert torch.equal(replay(shipped, tmp_path), shipped.render(G))
+
+
+def test_scorecards_doses_grids_and_films_take_walks(G: sb.types.Generator, tmp_path: Path) -> None:
+    up = Direction("up", "z", torch.eye(128)[3], generator=G.fingerprint)
+    circle = GreatCircle(name="round", space="z", direction=up, generator=G.fingerprint)
+    walks = [circle, uphill(G), up]
+    read = sb.predictor(
+        lambda x: torch.stack([x.mean((1, 2, 3)), x[:, 0].std((1, 2))], 1), ["a", "b"]
+    )
+    card = sb.scorecard(walks, G, read, n_samples=6, n_null=4, n_null_samples=2, alphas=(1.0, 2.0))
+    assert list(card.table.index) == ["round", "uphill", "up"]
+    assert card.table["pixel_change"].gt(0).all()
+    assert card.table["p_effect"].between(0, 1).all()
+    scaled = [each for each, _ in equalise_change(walks, G, n_samples=2)]
+    z = G.sample(2, seed=1)
+    w = G.to(z, "w")
+    for before, after in zip([z, w, z], scaled, strict=True):
+        change = G.render(before + after) - G.render(before)
+        assert 0.02 < change.square().mean().sqrt() < 0.4, after.name
+    grid = sb.widgets.BoundaryGrid(G, walks, alphas=(-1, 0, 1), n_samples=1)
+    assert grid.notice.error == ""
+    state = G.capture_state(G.sample(1, seed=5, space="w"), "b16.conv0")
+    later = uphill(G).limited([8, 9])
+    for start, along in ((3, circle), (G.sample(1, seed=3), uphill(G)), (state, later)):
+        path = tmp_path / "way.gif"
+        sb.film(G, start, path, along=along, alphas=(-2, 0, 2), frames_per_leg=3, loop=True)
+        with Image.open(path) as film:
+            assert film.n_frames == 9
+    with pytest.raises(SteerbenchError, match="Give one"):
+        sb.film(G, G.sample(2), path, along=circle)
+    for walk in walks:
+        walk.save(tmp_path / "any.safetensors")
+        assert type(load_traversal(tmp_path / "any.safetensors")) is type(walk)
 
 
 # Activation states.

@@ -67,13 +67,13 @@ from steerbench.metrics.scorecard.trial import (
     typical_distance,
 )
 from steerbench.seeds import Codes
-from steerbench.types import Direction, Generator, Predictor
+from steerbench.types import Direction, Generator, Predictor, Traversal, Walk
 
 __all__ = ["Scorecard", "scorecard"]
 
 
 def scorecard(
-    directions: Sequence[Direction],
+    directions: Sequence[Traversal],
     generator: Generator,
     judge: Predictor,
     n_samples: int = 64,
@@ -92,8 +92,8 @@ def scorecard(
     """Measure directions, one row each.
 
     Args:
-        directions: Of one generator, in any of its spaces, limited to layers or not. A name that
-            occurs twice gets a number.
+        directions: Directions and walks of one generator, in any of its spaces, limited to layers
+            or not. A name that occurs twice gets a number.
         generator: Draws the pictures.
         judge: Reads the attributes; of a segmenter, the share of the picture of each class.
         n_samples: How many pictures.
@@ -156,7 +156,7 @@ def scorecard(
 
 
 def _null(
-    members: list[Direction],
+    members: list[Traversal],
     trials: list[DirectionTrial],
     observe: Observer,
     before: Observation,
@@ -167,7 +167,8 @@ def _null(
     """Measure random directions for those that share a space and layers, near their changes."""
     n, seed = settings["n_null_samples"], settings["seed"]
     levels, middle = levels_of([each.change_of(n) for each in trials]), members[len(members) // 2]
-    options = {"kind": settings["kind"], "scale": middle.scale, "seed": Codes.NULL + seed}
+    scale = middle.scale if isinstance(middle, Direction) else None
+    options = {"kind": settings["kind"], "scale": scale, "seed": Codes.NULL + seed}
     randoms = random_directions_like(middle, observe.generator, settings["n_null"], **options)
     codes = observe.generator.sample(n, seed=Codes.SCORECARD + seed, space=middle.space)
     return null_effects(randoms, observe, codes, before[:n], spread, levels, settings["alpha"], bar)
@@ -184,12 +185,12 @@ def _spread(scores: Tensor, units: Sequence[str], least: float = 0.05) -> Tensor
     return torch.where(spread > 1e-9 * scores.double().abs().amax(0), spread, torch.inf)
 
 
-def _groups(directions: Sequence[Direction]) -> list[list[int]]:
+def _groups(directions: Sequence[Traversal]) -> list[list[int]]:
     """Group the places of directions that share a space, layers and shape: they share a null."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for i, each in enumerate(directions):
         rows: tuple[int, ...] = ()
-        if each.space.endswith("+") and each.vector.ndim > 1:
+        if isinstance(each, Direction) and each.space.endswith("+") and each.vector.ndim > 1:
             rows = tuple(each.vector.flatten(1).abs().amax(1).nonzero().flatten().tolist())
         groups.setdefault((each.space, each.layers, rows), []).append(i)
     return list(groups.values())
@@ -205,11 +206,11 @@ def _steps(alphas: Sequence[float]) -> tuple[float, ...]:
 
 
 def _check(
-    directions: Sequence[Direction], generator: Generator, seed: int, **numbers: float
-) -> list[Direction]:
+    directions: Sequence[Traversal], generator: Generator, seed: int, **numbers: float
+) -> list[Traversal]:
     """Return the directions under different names, each tried on the generator."""
     given = list(directions)
-    wrong = next((each for each in given if not isinstance(each, Direction)), None)
+    wrong = next((each for each in given if not isinstance(each, Direction | Walk)), None)
     if not given or wrong is not None:
         what = "none" if wrong is None else f"a {type(wrong).__name__}"
         raise ArgumentError(
@@ -221,7 +222,7 @@ def _check(
         if not least[name] <= value < 1e9:
             raise ArgumentError(f"{name}={value}; give a number from {least[name]:g} on.")
     taken: dict[str, int] = {}
-    named = []
+    named: list[Traversal] = []
     for each in given:
         taken[each.name] = count = taken.get(each.name, 0) + 1
         named.append(each if count == 1 else each.named(f"{each.name} ({count})"))

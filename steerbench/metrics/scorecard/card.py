@@ -17,7 +17,7 @@ from steerbench.metrics.rescoring import Rescoring
 from steerbench.metrics.scorecard.null_model import NullEffects, familywise_p_values
 from steerbench.metrics.scorecard.trial import DirectionTrial
 from steerbench.stats import bootstrap
-from steerbench.types import Direction, format_layers
+from steerbench.types import Traversal, format_layers
 
 COLUMNS = {
     "attribute": "moved most",
@@ -59,7 +59,7 @@ class Scorecard:
         settings: What was asked for, pictures and seconds.
     """
 
-    directions: tuple[Direction, ...]
+    directions: tuple[Traversal, ...]
     table: pd.DataFrame
     effects: pd.DataFrame
     low: pd.DataFrame
@@ -107,7 +107,7 @@ class Scorecard:
         order = frame["effect"].abs().sort_values(ascending=False, kind="stable").index
         return frame.loc[order]
 
-    def directions_with_scores(self) -> list[Direction]:
+    def directions_with_scores(self) -> list[Traversal]:
         """Return the directions with their scores in their provenance, as plain numbers.
 
         The columns of the table keep their names; the effect on an attribute is called
@@ -152,7 +152,7 @@ class Scorecard:
 
 
 def tabulate(
-    directions: Sequence[Direction],
+    directions: Sequence[Traversal],
     found: Rescoring,
     trials: Sequence[DirectionTrial],
     nulls: Sequence[NullEffects | None],

@@ -17,7 +17,7 @@ from steerbench.metrics.scorecard.observation import (
     changed_share,
     pixel_change,
 )
-from steerbench.types import Direction, Generator, Latent
+from steerbench.types import Generator, Latent, Traversal
 
 InDistribution = Callable[[Observation], float]
 """How much of the precision of unedited pictures some others have."""
@@ -83,7 +83,7 @@ def _reach(alphas: np.ndarray, precision: np.ndarray, limit: float = 0.5) -> flo
 
 
 def try_direction(
-    direction: Direction,
+    direction: Traversal,
     observe: Observer,
     codes: Latent,
     before: Observation,
