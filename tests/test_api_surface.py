@@ -61,9 +61,9 @@ def test_a_module_that_takes_the_place_of_a_function_is_noticed(recorded, tmp_pa
     """``steerbench/film.py`` once did, as soon as a widget imported it."""
     (tmp_path / "film.py").write_text('"""Films."""\n')
     planted = f"import steerbench\nsteerbench.__path__.append({str(tmp_path)!r})"
-    changed = differences(found_after(planted), recorded)
+    changed = [line for line in differences(found_after(planted), recorded) if "film" in line]
     assert len(changed) == 1
-    assert changed[0].startswith("film: ")
+    assert changed[0].startswith("film: {'kind': 'function'")
     assert changed[0].endswith("became {'kind': 'module'}")
 
 

@@ -4,7 +4,7 @@
 >>> G = sb.load("rooms")
 >>> read = sb.predictor("rooms-attributes").only(["night", "yaw"])
 >>> directions = sb.SeFa(2).fit(G).directions_
->>> table = ScorecardTable(directions, G, read, n=8, n_null=0)
+>>> table = ScorecardTable(directions, G, read, n_samples=8, n_null=0)
 >>> table.order
 ['SeFa 1', 'SeFa 2']
 >>> table.select("SeFa 2")

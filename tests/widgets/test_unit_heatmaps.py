@@ -166,7 +166,7 @@ def test_without_units_they_stand_by_number(toy_generator) -> None:
 
 
 def test_a_dissection_brings_its_layer(toy_generator) -> None:
-    dissection = SimpleNamespace(units_=TABLE, layer="b8.conv1", fit=None)
+    dissection = SimpleNamespace(units_=TABLE, layer_="b8.conv1", fit=None)
     assert UnitHeatmaps(toy_generator, units=dissection).layer == "b8.conv1"
     with pytest.raises(LayerError, match=r"units of 'b8.conv1'"):
         UnitHeatmaps(toy_generator, "b4.conv1", dissection)

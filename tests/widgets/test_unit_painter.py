@@ -289,7 +289,7 @@ def test_a_fitted_dissection(toy_generator) -> None:
 
 
 def test_a_dissection_its_table_and_a_mapping(toy_generator) -> None:
-    dissection = SimpleNamespace(units_=TABLE, layer="b8.conv1", fit=None)
+    dissection = SimpleNamespace(units_=TABLE, layer_="b8.conv1", fit=None)
     for painter in (
         UnitPainter(toy_generator, dissection),
         UnitPainter(toy_generator, TABLE, layer="b8.conv1"),
@@ -331,7 +331,7 @@ def test_units_that_cannot_be_used(toy_generator, units, layer, error, message) 
 
 def test_units_of_another_generator(toy_generator) -> None:
     elsewhere = SimpleNamespace(fingerprint="abc", generator="rooms")
-    dissection = SimpleNamespace(units_=TABLE, layer="b8.conv1", provenance_=elsewhere)
+    dissection = SimpleNamespace(units_=TABLE, layer_="b8.conv1", provenance_=elsewhere)
     with pytest.raises(SteerbenchError, match=r"'rooms' .*Dissect it anew"):
         UnitPainter(toy_generator, dissection)
 
