@@ -59,6 +59,7 @@ class Codes(Reserved):
         EFFECTS: Pictures in which units are switched.
         SEARCH: Pictures that guide the search for sets of units.
         ARTEFACTS: Pictures from which artefacts are taken.
+        LAYOUT: Pictures on which the ranges of a reader's scores are measured.
         INVERSION: Own pictures that a study or a chapter inverts, and codes that say where a
             watermark is.
         ENCODER: Own pictures on which an encoder is judged.
@@ -79,6 +80,7 @@ class Codes(Reserved):
     EFFECTS = 100_000, 200_000
     SEARCH = 200_000, 300_000
     ARTEFACTS = 300_000, 400_000
+    LAYOUT = 400_000, 500_000
     INVERSION = 500_000, 600_000
     ENCODER = 600_000, 700_000
     SCORECARD = 700_000, 710_000

@@ -23,6 +23,7 @@ from steerbench.bundles import missing, part, warn
 from steerbench.errors import PredictorError
 from steerbench.predictors import AttributePredictor
 from steerbench.predictors.clip import Clip
+from steerbench.seeds import Codes
 from steerbench.types import Generator, Predictor
 
 Embedding = Callable[[Tensor], Tensor]
@@ -32,8 +33,6 @@ PULL = 2.0
 """How far a neutral text lets a picture be led from its own features, of length 1."""
 SMALLEST_CUTOUT = 0.75
 """The shortest side of a cutout, as a share of the picture's."""
-LAYOUT_SEED = 4_000_000
-"""Of the pictures on which the ranges of readings are measured."""
 
 
 class Aim:
@@ -124,7 +123,7 @@ def _ranges(
         middle = torch.tensor([(low + high) / 2 for low, high in ends])
         return middle, torch.tensor([(high - low) / 2 for low, high in ends])
     with torch.no_grad():
-        readings = reader.predict(generator.render(generator.sample(64, seed=LAYOUT_SEED)))
+        readings = reader.predict(generator.render(generator.sample(64, seed=Codes.LAYOUT + 0)))
     readings = readings[:, columns]
     return readings.mean(0), 2 * readings.std(0).clamp(min=1e-6)
 
