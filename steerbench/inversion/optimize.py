@@ -352,7 +352,8 @@ def _pixels_alone(generator: BaseGenerator, reader: Predictor | None) -> str:
         return missing(generator, "reader", use, "features= in the loss")
     return (
         f"The reader of {generator.name!r} is no oracle, whose layers see pictures: they are "
-        "compared by their pixels alone. Give features= in the loss, a function from pictures to a tensor."
+        "compared by their pixels alone. Give features= in the loss, a function from pictures to a "
+        "tensor."
     )
 
 
