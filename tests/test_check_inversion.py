@@ -38,8 +38,9 @@ def test_another_ratio_is_told_apart(wrong, says):
 
 def test_a_code_of_w_that_draws_the_picture_is_right(rooms):
     found = sb.inversion.encoder("rooms-encoder").encode(wanted_picture(), "w")
-    options = {"starts": found, "steps": 40, "samples": 8, "precision": "fast", "progress": False}
-    answer = sb.invert(rooms, wanted_picture(), space="w", **options).latent
+    init = sb.inversion.Initialisation(found, n_samples=8)
+    fast = sb.inversion.OptimisationConfig(n_steps=40, precision="fast")
+    answer = sb.invert(rooms, wanted_picture(), space="w", init=init, config=fast).latent
     assert sb.check("15.1", answer, rooms)
 
 

@@ -171,7 +171,7 @@ def test_units_are_painted_and_switched(G, dissection) -> None:
 def test_inversion_finds_a_picture_of_the_world(G, known) -> None:
     truth = known.world.sample(1, seed=11)
     with pytest.warns(bundles.BundleWarning, match="reader of 'discs' is no oracle.*pixels alone"):
-        found = sb.invert(G, truth.images, steps=80, samples=32, progress=False)
+        found = sb.invert(G, truth.images, n_steps=80)
     read = known.judge.predict(found.images)[0]
     for name, value in zip(discs.FACTORS, read.tolist()):
         assert value == pytest.approx(float(truth.factors[name]), abs=0.1)
@@ -195,7 +195,7 @@ def test_the_prompt_box_says_that_there_is_no_clip(G) -> None:
 
 
 def test_a_prompt_for_a_hole_says_so_too(G) -> None:
-    canvas = InpaintCanvas(G, proposals=1, steps=10, prompt="a disc")
+    canvas = InpaintCanvas(G, n_proposals=1, n_steps=10, prompt="a disc")
     canvas.paint([(4, 12), (20, 12)])
     canvas.fill()
     assert canvas.wait(PATIENCE)

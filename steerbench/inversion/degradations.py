@@ -7,7 +7,7 @@ generator drew, x:
     Hole      D x = x outside of the hole        finish: outside as given, inside x + spread
     Grey      D x = luma of x                    finish: x + (given - luma of x)
     Smaller   D x = means of squares             finish: x + enlarged (given - D x)
-    Noisy     D x = x                            finish: x + smoothed (given - x)
+    Noisy     D x = x                            finish: x + blurred (given - x)
 
 In the hole, *spread* is the difference between the given picture and x along the rim, carried
 inwards and fading with the distance over ``feather`` pixels: no seam is left, and no pixel from
@@ -35,10 +35,6 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError, ShapeError
 
-LUMA = (0.299, 0.587, 0.114)
-MEANS = 3.0
-"""The Gaussian, in pixels, under which a tenth of independent noise is left."""
-
 
 class Degradation:
     """What is left of a picture; this one leaves everything.
@@ -53,29 +49,42 @@ class Degradation:
     spaces: tuple[str, ...] = ("w+",)
     floor = 0.0
 
-    def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
-        """What is left of pictures ``[n, C, H, W]``.
+    def __call__(self, images: Tensor, indices: Tensor | None = None) -> Tensor:
+        """Return what is left of pictures ``[n, C, H, W]``.
 
         Args:
             images: The pictures.
-            rows: Which of the given pictures each stands for ``[n]``; by default all, in order.
+            indices: Which of the given pictures each stands for ``[n]``; by default all, in order.
         """
         return images
 
     def shape(self, height: int, width: int, channels: int) -> tuple[int, int, int]:
-        """Height, width and channels of the pictures that are given."""
+        """Return height, width and channels of the pictures that are given.
+
+        Args:
+            height, width, channels: Of what the generator draws.
+
+        Raises:
+            ShapeError: Pictures of that size cannot go through this degradation.
+        """
         return height, width, channels
 
-    def left(self, given: Tensor) -> Tensor:
-        """What counts of given pictures, to compare with what would be left of others."""
+    def observation(self, given: Tensor) -> Tensor:
+        """Return what counts of given pictures, to compare with what would be left of others."""
         return given
 
-    def plain(self, given: Tensor) -> Tensor:
-        """A restoration without a generator, ``[N, C, H, W]``."""
+    def baseline(self, given: Tensor) -> Tensor:
+        """Return a restoration without a generator, ``[N, C, H, W]``."""
         return given
 
-    def finish(self, drawn: Tensor, given: Tensor, rows: Tensor | None = None) -> Tensor:
-        """What a generator drew, with what is known put back; not clamped."""
+    def finish(self, drawn: Tensor, given: Tensor, indices: Tensor | None = None) -> Tensor:
+        """Return what a generator drew, with what is known put back; not clamped.
+
+        Args:
+            drawn: ``[n, C, H, W]``.
+            given: What is left of each, ``[n, c, h, w]``.
+            indices: Which of the given pictures each stands for ``[n]``; by default all, in order.
+        """
         return drawn
 
     def check(self, given: Tensor, size: tuple[int, int]) -> None:
@@ -107,23 +116,23 @@ class Hole(Degradation):
         self.feather, self.hole = float(feather), _mask(mask)
         self.fade = _fade(self.hole, self.feather)
 
-    def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
-        hole = self._of(self.hole, images, rows)
+    def __call__(self, images: Tensor, indices: Tensor | None = None) -> Tensor:
+        hole = self._of(self.hole, images, indices)
         return torch.where(hole, torch.zeros_like(images), images)
 
-    def left(self, given: Tensor) -> Tensor:
+    def observation(self, given: Tensor) -> Tensor:
         return self(given)
 
-    def plain(self, given: Tensor) -> Tensor:
-        """The hole in the mean colour of the rest."""
+    def baseline(self, given: Tensor) -> Tensor:
+        """Return the hole in the mean colour of the rest."""
         hole = self._of(self.hole, given, None)
         known = (~hole).to(given)
         rest = torch.where(hole, torch.zeros_like(given), given)
         mean = rest.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
         return torch.where(hole, mean, given)
 
-    def finish(self, drawn: Tensor, given: Tensor, rows: Tensor | None = None) -> Tensor:
-        hole, fade = (self._of(part, drawn, rows) for part in (self.hole, self.fade))
+    def finish(self, drawn: Tensor, given: Tensor, indices: Tensor | None = None) -> Tensor:
+        hole, fade = (self._of(part, drawn, indices) for part in (self.hole, self.fade))
         rim = torch.where(hole, torch.zeros_like(drawn), given - drawn)
         inside = drawn + fade.to(drawn) * spread(rim, (~hole).to(drawn))
         return torch.where(hole, inside, given)
@@ -135,9 +144,9 @@ class Hole(Degradation):
                 f"Give {list(size)}, or one for each picture."
             )
 
-    def _of(self, part: Tensor, images: Tensor, rows: Tensor | None) -> Tensor:
+    def _of(self, part: Tensor, images: Tensor, indices: Tensor | None) -> Tensor:
         part = part.to(images.device)
-        return part if rows is None or len(part) == 1 else part[rows.to(images.device)]
+        return part if indices is None or len(part) == 1 else part[indices.to(images.device)]
 
 
 class Grey(Degradation):
@@ -145,20 +154,20 @@ class Grey(Degradation):
 
     name = "colour"
 
-    def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+    def __call__(self, images: Tensor, indices: Tensor | None = None) -> Tensor:
         if images.shape[1] == 1:
             return images
-        weights = images.new_tensor(LUMA).view(1, 3, 1, 1)
+        weights = images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)  # luma
         return (images * weights).sum(1, keepdim=True)
 
     def shape(self, height: int, width: int, channels: int) -> tuple[int, int, int]:
         return height, width, 1
 
-    def plain(self, given: Tensor) -> Tensor:
-        """Grey, as it is."""
+    def baseline(self, given: Tensor) -> Tensor:
+        """Return it grey, as it is."""
         return given.expand(-1, 3, -1, -1).clone()
 
-    def finish(self, drawn: Tensor, given: Tensor, rows: Tensor | None = None) -> Tensor:
+    def finish(self, drawn: Tensor, given: Tensor, indices: Tensor | None = None) -> Tensor:
         return drawn + given - self(drawn)
 
 
@@ -179,7 +188,7 @@ class Smaller(Degradation):
             raise ArgumentError(f"factor={factor!r}; give a whole number from 2 up.")
         self.factor = factor
 
-    def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+    def __call__(self, images: Tensor, indices: Tensor | None = None) -> Tensor:
         return F.avg_pool2d(images, self.factor)
 
     def shape(self, height: int, width: int, channels: int) -> tuple[int, int, int]:
@@ -190,11 +199,11 @@ class Smaller(Degradation):
             )
         return height // self.factor, width // self.factor, channels
 
-    def plain(self, given: Tensor) -> Tensor:
-        """Enlarged by bicubic interpolation."""
+    def baseline(self, given: Tensor) -> Tensor:
+        """Enlarge it by bicubic interpolation."""
         return F.interpolate(given, scale_factor=self.factor, mode="bicubic").clamp(-1, 1)
 
-    def finish(self, drawn: Tensor, given: Tensor, rows: Tensor | None = None) -> Tensor:
+    def finish(self, drawn: Tensor, given: Tensor, indices: Tensor | None = None) -> Tensor:
         # Smooth first, then the little that is left by squares, so that the means are exact.
         factor = float(self.factor)
         for _ in range(2):
@@ -225,16 +234,17 @@ class Noisy(Degradation):
         self.deviation = float(deviation)
         self.floor = self.deviation**2
 
-    def plain(self, given: Tensor) -> Tensor:
-        """Smoothed by a Gaussian, the wider the more noise there is."""
-        return smoothed(given, 4.0 * self.deviation)
+    def baseline(self, given: Tensor) -> Tensor:
+        """Blur it by a Gaussian, the wider the more noise there is."""
+        return blur(given, 4.0 * self.deviation)
 
-    def finish(self, drawn: Tensor, given: Tensor, rows: Tensor | None = None) -> Tensor:
-        return drawn + smoothed(given - drawn, MEANS)
+    def finish(self, drawn: Tensor, given: Tensor, indices: Tensor | None = None) -> Tensor:
+        # Under this Gaussian a tenth of independent noise is left.
+        return drawn + blur(given - drawn, 3.0)
 
 
 def spread(values: Tensor, known: Tensor) -> Tensor:
-    """Values carried from where they are known to everywhere, smoothly.
+    """Carry values from where they are known to everywhere, smoothly.
 
     Means of ever larger squares are taken of what is known, and enlarged again where it is not.
 
@@ -253,8 +263,8 @@ def spread(values: Tensor, known: Tensor) -> Tensor:
     return torch.where(known > 0, values, wide)
 
 
-def smoothed(images: Tensor, deviation: float) -> Tensor:
-    """Pictures under a Gaussian of a standard deviation in pixels; borders are repeated."""
+def blur(images: Tensor, deviation: float) -> Tensor:
+    """Return pictures under a Gaussian of a deviation in pixels; borders are repeated."""
     reach = max(1, math.ceil(3 * deviation))
     places = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-places.square() / (2 * deviation**2))
@@ -265,7 +275,7 @@ def smoothed(images: Tensor, deviation: float) -> Tensor:
 
 
 def _mask(given: Any) -> Tensor:
-    """A mask in any form as bool ``[1 or N, 1, H, W]``."""
+    """Return a mask in any form as bool ``[1 or N, 1, H, W]``."""
     try:
         mask = torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -295,7 +305,7 @@ def _mask(given: Any) -> Tensor:
 
 
 def _fade(hole: Tensor, feather: float) -> Tensor:
-    """From 1 at the rim to 0 where a pixel is ``feather`` or more away from it."""
+    """Return 1 at the rim, falling to 0 where a pixel is ``feather`` or more away from it."""
     reached = (~hole).float()
     fade = torch.zeros_like(reached)
     for distance in range(math.ceil(feather)):

@@ -37,8 +37,6 @@ from steerbench.predictors.layers import Convolution
 from steerbench.types import Latent
 
 KIND = "steerbench encoder"
-RESOLUTION = 64
-"""Height and width, in pixels, at which the network looks at every picture."""
 
 
 class EncoderNetwork(nn.Module):
@@ -50,6 +48,9 @@ class EncoderNetwork(nn.Module):
         widths: Channels at 32x32, 16x16, 8x8 and 4x4.
         features: Length of the layer before the last.
     """
+
+    resolution = 64
+    """Height and width, in pixels, at which it looks at every picture."""
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class EncoderNetwork(nn.Module):
         for before, after in pairwise(widths):
             steps += [Convolution(before, after, stride=2), Convolution(after, after)]
         self.trunk = nn.Sequential(*steps)
-        places = (RESOLUTION // 2 ** len(widths)) ** 2
+        places = (self.resolution // 2 ** len(widths)) ** 2
         self.dense = nn.Linear(widths[-1] * places, features)
         self.base = nn.Linear(features, dim)
         self.offsets = nn.Linear(features, rows * dim)
@@ -73,7 +74,7 @@ class EncoderNetwork(nn.Module):
         return self.read(self.trunk(images))
 
     def read(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """The codes, from what the convolutions make of pictures."""
+        """Return the codes, from what the convolutions make of pictures."""
         x = self.dense(maps.flatten(1)).relu()
         return self.base(x), self.offsets(x).unflatten(1, (self.rows, self.dim))
 
@@ -98,16 +99,16 @@ class Encoder:
         return f"Encoder({self.name!r}, w+ [{self.network.rows}, {self.network.dim}])"
 
     def __call__(self, images: Tensor) -> Latent:
-        """Codes w+ of pictures, as `encode`."""
+        """Return codes w+ of pictures, as `encode` does."""
         return self.encode(images)
 
-    def encode(self, images: Tensor, space: str = "w+", *, batch: int = 128) -> Latent:
-        """Codes of pictures.
+    def encode(self, images: Tensor, space: str = "w+", *, batch_size: int = 128) -> Latent:
+        """Return codes of pictures.
 
         Args:
             images: ``[N, C, H, W]`` in [-1, 1], any size, grey or RGB.
             space: ``"w+"`` or ``"w"``.
-            batch: How many pictures to look at at a time.
+            batch_size: How many pictures to look at at a time.
 
         Raises:
             SpaceError: Another space was asked for.
@@ -118,9 +119,10 @@ class Encoder:
                 f"{self.name!r} gives codes of 'w+' and 'w', not of {space!r}. Convert with "
                 "G.to(latent, space), where the space comes after them."
             )
-        x = resize(batch_of(images).clamp(-1, 1).float(), RESOLUTION).expand(-1, 3, -1, -1)
+        shown = resize(batch_of(images).clamp(-1, 1).float(), self.network.resolution)
+        x = shown.expand(-1, 3, -1, -1)
         with torch.no_grad():
-            parts = [self.network(part) for part in x.to(self.mean.device).split(batch)]
+            parts = [self.network(part) for part in x.to(self.mean.device).split(batch_size)]
         base, offsets = (torch.cat(column) for column in zip(*parts))
         if space == "w":
             return Latent("w", self.mean + self.std * base, self.generator, rows=offsets.shape[1])
@@ -128,7 +130,7 @@ class Encoder:
         return Latent("w+", rows, self.generator)
 
     def config(self) -> dict[str, Any]:
-        """What `build` needs beside the tensors."""
+        """Return what `build` needs beside the tensors."""
         network = self.network
         return {
             "rows": network.rows,
@@ -139,13 +141,19 @@ class Encoder:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights at half precision, and the prior's moments."""
+        """Return the weights at half precision, and the prior's moments."""
         weights = {f"network.{k}": v.half() for k, v in self.network.state_dict().items()}
         return weights | {"mean": self.mean, "std": self.std}
 
     @classmethod
     def build(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> Encoder:
-        """The inverse of `config` and `tensors`."""
+        """Invert `config` and `tensors`.
+
+        Args:
+            config: Of the network, and whose codes it gives.
+            tensors: Weights and moments by name.
+            name: What to call it in messages.
+        """
         network = EncoderNetwork(
             config["rows"], config["dim"], config["widths"], config["features"]
         )
@@ -159,7 +167,7 @@ class Encoder:
 
 
 def encoder(source: str | os.PathLike[str]) -> Encoder:
-    """An encoder by the name of an embedded one, or from a file written by `save`.
+    """Return an encoder by the name of an embedded one, or from a file written by `save`.
 
     Raises:
         NotFoundError: There is neither.
@@ -190,10 +198,10 @@ def encoder_for(generator: BaseGenerator) -> Callable[[Tensor], Any] | None:
 
     One whose codes are those of another generator does not count.
     """
-    found = part(generator, "encoder")
-    found = encoder(found) if isinstance(found, str) else found
-    other = isinstance(found, Encoder) and found.generator != generator.fingerprint
-    return None if other else found
+    source = part(generator, "encoder")
+    source = encoder(source) if isinstance(source, str) else source
+    other = isinstance(source, Encoder) and source.generator != generator.fingerprint
+    return None if other else source
 
 
 def save(source: Encoder, path: str | os.PathLike[str], **header: Any) -> None:

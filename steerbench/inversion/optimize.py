@@ -2,31 +2,31 @@
 
     c* = argmin over c of  pixel * mean (G(c) - x)^2 + perceptual * d(G(c), x)
 
-where d compares what a network sees (`perceptual`). In which space to search is the choice
-that matters: z holds nothing but samples of the prior and few photographs; w more; w+, with a code
-of its own for every layer, nearly everything, also what can no longer be edited sensibly. The way
-down is `descent`, starts and stops are `search`.
+where d compares what a network makes of both pictures (`steerbench.inversion.losses`). In which
+space to search is the choice that matters: z holds nothing but samples of the prior and few
+photographs; w more; w+, with a code of its own for every layer, nearly everything, also what can no
+longer be edited sensibly. The way down is `steerbench.inversion.engine`, where it begins
+`steerbench.inversion.initial_codes`, stops and resumption `steerbench.inversion.search`.
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
->>> wanted = G.render(G.sample(1, seed=7))
->>> found = sb.invert(G, wanted, space="w", steps=20, starts=["mean"], progress=False)
+>>> target = G.render(G.sample(1, seed=7))
+>>> found = sb.invert(G, target, space="w", n_steps=20, init="mean")
 >>> found.images.shape, found.latent.space, found.losses.shape
 (torch.Size([1, 3, 64, 64]), 'w', torch.Size([1, 20]))
 
 References: Zhu, Krähenbühl, Shechtman, Efros, "Generative Visual Manipulation on the Natural Image
 Manifold" (2016, arXiv 1609.03552); w+: Abdal, Qin, Wonka, "Image2StyleGAN" (2019, arXiv
 1904.03189); p: Zhu, Abdal, Qin, Femiani, Wonka, "Improved StyleGAN Embedding" (2020, arXiv
-2012.09036).
+2012.09036); an encoder alone: Richardson et al., "Encoding in Style" (2020, arXiv 2008.00951).
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -36,54 +36,28 @@ from torch import Tensor
 
 from steerbench import store
 from steerbench.bundles import missing, part, warn
-from steerbench.errors import ArgumentError, SpaceError, closest
+from steerbench.errors import SpaceError, closest
 from steerbench.generators import BaseGenerator
-from steerbench.inversion.engine import Plan
-from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
-from steerbench.inversion.perceptual import Features, described, difference, seen_by
-from steerbench.inversion.photographs import Align, Crop, pictures
-from steerbench.inversion.search import Callback, Found, search
+from steerbench.inversion.engine import OptimisationConfig
+from steerbench.inversion.initial_codes import Init, Initialisation, Samples, initial_latents
+from steerbench.inversion.losses import (
+    Features,
+    ReconstructionLoss,
+    ReconstructionLossConfig,
+    extract,
+    perceptual_distance,
+    perceptual_features,
+)
+from steerbench.inversion.photographs import PhotoFit, fit_pictures
+from steerbench.inversion.search import Callback, SearchResult, search
 from steerbench.metrics.reconstruction import mse, psnr, ssim
 from steerbench.predictors import AttributePredictor
+from steerbench.runs import RunFile
 from steerbench.types import Latent, Predictor, Provenance
-
-PIXELS = "with layers sees more than pixels, which are all that is compared now"
-"""What is said where no network sees pictures."""
 
 
 class OutOfDomainWarning(UserWarning):
     """A picture is further from all samples of a model than these are from one another."""
-
-
-class Likeness:
-    """The loss of inversion: how unlike the wanted pictures others are.
-
-    Args:
-        wanted: ``[N, C, H, W]`` in [-1, 1].
-        features: What a network sees, see `perceptual`; None for pixels alone.
-        pixel, perceptual: The weights of the two parts.
-    """
-
-    def __init__(
-        self,
-        wanted: Tensor,
-        features: Features | None = None,
-        *,
-        pixel: float = 1.0,
-        perceptual: float = 0.1,
-    ) -> None:
-        self.wanted, self.features = wanted, features
-        self.pixel, self.perceptual = pixel, perceptual if features is not None else 0.0
-        with torch.no_grad():
-            self.seen = [] if features is None else described(features, wanted)
-
-    def __call__(self, images: Tensor, rows: Tensor) -> Tensor:
-        rows = rows.to(images.device)
-        loss = self.pixel * (images - self.wanted[rows]).square().flatten(1).mean(1)
-        if self.features is None or not self.perceptual:
-            return loss
-        seen = described(self.features, images)
-        return loss + self.perceptual * difference(seen, [part[rows] for part in self.seen])
 
 
 @dataclass(eq=False)
@@ -93,11 +67,11 @@ class Inversion:
     Attributes:
         latent: One code for each picture.
         images: What the generator draws from them, ``[N, C, H, W]``.
-        wanted: The pictures as the generator's size and channels have them.
-        losses: The loss at every step ``[N, steps]``; NaN after the end.
+        wanted: The target pictures as the generator's size and channels have them.
+        losses: The loss at every step ``[N, n_steps]``; NaN after the end.
         seconds: In all.
         report: A table, a row for each picture: ``mse``, ``psnr`` (dB), ``ssim``, ``perceptual``
-            (None without features), ``loss``, ``start``, ``steps``, and ``strangeness``: the
+            (None without features), ``loss``, ``start``, ``steps``, and ``ood_score``: the
             distance to the nearest sample of the model, in multiples of what is usual among
             samples.
         provenance: How it was found.
@@ -119,7 +93,7 @@ class Inversion:
         return len(self.latent)
 
     def sheet(self) -> Tensor:
-        """The wanted pictures above the found ones, ``[2 N, C, H, W]``, for `sb.show`."""
+        """Return the targets above the pictures found, ``[2 N, C, H, W]``, for `sb.show`."""
         return torch.cat([self.wanted, self.images.to(self.wanted.device)])
 
 
@@ -128,28 +102,12 @@ def invert(
     images: Any,
     *,
     space: str | None = None,
-    steps: int = 300,
-    starts: Start | Sequence[Start] | None = None,
-    samples: int = 96,
-    features: Features | str | None = "auto",
-    judge: Features | str | None = "auto",
-    pixel: float = 1.0,
-    perceptual: float = 0.1,
-    rate: float = 0.1,
-    prior: float = 0.0,
-    jitter: float = 0.0,
-    noise: float | None = None,
-    patience: int | None = 50,
-    race: float = 0.15,
-    precision: str = "exact",
-    encoder: Guess | None = None,
-    label: Any = None,
-    crop: Crop = "center",
-    align: Align | None = None,
-    batch: int = 8,
-    seed: int = 0,
+    n_steps: int | None = None,
+    init: Initialisation | Init | Sequence[Init] | None = None,
+    loss: ReconstructionLossConfig = ReconstructionLossConfig(),
+    config: OptimisationConfig = OptimisationConfig(),
+    photo: PhotoFit = PhotoFit(),
     callback: Callback | None = None,
-    progress: bool = True,
     state: str | os.PathLike[str] | None = None,
 ) -> Inversion:
     """Find codes whose pictures look like the given ones.
@@ -161,136 +119,157 @@ def invert(
         images: ``[N, C, H, W]`` in [-1, 1]; or photographs, one or several: paths, bytes, Pillow
             images, arrays, the value of an upload button.
         space: Where to search; by default w+ where there is one, or the first space.
-        steps: How many at most; without any, the best start is the answer.
-        starts: ``"mean"``, ``"nearest"``, ``"encoder"``, a Latent, or several of them, of which
-            the best after the ``race`` goes on; by default all that the space has.
-        samples: How many samples of the model to compare with.
-        features: What a network sees in pictures (`perceptual`), or the name of an oracle;
-            ``"auto"`` is the layers of the reader in the generator's bundle, or else none.
-        judge: As ``features``, for the report alone; ``"auto"`` is those of the bundle's judge, or
-            else ``features``.
-        pixel, perceptual: The weights of the two parts of the loss.
-        rate, prior, jitter, patience: See `Plan`.
-        noise: The weight of the noise's correlations, where it is to be optimised too (about 10);
-            None leaves it as it is.
-        race: The share of the steps that all starts run.
-        precision: ``"exact"``, or ``"fast"`` for half precision where it is quick.
-        encoder: A function from pictures to codes, for the start ``"encoder"``.
-        label: For conditional generators; None draws one with every sample.
-        crop, align: How photographs are fitted, see `photographs`.
-        batch: Pictures at a time.
-        seed: Of the samples and the jitter.
-        callback: Called as ``callback(step, images, losses)``; returning False stops.
-        progress: Whether to show a bar.
+        n_steps: How many at most, by default those of ``config`` (300); without any, the best
+            initial code is the answer.
+        init: Where to begin: ``"mean"``, ``"nearest"``, ``"encoder"``, a Latent, or several of
+            them, of which the best after the warm-up goes on; by default all that the space has.
+            An `Initialisation` also says how many samples to compare with, an encoder of one's
+            own, and the label of a conditional generator.
+        loss: What to go by: the weights of pixels and features, and which features.
+        config: How to go: learning rate, noise, jitter, patience, precision, batch size, seed.
+        photo: How photographs are cropped or aligned.
+        callback: Called as ``callback(step, images, losses)``; returning False stops. It takes the
+            place of the progress bar.
         state: A file to keep what was reached in, and to go on from by the same call.
 
     Raises:
         SpaceError: The generator has no such space.
         ImageError, ShapeError: Something given is no picture.
         CapabilityError: A start needs an encoder that is not there.
-        CheckpointError: The state belongs to another search.
+        ArgumentError: The state belongs to another search.
+        CheckpointError: The state is damaged.
 
     Warns:
         OutOfDomainWarning: A picture is unlike anything that the model draws.
         BundleWarning: No bundle says which network sees the model's pictures: pixels alone count.
     """
     space = _space(generator, space)
-    wanted = wanted_of(generator, images, crop, align)
-    seen = features_of(generator, features, "reader")
-    judged = features_of(generator, judge, "judge") or seen
-    loss = Likeness(wanted, seen, pixel=pixel, perceptual=perceptual)
-    drawn = _Once(generator, samples, seed, label, batch)
-    chosen = known(generator, space) if starts is None else _listed(starts)
-    if encoder is not None and starts is None:
-        chosen = (*chosen[:2], "encoder")
+    init = Initialisation.of(init)
+    config = config if n_steps is None else replace(config, n_steps=n_steps)
+    targets = fit_targets(generator, images, photo)
+    features = features_of(generator, loss.features, "reader")
+    criterion = ReconstructionLoss(targets, features, pixel=loss.pixel, perceptual=loss.perceptual)
+    samples = Samples(generator, init, config.seed, max(8, config.batch_size))
+    choices = init.choices(generator, space)
     codes = [
-        begin(generator, start, space, wanted, loss=loss, samples=drawn, label=label, guess=encoder)
-        for start in chosen
+        initial_latents(generator, each, space, targets, criterion, samples) for each in choices
     ]
-    plan = Plan(
-        steps=steps,
-        rate=rate,
-        prior=prior,
-        jitter=jitter,
-        maps=noise,
-        patience=patience,
-        precision=precision,
-        seed=seed,
-    )
-    told = {"pixel": pixel, "perceptual": loss.perceptual, "race": race, "samples": samples}
-    key = store.fingerprint({"wanted": wanted, **{f"{i}": c.data for i, c in enumerate(codes)}})
-    found = search(
+    settings = asdict(config) | {"pixel": loss.pixel, "perceptual": criterion.perceptual}
+    settings |= {"n_samples": init.n_samples, "space": space}
+    file = _run_file(state, generator, targets, codes, settings)
+    result = search(generator, codes, criterion, config, callback=callback, file=file)
+    names = [each if isinstance(each, str) else "given" for each in choices]
+    return report_inversion(
         generator,
-        codes,
-        loss,
-        plan,
-        race=race,
-        batch=batch,
-        callback=callback,
-        progress="inverting" if progress else None,
-        state=state,
-        key=f"{generator.fingerprint} {space} {key} {asdict(plan)} {told}",
-    )
-    names = [start if isinstance(start, str) else "given" for start in chosen]
-    return reported(
-        generator, found, wanted, judged, names, asdict(plan) | told, seed, samples=drawn
+        result,
+        targets,
+        features_of(generator, loss.judge, "judge") or features,
+        samples=samples,
+        provenance=Provenance(
+            method="invert",
+            hyperparameters=settings | {"init": names},
+            seed=config.seed,
+            n_samples=init.n_samples,
+            reference=_reference(space, names, config.n_steps),
+        ),
     )
 
 
-def reported(
+def _run_file(
+    state: str | os.PathLike[str] | None,
     generator: BaseGenerator,
-    found: Found,
-    wanted: Tensor,
-    judge: Features | None,
-    names: list[str],
+    targets: Tensor,
+    codes: Sequence[Latent],
     settings: dict[str, Any],
-    seed: int,
+) -> RunFile:
+    """Return the file of a search, which its pictures and initial codes tell from others too."""
+    decides = {
+        "generator": generator.fingerprint,
+        "images": store.fingerprint({"images": targets}),
+        "init": store.fingerprint({str(i): each.data for i, each in enumerate(codes)}),
+    }
+    return RunFile(state, "steerbench inversion run", decides | settings, every=10.0)
+
+
+def _reference(space: str, names: Sequence[str], n_steps: int) -> str:
+    """Return who proposed to search such a space, or to ask an encoder alone."""
+    if not n_steps and [*names] == ["encoder"]:
+        return "Richardson et al. 2020, arXiv 2008.00951"
+    if space in ("p", "p+"):
+        return "Zhu, Abdal et al. 2020, arXiv 2012.09036"
+    if space == "w+":
+        return "Abdal et al. 2019, arXiv 1904.03189"
+    return "Zhu et al. 2016, arXiv 1609.03552"
+
+
+def report_inversion(
+    generator: BaseGenerator,
+    result: SearchResult,
+    targets: Tensor,
+    judge: Features | None,
     *,
-    samples: Callable[[], Samples] | None = None,
-    method: str = "invert",
+    samples: Samples | None = None,
+    provenance: Provenance,
 ) -> Inversion:
-    """The result of a search, measured: pictures, table, where it came from."""
-    noise: str | dict[str, Tensor] = found.maps or "const"
+    """Return the result of a search, measured: pictures, table, where it came from.
+
+    Args:
+        generator: What draws the pictures.
+        result: Of the search.
+        targets: The pictures that were searched for, ``[N, C, H, W]``.
+        judge: What measures the perceptual distance; None for no such column.
+        samples: Of the model, to compare the targets with; None for no comparison.
+        provenance: Its method, settings (``init`` among them), seed and reference; the rest is
+            filled in here.
+
+    Warns:
+        OutOfDomainWarning: A picture is unlike anything that the model draws.
+    """
+    noise: str | dict[str, Tensor] = result.noise or "const"
     with torch.no_grad():
-        images = generator.render(found.latent, noise=noise)
-    report = pd.DataFrame({"mse": mse(images, wanted).tolist()})
-    report["psnr"], report["ssim"] = psnr(images, wanted).tolist(), ssim(images, wanted).tolist()
-    report["perceptual"] = apart(judge, images, wanted).tolist() if judge is not None else None
-    report["loss"], report["steps"] = found.loss.tolist(), found.steps.tolist()
-    report["start"] = [names[index] for index in found.start.tolist()]
-    report["strangeness"] = torch.nan
+        images = generator.render(result.latent, noise=noise)
+    report = _report(images, targets, judge)
+    names = provenance.hyperparameters["init"]
+    report["loss"], report["steps"] = result.loss.tolist(), result.steps.tolist()
+    report["start"] = [names[index] for index in result.start.tolist()]
+    report["ood_score"] = torch.nan
     if samples is not None:
-        report["strangeness"] = strangeness(wanted, samples().images, judge).tolist()
-        _warn(generator, report["strangeness"])
-    provenance = Provenance(
-        method=method,
-        hyperparameters=settings | {"starts": names, "space": found.latent.space},
+        report["ood_score"] = ood_score(targets, samples.images, judge).tolist()
+        _warn(generator, report["ood_score"])
+    provenance = replace(
+        provenance,
         generator=generator.name,
         fingerprint=generator.fingerprint,
-        seed=seed,
-        n_samples=settings.get("samples"),
         scores={name: float(report[name].mean()) for name in ("mse", "psnr", "ssim")},
-        reference="Zhu et al. 2016, arXiv 1609.03552; Karras et al. 2020, arXiv 1912.04958",
         version=_version(),
     )
     return Inversion(
-        latent=found.latent,
+        latent=result.latent,
         images=images,
-        wanted=wanted,
-        losses=found.losses,
-        seconds=found.seconds,
+        wanted=targets,
+        losses=result.losses,
+        seconds=result.seconds,
         report=report,
         provenance=provenance,
         noise=noise,
-        ended=found.ended,
+        ended=result.ended,
     )
 
 
-def _warn(generator: BaseGenerator, strange: pd.Series) -> None:
-    rows = strange.index[strange > 1].tolist()
+def _report(images: Tensor, targets: Tensor, judge: Features | None) -> pd.DataFrame:
+    """Return how near pictures are to their targets, a row each."""
+    distance = None if judge is None else perceptual_distance(judge, images, targets).tolist()
+    report = pd.DataFrame({"mse": mse(images, targets).tolist()})
+    report["psnr"], report["ssim"] = psnr(images, targets).tolist(), ssim(images, targets).tolist()
+    report["perceptual"] = distance
+    return report
+
+
+def _warn(generator: BaseGenerator, scores: pd.Series) -> None:
+    rows = scores.index[scores > 1].tolist()
     if rows:
         warnings.warn(
-            f"{len(rows)} of {len(strange)} pictures ({', '.join(map(str, rows[:8]))}) are further "
+            f"{len(rows)} of {len(scores)} pictures ({', '.join(map(str, rows[:8]))}) are further "
             f"from the samples of {generator.name!r} than these are from one another. Expect a "
             "code that draws something else, or that cannot be edited well.",
             OutOfDomainWarning,
@@ -299,43 +278,29 @@ def _warn(generator: BaseGenerator, strange: pd.Series) -> None:
 
 
 @torch.no_grad()
-def apart(features: Features, images: Tensor, originals: Tensor, batch: int = 32) -> Tensor:
-    """The perceptual distance ``[N]`` between pictures and their originals."""
-    parts = zip(images.clamp(-1, 1).split(batch), originals.clamp(-1, 1).split(batch))
-    return torch.cat([difference(described(features, a), described(features, b)) for a, b in parts])
-
-
-@torch.no_grad()
-def strangeness(images: Tensor, samples: Tensor, features: Features | None) -> Tensor:
-    """How far pictures ``[N, C, H, W]`` are from a model's samples, 1 being the farthest usual.
+def ood_score(images: Tensor, samples: Tensor, features: Features | None) -> Tensor:
+    """Return how far pictures are from a model's samples, ``[N]``, 1 being the farthest usual.
 
     The distance to the nearest sample, by the last part of the features (or pixels at 16x16), over
     the largest distance from a sample to the nearest other one, leaving out the most distant
     twentieth.
+
+    Args:
+        images: ``[N, C, H, W]``.
+        samples: ``[M, C, H, W]``.
+        features: What a network makes of pictures; None for pixels.
     """
-    given, own = (_place(part.clamp(-1, 1), features) for part in (images, samples))
+    given, own = (_describe(part.clamp(-1, 1), features) for part in (images, samples))
     between = torch.cdist(own, own).fill_diagonal_(torch.inf).amin(1)
     return torch.cdist(given, own).amin(1) / between.quantile(0.95).clamp(min=1e-12)
 
 
-def _place(images: Tensor, features: Features | None, batch: int = 64) -> Tensor:
+def _describe(images: Tensor, features: Features | None, batch_size: int = 64) -> Tensor:
     if features is None:
         height, width = (min(16, side) for side in images.shape[2:])
         return F.adaptive_avg_pool2d(images, (height, width)).flatten(1).double()
-    parts = [described(features, part)[-1].flatten(1) for part in images.split(batch)]
+    parts = [extract(features, part)[-1].flatten(1) for part in images.split(batch_size)]
     return torch.cat(parts).double()
-
-
-class _Once:
-    """The samples, drawn the first time that something asks for them."""
-
-    def __init__(self, generator: BaseGenerator, n: int, seed: int, label: Any, batch: int) -> None:
-        if n < 2:
-            raise ArgumentError(f"samples={n}; give at least 2 to compare with.")
-        self._draw = cache(lambda: Samples(generator, n, seed, label, max(8, batch)))
-
-    def __call__(self) -> Samples:
-        return self._draw()
 
 
 def _space(generator: BaseGenerator, space: str | None) -> str:
@@ -348,14 +313,17 @@ def _space(generator: BaseGenerator, space: str | None) -> str:
     return space
 
 
-@torch.no_grad()
-def wanted_of(generator: BaseGenerator, images: Any, crop: Crop, align: Align | None) -> Tensor:
-    """The pictures in the size and channels of what the generator draws."""
-    drawn = generator.render(generator.sample(1, seed=0))
-    height, width = drawn.shape[2:]
-    channels = drawn.shape[1]
-    given = pictures(images, (height, width), channels=channels, crop=crop, align=align)
-    return given.to(drawn)
+def fit_targets(generator: BaseGenerator, images: Any, photo: PhotoFit) -> Tensor:
+    """Return pictures in the size and channels of what a generator draws, ``[N, C, H, W]``.
+
+    Args:
+        generator: Whose size.
+        images: See `invert`.
+        photo: How photographs are fitted.
+    """
+    channels, height, width = generator.picture_shape
+    targets = fit_pictures(images, (height, width), channels=channels, photo=photo)
+    return targets.float().to(generator.device)
 
 
 def features_of(
@@ -369,10 +337,10 @@ def features_of(
         role: ``"reader"`` or ``"judge"``, the part of the bundle.
     """
     if given != "auto":
-        return seen_by(given) if isinstance(given, str) else given
+        return perceptual_features(given) if isinstance(given, str) else given
     network = part(generator, role)
     if isinstance(network, AttributePredictor):
-        return seen_by(network)
+        return perceptual_features(network)
     if role == "reader":
         warn(generator, _pixels_alone(generator, network))
     return None
@@ -380,15 +348,13 @@ def features_of(
 
 def _pixels_alone(generator: BaseGenerator, reader: Predictor | None) -> str:
     if reader is None:
-        return missing(generator, "reader", PIXELS, "features=")
+        use = "with layers sees more than pixels, which are all that is compared now"
+        return missing(generator, "reader", use, "features= in the loss")
     return (
         f"The reader of {generator.name!r} is no oracle, whose layers see pictures: they are "
-        "compared by their pixels alone. Give features=, a function from pictures to a tensor."
+        "compared by their pixels alone. Give features= in the loss, a function from pictures to a "
+        "tensor."
     )
-
-
-def _listed(starts: Start | Sequence[Start]) -> tuple[Start, ...]:
-    return (starts,) if isinstance(starts, (str, Latent)) else tuple(starts)
 
 
 def _version() -> str:
@@ -397,4 +363,4 @@ def _version() -> str:
     return __version__
 
 
-__all__ = ["Inversion", "Likeness", "OutOfDomainWarning", "invert"]
+__all__ = ["Inversion", "OutOfDomainWarning", "invert", "ood_score"]

@@ -2,7 +2,7 @@
 
 A photograph comes in any mode, depth, orientation and size (`steerbench.image.decode` reads it); a
 generator draws squares of one size, with things where its training pictures had them. What to do
-about the difference is the user's to say:
+about the difference is the user's to say, in a `PhotoFit`:
 
 - ``crop="center"`` cuts the largest middle part of the right proportions, ``"none"`` keeps
   everything and lets proportions change, ``(left, top, right, bottom)`` cuts a box, in pixels,
@@ -15,7 +15,7 @@ An animation is refused, because nobody knows which of its pictures is meant, an
 with a side above 16,384 pixels: a strip or a mistake.
 
 >>> import numpy as np
->>> photograph(np.zeros((480, 640, 3), np.uint8), (64, 64)).shape
+>>> fit_photograph(np.zeros((480, 640, 3), np.uint8), (64, 64)).shape
 torch.Size([1, 3, 64, 64])
 """
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,41 +36,47 @@ from steerbench.errors import ImageError
 from steerbench.image import decode, from_uint8, resize
 from steerbench.image.pixels import batch_of
 
-MAX_SIDE = 16_384
-"""The longest side of a photograph, in pixels."""
-
 Crop = str | tuple[float, float, float, float]
 Point = tuple[float, float]
 Align = tuple[Sequence[Point], Sequence[Point]]
 
 
-def pictures(
-    sources: Any,
-    size: tuple[int, int],
-    *,
-    channels: int = 3,
-    crop: Crop = "center",
-    align: Align | None = None,
+@dataclass(frozen=True)
+class PhotoFit:
+    """How photographs are fitted into what a generator draws.
+
+    Attributes:
+        crop: ``"center"``, ``"none"`` or a box in pixels, see the top of this page.
+        align: Two points in the photograph and where they should come to lie, likewise.
+    """
+
+    crop: Crop = "center"
+    align: Align | None = None
+
+
+def fit_pictures(
+    sources: Any, size: tuple[int, int], *, channels: int = 3, photo: PhotoFit | None = None
 ) -> Tensor:
-    """Pictures ``[N, channels, *size]`` in [-1, 1] from a tensor of them, or from photographs.
+    """Return pictures ``[N, channels, *size]`` in [-1, 1] from a tensor of them or photographs.
 
     Args:
         sources: A tensor ``[N, C, H, W]`` or ``[C, H, W]`` in [-1, 1]; or a photograph, or several:
             anything that `steerbench.image.decode` takes, and uploads of several files.
-        size: Height and width wanted.
+        size: Height and width of the result.
         channels: 1 for grey pictures, 3 for colours.
-        crop, align: See the top of this page; not for tensors of the right size.
+        photo: How to fit them; not for tensors of the right size.
 
     Raises:
         ImageError, ShapeError, NotFoundError, FileError: What was given is no picture.
     """
+    photo = PhotoFit() if photo is None else photo
     if isinstance(sources, Tensor):
-        images = _fitted(batch_of(sources), size, crop, align)
+        images = _fit(batch_of(sources), size, photo.crop, photo.align)
     else:
         listed = list(sources) if isinstance(sources, (list, tuple)) else [sources]
         if not listed:
             raise ImageError("No picture was given. Give a path, a file's bytes, an upload.")
-        images = torch.cat([photograph(one, size, crop=crop, align=align) for one in listed])
+        images = torch.cat([fit_photograph(one, size, photo) for one in listed])
     if not bool(torch.isfinite(images).all()):
         raise ImageError("A picture holds NaN or infinity; expected numbers in [-1, 1].")
     if channels == 1 and images.shape[1] == 3:
@@ -78,23 +85,29 @@ def pictures(
     return images.expand(-1, channels, -1, -1).clone()
 
 
-def photograph(
-    source: Any, size: tuple[int, int], *, crop: Crop = "center", align: Align | None = None
-) -> Tensor:
-    """One photograph ``[1, 3, *size]`` in [-1, 1]; see `pictures`."""
+def fit_photograph(source: Any, size: tuple[int, int], photo: PhotoFit | None = None) -> Tensor:
+    """Return one photograph as ``[1, 3, *size]`` in [-1, 1].
+
+    Args:
+        source: See `fit_pictures`.
+        size: Height and width of the result.
+        photo: How to fit it.
+    """
+    photo = PhotoFit() if photo is None else photo
     if isinstance(source, Tensor):
-        return pictures(source, size, crop=crop, align=align)
-    pixels = decode(source, still=True, side=MAX_SIDE)
+        return fit_pictures(source, size, photo=photo)
+    crop, align = photo.crop, photo.align
+    pixels = decode(source, still=True, side=16_384)  # a longer one is a strip or a mistake
     if crop == "center" and align is None:
         pixels = pixels[_middle(pixels.shape[:2], size)]
     if align is None and isinstance(crop, str):
-        pixels = _smaller(pixels, size)
-    return _fitted(from_uint8(pixels), size, crop if align is None else "none", align)
+        pixels = _reduce_pixels(pixels, size)
+    return _fit(from_uint8(pixels), size, crop if align is None else "none", align)
 
 
-def _fitted(image: Tensor, size: tuple[int, int], crop: Crop, align: Align | None) -> Tensor:
+def _fit(image: Tensor, size: tuple[int, int], crop: Crop, align: Align | None) -> Tensor:
     if align is not None:
-        return aligned(image, size, *align)
+        return align_points(image, size, *align)
     if isinstance(crop, str) and crop not in ("center", "none"):
         raise ImageError(
             f"crop={crop!r}; give 'center', 'none' or a box (left, top, right, bottom) in pixels."
@@ -109,13 +122,13 @@ def _fitted(image: Tensor, size: tuple[int, int], crop: Crop, align: Align | Non
             f"The box {crop} is {right - left:g} x {bottom - top:g} pixels, the picture "
             f"{size[1]} x {size[0]}. Give a box of the same proportions."
         )
-    return aligned(image, size, corners, [(0.0, 0.0), (1.0, 0.0)])
+    return align_points(image, size, corners, [(0.0, 0.0), (1.0, 0.0)])
 
 
-def aligned(
+def align_points(
     image: Tensor, size: tuple[int, int], points: Sequence[Point], targets: Sequence[Point]
 ) -> Tensor:
-    """Pictures turned, moved and scaled so that two points come to lie where they should.
+    """Turn, move and scale pictures so that two points come to lie where they should.
 
     Args:
         image: ``[N, C, H, W]``; its border is repeated where it does not reach.
@@ -139,7 +152,7 @@ def aligned(
         raise ImageError("The two points of align are the same place. Give two that lie apart.")
     # A complex number turns and scales: from a pixel of the result to one of the photograph.
     turn = source / target
-    image, factor = _reduced(image, abs(turn))
+    image, factor = _reduce(image, abs(turn))
     x = torch.arange(width, dtype=torch.float64) + 0.5 - there[0, 0]
     y = torch.arange(height, dtype=torch.float64)[:, None] + 0.5 - there[0, 1]
     columns = (turn.real * x - turn.imag * y + given[0][0, 0]) / factor
@@ -149,8 +162,8 @@ def aligned(
     return F.grid_sample(image, grid, "bilinear", "border", align_corners=False)
 
 
-def _reduced(image: Tensor, scale: float) -> tuple[Tensor, float]:
-    """The picture so small that sampling skips none of its pixels, and by what it was divided."""
+def _reduce(image: Tensor, scale: float) -> tuple[Tensor, float]:
+    """Return a picture so small that sampling skips no pixel, and by what it was divided."""
     if scale <= 1:
         return image, 1.0
     height, width = (max(1, math.ceil(side / scale)) for side in image.shape[2:])
@@ -158,7 +171,7 @@ def _reduced(image: Tensor, scale: float) -> tuple[Tensor, float]:
 
 
 def _middle(given: Sequence[int], size: tuple[int, int]) -> tuple[slice, slice]:
-    """The largest middle part, rows and columns, of the proportions of ``size``."""
+    """Return the largest middle part, rows and columns, of the proportions of ``size``."""
     height, width = given
     high = max(1, min(height, round(width * size[0] / size[1])))
     wide = max(1, min(width, round(height * size[1] / size[0])))
@@ -166,8 +179,8 @@ def _middle(given: Sequence[int], size: tuple[int, int]) -> tuple[slice, slice]:
     return slice(top, top + high), slice(left, left + wide)
 
 
-def _smaller(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Averaged down to about twice the size wanted, as bytes: large ones would fill the memory."""
+def _reduce_pixels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Average down to about twice the size, as bytes: large ones would fill the memory."""
     factor = min(pixels.shape[0] // (2 * size[0]), pixels.shape[1] // (2 * size[1]))
     return pixels if factor < 2 else np.asarray(Image.fromarray(pixels).reduce(factor))
 
@@ -180,3 +193,6 @@ def _box(crop: tuple[float, float, float, float]) -> tuple[float, float, float, 
     if not (right > left and bottom > top and math.isfinite(left + top + right + bottom)):
         raise ImageError(f"crop={crop!r}; give a box (left, top, right, bottom) in pixels.")
     return left, top, right, bottom
+
+
+__all__ = ["Align", "Crop", "PhotoFit", "align_points", "fit_photograph", "fit_pictures"]

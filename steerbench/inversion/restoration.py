@@ -1,23 +1,23 @@
 """Restoration: what a picture lost, filled in by what a generator knows of pictures.
 
-Somebody's picture I went through a known degradation D (`degradations`): a hole was cut,
-colours or details are gone, noise came in. Of all pictures that a generator can draw, take one
-that the same degradation would have left alike:
+Somebody's picture I went through a known degradation D (`steerbench.inversion.degradations`): a
+hole was cut, colours or details are gone, noise came in. Of all pictures that a generator can draw,
+take one that the same degradation would have left alike:
 
     c* = argmin over c of  |D G(c) - I|^2 + perceptual * d(D G(c), I) + prior * |(c - mean) / std|^2
-                           + wish * (1 - cos(f(restored), g(prompt)))
+                           + text_weight * (1 - cos(f(restored), g(prompt)))
 
 and put what is known of the picture back into G(c*). For a hole with the mask m that is
 c* = argmin |m . (G(c) - I)|. The last term, if a prompt is given, asks a CLIP that the restored
-picture shows what it says. There are as many answers as starts: what was lost is lost, and
-``proposals`` gives several to choose from.
+picture shows what it says. There are as many answers as initial codes: what was lost is lost,
+and ``n_proposals`` gives several to choose from.
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
 >>> room = G.render(G.sample(1, seed=7)).clamp(-1, 1)
 >>> mask = torch.zeros(64, 64)
 >>> mask[20:40, 20:40] = 1
->>> found = restore(G, room, Hole(mask), steps=5, proposals=2, progress=False)
+>>> found = restore(G, room, Hole(mask), n_steps=5, n_proposals=2)
 >>> found.images.shape, found.proposals.shape
 (torch.Size([1, 3, 64, 64]), torch.Size([2, 1, 3, 64, 64]))
 
@@ -30,77 +30,30 @@ Hasegawa-Johnson, Do, "Semantic Image Inpainting with Deep Generative Models" (2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from steerbench import assets
 from steerbench.errors import ArgumentError
 from steerbench.generators.base import BaseGenerator
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller
-from steerbench.inversion.engine import Plan
-from steerbench.inversion.initial_codes import Guess, Samples, Start, begin, known
+from steerbench.inversion.engine import OptimisationConfig
+from steerbench.inversion.initial_codes import Init, Initialisation, Samples, initial_latents
+from steerbench.inversion.losses import DegradationLoss, DegradationLossConfig
 from steerbench.inversion.optimize import features_of
-from steerbench.inversion.perceptual import Features, described, difference
-from steerbench.inversion.photographs import Crop, pictures
-from steerbench.inversion.search import Callback, Found, search
+from steerbench.inversion.photographs import PhotoFit, fit_pictures
+from steerbench.inversion.search import Callback, SearchResult, search
 from steerbench.types import Latent, Provenance
 
 
-class ReadsAndSees(Protocol):
-    """Places pictures and texts in one space, as `steerbench.predictors.clip.Clip` does."""
+@dataclass(frozen=True)
+class RestorationConfig(OptimisationConfig):
+    """How codes are optimised in a restoration: fewer steps, and nearer to the mean code."""
 
-    def encode_image(self, images: Tensor) -> Tensor: ...
-
-    def encode_text(self, texts: Sequence[str]) -> Tensor: ...
-
-
-class Evidence:
-    """The loss of restoration: how badly pictures explain what is left of the given ones.
-
-    Args:
-        degradation: What the given pictures went through.
-        given: What is left of them, ``[N, c, h, w]``.
-        features: What a network sees in pictures; None for pixels alone.
-        perceptual: The weight of what it sees.
-        clip, prompt, wish: A CLIP, what the restored pictures should show, and the weight of that.
-    """
-
-    def __init__(
-        self,
-        degradation: Degradation,
-        given: Tensor,
-        features: Features | None = None,
-        *,
-        perceptual: float = 0.1,
-        clip: ReadsAndSees | None = None,
-        prompt: str = "",
-        wish: float = 0.1,
-    ) -> None:
-        self.degradation, self.given, self.wish = degradation, given, wish
-        self.features = features if perceptual else None
-        self.perceptual = perceptual
-        with torch.no_grad():
-            self.left = degradation.left(given)
-            self.seen = [] if self.features is None else described(self.features, self.left)
-        self.clip = clip if prompt else None
-        self.text = None if self.clip is None else self.clip.encode_text([prompt]).detach()
-
-    def __call__(self, images: Tensor, rows: Tensor) -> Tensor:
-        rows = (rows % len(self.given)).to(images.device)
-        left = self.degradation(images, rows)
-        error = (left - self.left[rows]).square().flatten(1).mean(1)
-        loss = (error - self.degradation.floor).clamp(min=0)
-        if self.features is not None:
-            seen = described(self.features, left)
-            wanted = [part[rows] for part in self.seen]
-            loss = loss + self.perceptual * difference(seen, wanted)
-        if self.clip is None or self.text is None:
-            return loss
-        finished = self.degradation.finish(images, self.given[rows], rows)
-        return loss + self.wish * (1 - (self.clip.encode_image(finished) @ self.text.T)[:, 0])
+    n_steps: int = 150
+    prior: float = 0.003
 
 
 @dataclass(eq=False)
@@ -112,11 +65,11 @@ class Restoration:
         latent: Its codes, one for each picture.
         drawn: What the generator draws from them, before what is known was put back.
         given: The pictures as they were taken, ``[N, c, h, w]``.
-        plain: A restoration without a generator, to compare with.
+        baseline: A restoration without a generator, to compare with.
         proposals: All of them, finished, ``[P, N, C, H, W]``, the best first.
         latents: The codes of each proposal.
         loss: Of each proposal, ``[P, N]``.
-        losses: Of the best at every step, ``[N, steps]``; NaN after the end.
+        losses: Of the best at every step, ``[N, n_steps]``; NaN after the end.
         seconds: In all.
         ended: ``"finished"``, ``"interrupted"`` or ``"stopped"``.
         provenance: How it was found.
@@ -126,7 +79,7 @@ class Restoration:
     latent: Latent
     drawn: Tensor
     given: Tensor
-    plain: Tensor
+    baseline: Tensor
     proposals: Tensor
     latents: list[Latent]
     loss: Tensor
@@ -145,28 +98,12 @@ def restore(
     degradation: Degradation,
     *,
     space: str | None = None,
-    steps: int = 150,
-    proposals: int = 1,
-    starts: Start | Sequence[Start] | None = None,
-    samples: int = 96,
-    features: Features | str | None = "auto",
-    perceptual: float | None = None,
-    prior: float = 0.003,
-    rate: float = 0.1,
-    jitter: float = 0.0,
-    clip: ReadsAndSees | None = None,
-    prompt: str = "",
-    wish: float = 0.1,
-    patience: int | None = 50,
-    race: float = 0.15,
-    precision: str = "exact",
-    encoder: Guess | None = None,
-    label: Any = None,
-    crop: Crop = "center",
-    batch: int = 8,
-    seed: int = 0,
+    n_steps: int | None = None,
+    n_proposals: int = 1,
+    init: Initialisation | Init | Sequence[Init] | None = None,
+    loss: DegradationLossConfig = DegradationLossConfig(),
+    config: OptimisationConfig = RestorationConfig(),
     callback: Callback | None = None,
-    progress: bool = True,
 ) -> Restoration:
     """Restore pictures of which something was lost.
 
@@ -174,155 +111,141 @@ def restore(
 
     Args:
         generator: What knows how pictures look.
-        images: What is left: ``[N, c, h, w]`` in [-1, 1], or photographs as
-            `invert` takes them. For a `Hole` whole pictures,
-            of which the hole is not looked at; for `Grey` colours are taken out; for
+        images: What is left: ``[N, c, h, w]`` in [-1, 1], or photographs as `sb.invert` takes them,
+            of which the middle is cut out (`fit_degraded` cuts otherwise). For a `Hole` whole
+            pictures, of which the hole is not looked at; for `Grey` colours are taken out; for
             `Smaller` the small pictures.
         degradation: What happened to them.
         space: Where to search; by default what the degradation asks for, where there is one.
-        steps: How many at most; without any, the best start is the answer.
-        proposals: How many answers for each picture. One is the best of all starts; of several
-            each has a start of its own.
-        starts: As for `invert`; proposals beyond the last one begin
-            at the nearest of other samples.
-        samples: How many samples of the model to choose the nearest of.
-        features, perceptual: What a network sees in what is left, and its weight; by default
-            0.1 of the reader in the generator's bundle, and nothing where there is noise or no
-            bundle.
-        prior: The weight of the distance from the mean code, in standard deviations.
-        clip, prompt, wish: A CLIP, what the restored pictures should show, and how much that
-            weighs.
-        rate, jitter, patience, race, precision, encoder, label, crop, batch, seed, progress: As
-            for `invert`.
+        n_steps: How many at most, by default those of ``config`` (150); without any, the best
+            initial code is the answer.
+        n_proposals: How many answers for each picture. One is the best of all initial codes; of
+            several each has an initial code of its own.
+        init: As for `sb.invert`; proposals beyond the last one begin at the nearest of other
+            samples.
+        loss: What to go by: features and their weight; a CLIP, a prompt and its weight.
+        config: How to go.
         callback: Called as ``callback(step, images, losses)`` with what the generator draws for
-            a batch of proposals, before it is finished; returning False stops.
+            a batch of proposals, before it is finished; returning False stops. It takes the place
+            of the progress bar.
 
     Raises:
         ImageError, ShapeError: What was given is no picture, or does not fit the degradation.
         SpaceError: The generator has no such space.
-        ArgumentError: A prompt was given without a CLIP, or a number makes no sense.
+        ArgumentError: A number makes no sense.
     """
-    _check(proposals, clip, prompt)
-    given = given_for(generator, images, degradation, crop)
-    plain = degradation.plain(given)
-    if perceptual is None:
-        perceptual = 0.0 if degradation.floor else 0.1
-    seen = features_of(generator, features, "reader")
-    loss = Evidence(
-        degradation, given, seen, perceptual=perceptual, clip=clip, prompt=prompt, wish=wish
-    )
+    if not isinstance(n_proposals, int) or n_proposals < 1:
+        raise ArgumentError(f"n_proposals={n_proposals!r}; give a whole number from 1 up.")
+    config = config if n_steps is None else replace(config, n_steps=n_steps)
+    given = fit_degraded(generator, images, degradation)
+    baseline = degradation.baseline(given)
+    features = features_of(generator, loss.features, "reader")
+    criterion = DegradationLoss(degradation, given, features, loss)
     space = space or _space(generator, degradation)
-    codes = _starts(generator, space, plain, loss, starts, proposals, samples, seed, label, encoder)
-    plan = Plan(
-        steps=steps,
-        rate=rate,
-        prior=prior,
-        jitter=jitter,
-        patience=patience,
-        precision=precision,
-        seed=seed,
-    )
-    found = search(
-        generator,
-        codes,
-        loss,
-        plan,
-        race=race,
-        batch=batch,
-        callback=callback,
-        progress="restoring" if progress else None,
-    )
-    told = {"perceptual": perceptual, "prompt": prompt, "wish": wish, "proposals": proposals}
-    return _restoration(generator, found, degradation, given, plain, asdict(plan) | told)
+    start = _Start(generator, space, baseline, criterion, Initialisation.of(init), config.seed)
+    codes = [start.proposals(n_proposals)] if n_proposals > 1 else start.choices()
+    result = search(generator, codes, criterion, config, callback=callback, title="restoring")
+    settings = {"perceptual": criterion.perceptual, "prompt": loss.prompt, "space": space}
+    settings |= {"text_weight": loss.text_weight, "n_proposals": n_proposals}
+    provenance = _provenance(generator, degradation, asdict(config) | settings)
+    return _restoration(generator, result, criterion, baseline, provenance)
 
 
-@torch.no_grad()
-def given_for(
-    generator: BaseGenerator, images: Any, degradation: Degradation, crop: Crop = "center"
+def fit_degraded(
+    generator: BaseGenerator, images: Any, degradation: Degradation, photo: PhotoFit | None = None
 ) -> Tensor:
-    """Pictures as a degradation of a generator's pictures would leave them, ``[N, c, h, w]``."""
-    channels, *full = generator.render(generator.sample(1, seed=0)).shape[1:]
+    """Return pictures as a degradation of a generator's pictures would leave them.
+
+    Args:
+        generator: Whose pictures.
+        images: See `restore`.
+        degradation: What happened to them.
+        photo: How photographs are fitted.
+
+    Returns:
+        ``[N, c, h, w]`` in [-1, 1].
+
+    Raises:
+        ImageError, ShapeError: What was given is no picture, or does not fit the degradation.
+    """
+    channels, *full = generator.picture_shape
     height, width, left = degradation.shape(full[0], full[1], channels)
-    given = pictures(images, (height, width), channels=left, crop=crop)
+    given = fit_pictures(images, (height, width), channels=left, photo=photo)
     degradation.check(given, (height, width))
     return given.to(generator.device)
 
 
-def _starts(
-    generator: BaseGenerator,
-    space: str,
-    plain: Tensor,
-    loss: Evidence,
-    starts: Start | Sequence[Start] | None,
-    proposals: int,
-    samples: int,
-    seed: int,
-    label: Any,
-    encoder: Guess | None,
-) -> list[Latent]:
-    """Codes to race for one proposal, or one batch of codes ``[P * N]``, proposal by proposal."""
-    chosen: list[Start] = [starts] if isinstance(starts, (str, Latent)) else list(starts or ())
-    chosen.extend(() if chosen else reversed(known(generator, space)))
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Where a restoration begins."""
 
-    def begun(start: Start, number: int) -> Latent:
-        return begin(
-            generator,
-            start,
-            space,
-            plain,
-            loss=loss,
-            samples=lambda: Samples(generator, samples, seed + number * samples, label, 32),
-            label=label,
-            guess=encoder,
-        )
+    generator: BaseGenerator
+    space: str
+    baseline: Tensor
+    loss: DegradationLoss
+    init: Initialisation
+    seed: int
 
-    if proposals == 1:
-        return [begun(start, 0) for start in chosen]
-    listed = [*chosen, *["nearest"] * proposals][:proposals]
-    return [Latent.cat([begun(start, number) for number, start in enumerate(listed)])]
+    def choices(self) -> list[Latent]:
+        """Return codes of which the best is to go on, ``[N]`` each."""
+        return [self._latents(each, 0) for each in self._inits()]
+
+    def proposals(self, n: int) -> Latent:
+        """Return one batch of codes ``[n * N]``, proposal by proposal."""
+        inits = [*self._inits(), *["nearest"] * n][:n]
+        return Latent.cat([self._latents(each, number) for number, each in enumerate(inits)])
+
+    def _inits(self) -> tuple[Init, ...]:
+        choices = self.init.choices(self.generator, self.space)
+        # What knows the picture best comes first, where the user does not say otherwise.
+        return choices if self.init.codes is not None else choices[::-1]
+
+    def _latents(self, init: Init, number: int) -> Latent:
+        seed = self.seed + number * self.init.n_samples
+        samples = Samples(self.generator, self.init, seed)
+        return initial_latents(self.generator, init, self.space, self.baseline, self.loss, samples)
 
 
 @torch.no_grad()
 def _restoration(
     generator: BaseGenerator,
-    found: Found,
-    degradation: Degradation,
-    given: Tensor,
-    plain: Tensor,
-    settings: dict[str, Any],
+    result: SearchResult,
+    loss: DegradationLoss,
+    baseline: Tensor,
+    provenance: Provenance,
 ) -> Restoration:
-    """The result of a search: finished, the best proposal of each picture first."""
-    n = len(given)
-    drawn = generator.render(found.latent)
-    rows = torch.arange(len(drawn)) % n
-    images = degradation.finish(drawn, given[rows], rows).clamp(-1, 1)
-    order = found.loss.view(-1, n).argsort(dim=0, stable=True)
+    """Return the result of a search: finished, the best proposal of each picture first."""
+    given, n = loss.given, len(loss.given)
+    drawn = generator.render(result.latent)
+    indices = torch.arange(len(drawn)) % n
+    images = loss.degradation.finish(drawn, given[indices], indices).clamp(-1, 1)
+    order = result.loss.view(-1, n).argsort(dim=0, stable=True)
     places = order * n + torch.arange(n)
     best = places[0]
     return Restoration(
         images=images[best],
-        latent=found.latent[best.tolist()],
+        latent=result.latent[best.tolist()],
         drawn=drawn[best],
         given=given,
-        plain=plain,
+        baseline=baseline,
         proposals=images[places],
-        latents=[found.latent[row.tolist()] for row in places],
-        loss=found.loss[places],
-        losses=found.losses[best],
-        seconds=found.seconds,
-        ended=found.ended,
-        provenance=_provenance(generator, degradation, found.latent.space, settings),
+        latents=[result.latent[each.tolist()] for each in places],
+        loss=result.loss[places],
+        losses=result.losses[best],
+        seconds=result.seconds,
+        ended=result.ended,
+        provenance=provenance,
     )
 
 
 def _provenance(
-    generator: BaseGenerator, degradation: Degradation, space: str, settings: dict[str, Any]
+    generator: BaseGenerator, degradation: Degradation, settings: dict[str, Any]
 ) -> Provenance:
     from steerbench import __version__
 
     return Provenance(
         method="restore",
-        hyperparameters=settings | {"degradation": degradation.name, "space": space},
+        hyperparameters=settings | {"degradation": degradation.name},
         generator=generator.name,
         fingerprint=generator.fingerprint,
         seed=settings["seed"],
@@ -336,14 +259,13 @@ def _space(generator: BaseGenerator, degradation: Degradation) -> str:
     return next(there, generator.latent_space)
 
 
-def _check(proposals: int, clip: ReadsAndSees | None, prompt: str) -> None:
-    if not isinstance(proposals, int) or proposals < 1:
-        raise ArgumentError(f"proposals={proposals!r}; give a whole number from 1 up.")
-    if prompt and clip is None:
-        raise ArgumentError(
-            f"The prompt {prompt!r} needs a CLIP that reads it: clip=sb.clip(NAME), with NAME one "
-            f"of {', '.join(map(repr, assets.names('clips')))} or a model of open_clip."
-        )
-
-
-__all__ = ["Evidence", "Grey", "Hole", "Noisy", "Restoration", "Smaller", "given_for", "restore"]
+__all__ = [
+    "Grey",
+    "Hole",
+    "Noisy",
+    "Restoration",
+    "RestorationConfig",
+    "Smaller",
+    "fit_degraded",
+    "restore",
+]

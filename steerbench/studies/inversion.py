@@ -22,7 +22,7 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator, load
-from steerbench.inversion import Inversion, OutOfDomainWarning, invert
+from steerbench.inversion import Inversion, OptimisationConfig, OutOfDomainWarning, invert
 from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.training.pictures import HELD_OUT_SEED
@@ -102,11 +102,9 @@ def _inverted(
             generator,
             wanted,
             space=space,
-            steps=steps,
-            starts=start,
-            patience=None,
-            precision="fast",
-            batch=16,
+            n_steps=steps,
+            init=start,
+            config=OptimisationConfig(patience=None, precision="fast", batch_size=16),
         )
 
 

@@ -232,7 +232,7 @@ def relevance(out: Path, only: str = "") -> None:
     The exact seconds are those of the channels that were measured, times how many more there are.
     """
     generator, guide = load("rooms"), clip("rooms-clip")
-    fast = GlobalDirections(guide, "fast", refine=0, references=REFERENCES)
+    fast = GlobalDirections(guide, "fast", n_refined=0, n_references=REFERENCES)
     estimate = exact = 0.0
     for now in fast.steps(generator, state=""):
         estimate, exact = (estimate, now.seconds) if fast.exact_.any() else (now.seconds, exact)

@@ -31,9 +31,17 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError, unknown
 from steerbench.generators import BaseGenerator, load
-from steerbench.inversion import Degradation, Grey, Hole, Noisy, Restoration, Smaller, restore
-from steerbench.inversion.optimize import apart
-from steerbench.inversion.perceptual import Features, seen_by
+from steerbench.inversion import (
+    Degradation,
+    Grey,
+    Hole,
+    Noisy,
+    Restoration,
+    RestorationConfig,
+    Smaller,
+    restore,
+)
+from steerbench.inversion.losses import Features, perceptual_distance, perceptual_features
 from steerbench.metrics.reconstruction import psnr, ssim
 from steerbench.predictors import oracle
 from steerbench.predictors.attributes import AttributePredictor
@@ -45,7 +53,10 @@ from steerbench.worlds import world
 STEPS, SIDE, FACTOR, NOISE = 30, 24, 4, 0.25
 JUDGE = "rooms-attributes-2"
 SETS = ("renders", "samples")
-SEARCH: dict[str, Any] = {"starts": "encoder", "precision": "fast", "batch": 25, "progress": False}
+SEARCH: dict[str, Any] = {
+    "init": "encoder",
+    "config": RestorationConfig(precision="fast", batch_size=25),
+}
 SAMPLES_SEED = Codes.RESTORATION.start
 
 
@@ -60,7 +71,7 @@ def measure(
     for group in SETS if pictures == "all" else (pictures,):
         images, truth = _set(G, group, n)
         for name, degradation, given in _degraded(images):
-            found = restore(G, given, degradation, steps=steps, **SEARCH)
+            found = restore(G, given, degradation, n_steps=steps, **SEARCH)
             ways = _ways(images, degradation, found)
             box = degradation.hole[0, 0] if isinstance(degradation, Hole) else None
             for way, restored in ways.items():
@@ -101,7 +112,7 @@ def _degraded(images: Tensor) -> Iterator[tuple[str, Degradation, Tensor]]:
 
 def _ways(images: Tensor, degradation: Degradation, found: Restoration) -> dict[str, Tensor]:
     better = _better(found.given, degradation)
-    ways = {"original": images, "plain": found.plain}
+    ways = {"original": images, "plain": found.baseline}
     ways |= {} if better is None else {"better": better}
     return ways | {"drawn": found.drawn, "restored": found.images}
 
@@ -127,7 +138,7 @@ def _scores(
     values = {
         "psnr": psnr(*(_inside(part, box) for part in (pictures, originals))),
         "ssim": ssim(pictures, originals),
-        "perceptual": apart(_features(), pictures, originals),
+        "perceptual": perceptual_distance(_features(), pictures, originals),
         "attributes": hits,
     }
     row: dict[str, object] = {"n": len(pictures)}
@@ -158,4 +169,4 @@ def _judge() -> AttributePredictor:
 
 @cache
 def _features() -> Features:
-    return seen_by(JUDGE)
+    return perceptual_features(JUDGE)

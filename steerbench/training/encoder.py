@@ -34,8 +34,11 @@ from steerbench import store
 from steerbench.cards.text import card
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion.encoders import Encoder, EncoderNetwork, save
-from steerbench.inversion.optimize import apart
-from steerbench.inversion.perceptual import difference, seen_by
+from steerbench.inversion.losses import (
+    feature_distance,
+    perceptual_distance,
+    perceptual_features,
+)
 from steerbench.metrics import mse, psnr, ssim
 from steerbench.predictors import oracle
 from steerbench.seeds import Codes
@@ -93,7 +96,7 @@ class Trainer:
         torch.nn.init.zeros_(self.network.offsets.weight)
         torch.nn.init.zeros_(self.network.offsets.bias)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.looks = seen_by(settings.oracle)
+        self.looks = perceptual_features(settings.oracle)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), weight_decay=settings.weight_decay, foreach=True
         )
@@ -134,7 +137,7 @@ class Trainer:
         losses = {
             "latent": (codes[: len(truth)] - truth).square().mean(),
             "pixels": (again - shown).square().mean(),
-            "looks": difference(self.looks(again), self.looks(shown)).mean(),
+            "looks": feature_distance(self.looks(again), self.looks(shown)).mean(),
             "narrow": offsets.square().mean(),
         }
         loss = losses["latent"] + sum(getattr(settings, k) * losses[k] for k in list(losses)[1:])
@@ -205,12 +208,13 @@ def judged(encoder: Encoder, generator: BaseGenerator, held_out: Path) -> list[d
         "held-out renders": cache.Pictures(held_out, limit=JUDGED).images(np.arange(JUDGED)),
         "generated": generator.render(generator.sample(JUDGED, seed=GENERATED_SEED)),
     }
-    look, rows = seen_by(JUDGE), []
+    look, rows = perceptual_features(JUDGE), []
     for name, shown in sets.items():
         for space in ("w", "w+"):
             again = generator.render(encoder.encode(shown, space))
             measures = {"MSE": mse(again, shown), "PSNR": psnr(again, shown)}
-            measures |= {"SSIM": ssim(again, shown), "perceptual": apart(look, again, shown)}
+            measures |= {"SSIM": ssim(again, shown)}
+            measures |= {"perceptual": perceptual_distance(look, again, shown)}
             means = {key: round(float(value.mean()), 4) for key, value in measures.items()}
             rows.append({"pictures": name, "space": space} | means)
     return rows

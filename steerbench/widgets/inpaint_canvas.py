@@ -2,7 +2,7 @@
 
 >>> import steerbench as sb
 >>> G = sb.load("rooms")
->>> canvas = InpaintCanvas(G, seed=3, proposals=2, steps=10)
+>>> canvas = InpaintCanvas(G, seed=3, n_proposals=2, n_steps=10)
 >>> canvas.paint([(20, 20), (40, 20)])
 >>> canvas.fill()
 >>> canvas.wait(300), canvas.found.proposals.shape, canvas.error
@@ -37,8 +37,9 @@ from torch import Tensor
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.inversion import Degradation, Hole, Restoration
-from steerbench.inversion.photographs import Crop
-from steerbench.inversion.restoration import ReadsAndSees, given_for
+from steerbench.inversion.losses import TextImageEncoder
+from steerbench.inversion.photographs import Crop, PhotoFit
+from steerbench.inversion.restoration import fit_degraded
 from steerbench.renderer import Renderer
 from steerbench.types import Latent, Recipe
 from steerbench.widgets.canvas import drawing, on_brush
@@ -53,7 +54,7 @@ from steerbench.widgets.picture import Picture
 from steerbench.widgets.save_row import SaveRow
 from steerbench.widgets.style import refuse_unknown, style_sheet
 
-KEYWORDS = ("image", "seed", "brush", "proposals", "steps", "feather", "prompt", "clip", "size")
+KEYWORDS = ("image", "seed", "brush", "n_proposals", "n_steps", "feather", "prompt", "clip", "size")
 LARGEST_MASK = 128
 """The longest side of a mask, in pixels; smaller pictures have masks of their own size."""
 _NUMBERS = itertools.count(1)
@@ -69,8 +70,8 @@ class InpaintCanvas(ipywidgets.VBox):
         seed: Of the sample, and of the search; None takes a good one of the generator's bundle,
             or 0.
         brush: The diameter of the brush, in pixels of the picture; a sixth of it if None.
-        proposals: How many answers to give, up to 4.
-        steps: Of the search, at most.
+        n_proposals: How many answers to give, up to 4.
+        n_steps: Of the search, at most.
         feather: Over how many pixels of the picture the seam fades; a fifth of it if None.
         prompt: What should be in the hole, at first.
         clip: Reads it; that of the generator's bundle if None, loaded when there is something to
@@ -92,17 +93,17 @@ class InpaintCanvas(ipywidgets.VBox):
         *,
         seed: int | None = None,
         brush: float | None = None,
-        proposals: int = 3,
-        steps: int = 120,
+        n_proposals: int = 3,
+        n_steps: int = 120,
         feather: float | None = None,
         prompt: str = "",
-        clip: ReadsAndSees | None = None,
+        clip: TextImageEncoder | None = None,
         size: int = 384,
         **unknown: Any,
     ) -> None:
         refuse_unknown("InpaintCanvas", unknown, KEYWORDS)
         check_numbers(1.0, 1.0, size, truncates=False)
-        check_settings(proposals, steps, brush, feather)
+        check_settings(n_proposals, n_steps, brush, feather)
         self.generator, self.renderer, self.notice = generator, Renderer(generator), Notice()
         self._filling = InpaintWorker(self.renderer, self.notice, clip)
         seed = opening_seed(generator, seed)
@@ -120,8 +121,8 @@ class InpaintCanvas(ipywidgets.VBox):
         self._tools = InpaintTools(
             largest=max(2, shortest // 3),
             size=max(1, round(wanted)),
-            proposals=proposals,
-            steps=steps,
+            proposals=n_proposals,
+            steps=n_steps,
             feather=max(self._shape) / 5 if feather is None else feather,
             reach=max(self._shape) // 2,
             prompt=prompt,
@@ -241,8 +242,8 @@ class InpaintCanvas(ipywidgets.VBox):
             order = InpaintRequest(
                 work,
                 hole,
-                proposals=has.proposals.value,
-                steps=has.steps.value,
+                n_proposals=has.proposals.value,
+                n_steps=has.steps.value,
                 prompt=has.prompt.value.strip(),
                 seed=has.seed.value,
             )
@@ -313,7 +314,8 @@ class InpaintCanvas(ipywidgets.VBox):
             self._change(lambda _: change(), ("stroke", stroke))
 
     def _read(self, image: Any, crop: Crop) -> Tensor:
-        return given_for(self.generator, image, Degradation(), crop)[:1].clamp(-1, 1)
+        given = fit_degraded(self.generator, image, Degradation(), PhotoFit(crop))
+        return given[:1].clamp(-1, 1)
 
     def _on_upload(self, change: Any) -> None:
         """A person chose a file; a bad one is told, and everything stays as it was."""
@@ -377,8 +379,8 @@ class InpaintCanvas(ipywidgets.VBox):
         """A picture from the search, while nothing newer was painted."""
         with self._changing:
             if self.history.present is order.work:
-                self._tools.bar.value = step / order.steps
-                self._tools.status.value = f"step {step} of {order.steps}"
+                self._tools.bar.value = step / order.n_steps
+                self._tools.status.value = f"step {step} of {order.n_steps}"
                 self._picture.show(finished)
                 self._drawn = None
 

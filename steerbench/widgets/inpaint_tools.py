@@ -189,12 +189,16 @@ def _slider(name: str, value: int, low: int, high: int, tooltip: str) -> ipywidg
     )
 
 
-def check_settings(proposals: int, steps: int, brush: float | None, feather: float | None) -> None:
+def check_settings(
+    n_proposals: int, n_steps: int, brush: float | None, feather: float | None
+) -> None:
     """Raise SteerbenchError for what no canvas can be asked for."""
-    if not isinstance(proposals, int) or not 1 <= proposals <= MOST:
-        raise ArgumentError(f"proposals={proposals!r}, expected a whole number from 1 to {MOST}.")
-    if not isinstance(steps, int) or not 10 <= steps <= 600:
-        raise ArgumentError(f"steps={steps!r}, expected a whole number from 10 to 600.")
+    if not isinstance(n_proposals, int) or not 1 <= n_proposals <= MOST:
+        raise ArgumentError(
+            f"n_proposals={n_proposals!r}, expected a whole number from 1 to {MOST}."
+        )
+    if not isinstance(n_steps, int) or not 10 <= n_steps <= 600:
+        raise ArgumentError(f"n_steps={n_steps!r}, expected a whole number from 10 to 600.")
     if brush is not None and not 0 < brush < math.inf:
         raise ArgumentError(f"brush={brush}, expected a width in pixels above 0.")
     if feather is not None and not 0 <= feather < math.inf:

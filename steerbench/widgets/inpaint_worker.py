@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from steerbench.bundles import require
-from steerbench.inversion import Hole, Restoration, restore
-from steerbench.inversion.restoration import ReadsAndSees
+from steerbench.inversion import (
+    DegradationLossConfig,
+    Hole,
+    Restoration,
+    RestorationConfig,
+    restore,
+)
+from steerbench.inversion.losses import TextImageEncoder
 from steerbench.renderer import Renderer
 from steerbench.widgets.masking import Work
 from steerbench.widgets.notice import Notice
@@ -30,13 +36,13 @@ class InpaintRequest:
     Attributes:
         work: The picture, and the mask as it was painted.
         hole: The mask in the size of the picture.
-        proposals, steps, prompt, seed: As for `steerbench.inversion.restore`.
+        n_proposals, n_steps, prompt, seed: As for `steerbench.inversion.restore`.
     """
 
     work: Work
     hole: Hole
-    proposals: int
-    steps: int
+    n_proposals: int
+    n_steps: int
     prompt: str
     seed: int
 
@@ -56,7 +62,7 @@ class InpaintWorker:
         clip: Reads prompts; that of the generator's bundle, when it is needed, if None.
     """
 
-    def __init__(self, renderer: Renderer, notice: Notice, clip: ReadsAndSees | None) -> None:
+    def __init__(self, renderer: Renderer, notice: Notice, clip: TextImageEncoder | None) -> None:
         self._renderer, self._notice, self._clip = renderer, notice, clip
         self._worker = Worker("filling a hole")
 
@@ -102,17 +108,14 @@ class InpaintWorker:
                 self._renderer.generator,
                 given,
                 order.hole,
-                steps=order.steps,
-                proposals=order.proposals,
-                prompt=order.prompt,
-                clip=clip,
-                seed=(order.seed + APART) % 2**32,
-                precision="fast",
+                n_steps=order.n_steps,
+                n_proposals=order.n_proposals,
+                loss=DegradationLossConfig(clip=clip, prompt=order.prompt),
+                config=RestorationConfig(seed=(order.seed + APART) % 2**32, precision="fast"),
                 callback=look,
-                progress=False,
             )
 
-    def _reader(self, prompt: str) -> ReadsAndSees | None:
+    def _reader(self, prompt: str) -> TextImageEncoder | None:
         if not prompt:
             return None
         if self._clip is None:

@@ -3,7 +3,7 @@
 >>> import torch
 >>> import steerbench as sb
 >>> G = sb.wrap(torch.nn.Sequential(torch.nn.ConvTranspose2d(8, 3, 8)), latent_shape=(8, 1, 1))
->>> panel = PhotographInverter(G, steps=5)
+>>> panel = PhotographInverter(G, n_steps=5)
 >>> panel.invert(torch.zeros(1, 3, 8, 8))
 >>> panel.inversion.images.shape
 torch.Size([1, 3, 8, 8])
@@ -24,7 +24,13 @@ from torch import Tensor
 
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
-from steerbench.inversion import Inversion, OutOfDomainWarning, invert
+from steerbench.inversion import (
+    Inversion,
+    OptimisationConfig,
+    OutOfDomainWarning,
+    PhotoFit,
+    invert,
+)
 from steerbench.widgets.latest_worker import LatestWorker
 from steerbench.widgets.notice import Notice
 from steerbench.widgets.picture import Picture
@@ -40,7 +46,7 @@ class PhotographInverter(ipywidgets.VBox):
 
     Args:
         generator: What draws the pictures.
-        steps: How many at most.
+        n_steps: How many at most.
         space: Where to search; None for the default of `sb.invert`.
         size: The width of each picture on the screen, in pixels.
         options: Passed on to `sb.invert`.
@@ -55,13 +61,14 @@ class PhotographInverter(ipywidgets.VBox):
         self,
         generator: BaseGenerator,
         *,
-        steps: int = 100,
+        n_steps: int = 100,
         space: str | None = None,
         size: int = 192,
         **options: Any,
     ) -> None:
         self.generator = generator
-        self.options = {"steps": steps, "space": space, "precision": "fast"} | options
+        given = {"n_steps": n_steps, "space": space, "config": OptimisationConfig(precision="fast")}
+        self.options = given | options
         self.inversion: Inversion | None = None
         self._photograph: Any = None
         self._stopped = False
@@ -126,9 +133,8 @@ class PhotographInverter(ipywidgets.VBox):
             found = invert(
                 self.generator,
                 photograph,
-                crop=crop,
+                photo=PhotoFit(crop),
                 callback=watch,
-                progress=False,
                 **self.options,
             )
             if len(found) != 1:
@@ -144,7 +150,7 @@ class PhotographInverter(ipywidgets.VBox):
         ended = "" if found.ended == "finished" else " Stopped early."
         strange = (
             " It is unlike anything that this model draws, so expect another picture."
-            if row["strangeness"] > 1
+            if row["ood_score"] > 1
             else ""
         )
         self.notice.tell(

@@ -2,10 +2,10 @@
 
 The plain loop is what one writes first: the paper's synthesis in float32 (`plain_stylegan2`), the
 same features, Adam on w and the noise, with the correlation of the noise punished. Ours is
-`steerbench.inversion.engine.Descent` in float32 and in the precision that is fast here. The
+`steerbench.inversion.engine.CodeOptimiser` in float32 and in the precision that is fast here. The
 network is a StyleGAN2 of 256 pixels, channel base 16384, of random weights; features are a strided
 convolution, which costs little. Nothing is asserted about time, but that ``fast`` reaches a loss
-that is no worse. Run it alone on the machine:
+that is no worse. Run it alone on the machine::
 
     OMP_NUM_THREADS=2 pytest tests/benchmarks/test_inversion.py
 
@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steerbench.generators import StyleGAN2
-from steerbench.inversion import Likeness
-from steerbench.inversion.engine import Descent, Plan, correlation
+from steerbench.inversion import ReconstructionLoss
+from steerbench.inversion.engine import CodeOptimiser, OptimisationConfig, correlation
 from tests.benchmarks import plain_stylegan2 as plain
 from tests.benchmarks.timing import in_turn, processor, threads
 
@@ -80,15 +80,16 @@ class PlainLoop:
         self.optimiser.step()
 
 
-def descent(generator: StyleGAN2, wanted: Tensor, precision: str, steps: int) -> Descent:
+def begin(generator: StyleGAN2, wanted: Tensor, precision: str, n_steps: int) -> CodeOptimiser:
     start = generator.latent(generator.spaces["w"].mean[None], "w")
-    plan = Plan(steps=steps, maps=WEIGHT, patience=None, precision=precision)
-    return Descent(generator, start, torch.tensor([0]), Likeness(wanted, features), plan)
+    config = OptimisationConfig(n_steps, noise=WEIGHT, patience=None, precision=precision)
+    loss = ReconstructionLoss(wanted, features)
+    return CodeOptimiser(generator, start, torch.tensor([0]), loss, config)
 
 
 def test_a_step_of_inversion(benchmark, large, wanted) -> None:
     loop = PlainLoop(large, wanted)
-    ours = {name: descent(large, wanted, name, 100_000) for name in ("exact", "fast")}
+    ours = {name: begin(large, wanted, name, 100_000) for name in ("exact", "fast")}
     calls = {"plain": loop.step} | {name: way.step for name, way in ours.items()}
     times = in_turn(calls, seconds=12.0)
     for name, timing in times.items():
@@ -107,12 +108,12 @@ def test_fast_gets_as_near_as_exact(benchmark, rooms) -> None:
     best = {}
     for precision in ("exact", "fast"):
         start = rooms.latent(rooms.spaces["w"].mean.expand(4, -1), "w")
-        plan = Plan(steps=60, patience=None, precision=precision)
-        way = Descent(rooms, start, torch.arange(4), Likeness(shown), plan)
-        while not way.done:
+        config = OptimisationConfig(n_steps=60, patience=None, precision=precision)
+        way = CodeOptimiser(rooms, start, torch.arange(4), ReconstructionLoss(shown), config)
+        while not way.is_done:
             way.step()
         with torch.no_grad():
-            again = rooms.render(way.found()[0])
+            again = rooms.render(way.best_latents()[0])
         best[precision] = float((again - shown).square().mean())
     benchmark.extra_info |= {f"{name}_mse": value for name, value in best.items()}
     print(best)

@@ -64,7 +64,7 @@ def opened(page: Page, workplace: Path, scene: Scene) -> Iterator[Page]:
     write_notebook(
         workplace / "fill.ipynb",
         "import steerbench as sb\nG = sb.load('rooms')",
-        f"sb.widgets.InpaintCanvas(G, seed={scene.seed}, proposals=2, steps={STEPS})",
+        f"sb.widgets.InpaintCanvas(G, seed={scene.seed}, n_proposals=2, n_steps={STEPS})",
     )
     with jupyter_lab(workplace) as address:
         open_notebook(page, address, "fill.ipynb")

@@ -22,7 +22,7 @@ REACH = 6
 """Pixels to which a brush paints around its middle, and a few more."""
 CELLS = (
     "import steerbench as sb\nG = sb.load('rooms')",
-    "canvas = sb.widgets.InpaintCanvas(G, seed=3, proposals=1, steps=20, size=320)\n"
+    "canvas = sb.widgets.InpaintCanvas(G, seed=3, n_proposals=1, n_steps=20, size=320)\n"
     "canvas.paint([(10, 10), (20, 10)])\ncanvas",
 )
 

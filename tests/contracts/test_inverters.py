@@ -11,14 +11,21 @@ from torch import Tensor
 
 import steerbench as sb
 from steerbench.generators import BaseGenerator
-from steerbench.inversion import INVERTERS, Inversion
+from steerbench.inversion import (
+    INVERTERS,
+    Initialisation,
+    Inversion,
+    OptimisationConfig,
+    ProjectorConfig,
+    ReconstructionLossConfig,
+)
 from tests.conftest import make_toy
 
 STEPS = {"encode": 0}
 """How many steps an inverter is given here, where not 12."""
 
 
-class Known:
+class TrueEncoder:
     """An encoder that knows the codes of a few pictures: the truth, a little off."""
 
     def __init__(self, generator: BaseGenerator, n: int) -> None:
@@ -41,8 +48,8 @@ def toy() -> BaseGenerator:
 
 
 @pytest.fixture(scope="module")
-def encoder(toy) -> Known:
-    return Known(toy, 3)
+def encoder(toy) -> TrueEncoder:
+    return TrueEncoder(toy, 3)
 
 
 @pytest.fixture(params=sorted(INVERTERS))
@@ -50,11 +57,15 @@ def inverter(request, encoder) -> Callable[..., Inversion]:
     name = request.param
 
     def run(generator: BaseGenerator, images: Any, **options: Any) -> Inversion:
-        given = {"steps": STEPS.get(name, 12), "features": brightness, "progress": False}
-        given |= {} if name == "project" else {"encoder": encoder, "samples": 8, "space": "w"}
-        return INVERTERS[name](generator, images, **(given | options))
+        given = {"n_steps": STEPS.get(name, 12)} | options
+        if name == "project":
+            return INVERTERS[name](generator, images, brightness, **given)
+        codes = "encoder" if name in ("encode", "hybrid") else None
+        given["init"] = Initialisation(codes, n_samples=8, encoder=encoder)
+        given["loss"] = ReconstructionLossConfig(features=brightness)
+        return INVERTERS[name](generator, images, space="w", **given)
 
-    run.name = name
+    run.config = ProjectorConfig if name == "project" else OptimisationConfig
     return run
 
 
@@ -95,9 +106,9 @@ def test_it_is_deterministic_and_leaves_everything_as_it_was(inverter, toy, enco
 
 
 def test_no_picture_depends_on_the_others(inverter, toy, encoder) -> None:
-    options = {} if inverter.name == "project" else {"patience": None}
-    together = inverter(toy, encoder.images, batch=3, **options)
-    alone = inverter(toy, encoder.images[1:2], batch=1, **options)
+    configs = [inverter.config(patience=None, batch_size=size) for size in (3, 1)]
+    together = inverter(toy, encoder.images, config=configs[0])
+    alone = inverter(toy, encoder.images[1:2], config=configs[1])
     assert torch.allclose(together.latent.data[1:2], alone.latent.data, atol=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -127,8 +128,6 @@ def glossary() -> dict[str, set[str]]:
     return {row[0].strip("` "): set(re.findall(r"`(\w+)`", row[-1])) for row in rows}
 
 
-WAITING = {"invert", "restore", "optimise", "project", "latent_optimiser", "latent_mapper"}
-"""What still has names of its own, until it stands on one engine."""
 SYNONYMS = {wrong: right for right, others in glossary().items() for wrong in others}
 
 
@@ -138,6 +137,10 @@ def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
         if inspect.isfunction(getattr(sb, name)):
             yield name, getattr(sb, name)
     yield "leaderboard", sb.leaderboard.leaderboard
+    yield "restore", sb.inversion.restore
+    for name in sb.inversion.__all__:
+        if dataclasses.is_dataclass(settings := getattr(sb.inversion, name)):
+            yield name, settings
     for method in METHODS.values():
         loaded = method.load()
         yield method.name, loaded
@@ -160,10 +163,7 @@ def test_the_glossary_names_what_the_house_has_in_common() -> None:
 
 @pytest.mark.parametrize(("name", "function"), list(public_functions()))
 def test_arguments_are_called_by_the_glossary(name: str, function: Callable[..., Any]) -> None:
-    wrong = wrong_names(function)
-    if wrong and name in WAITING:
-        pytest.xfail(f"{name} is rewritten elsewhere: {wrong}")
-    assert not wrong, f"{name}: see the table of arguments in CONTRIBUTING.md"
+    assert not wrong_names(function), f"{name}: see the table of arguments in CONTRIBUTING.md"
 
 
 def test_a_wrong_name_would_be_noticed() -> None:

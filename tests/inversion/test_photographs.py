@@ -14,7 +14,7 @@ from PIL import Image
 
 import steerbench as sb
 from steerbench.errors import ImageError
-from steerbench.inversion.photographs import aligned, photograph, pictures
+from steerbench.inversion.photographs import PhotoFit, align_points, fit_photograph, fit_pictures
 
 SIZE = (32, 32)
 
@@ -41,7 +41,7 @@ def test_any_mode_becomes_a_picture(mode):
         image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
     elif mode != "RGB":
         image = image.convert("L").convert(mode) if mode in ("F", "1") else image.convert(mode)
-    found = photograph(image, SIZE)
+    found = fit_photograph(image, SIZE)
     assert found.shape == (1, 3, *SIZE)
     assert -1 <= found.min() < found.max() <= 1
     assert found[0, :, :2].mean() > found[0, :, 8:].mean()  # the white edge is still above
@@ -51,17 +51,17 @@ def test_a_phone_held_sideways_is_put_upright():
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = scene().transpose(Image.Transpose.ROTATE_90)
-    found = photograph(file(turned, "JPEG", exif=exif, quality=95), SIZE)
-    assert (found - photograph(scene(), SIZE)).abs().mean() < 0.1
+    found = fit_photograph(file(turned, "JPEG", exif=exif, quality=95), SIZE)
+    assert (found - fit_photograph(scene(), SIZE)).abs().mean() < 0.1
 
 
 def test_crops_as_asked():
-    middle, whole = photograph(scene(), SIZE), photograph(scene(), SIZE, crop="none")
+    middle, whole = fit_photograph(scene(), SIZE), fit_photograph(scene(), SIZE, PhotoFit("none"))
     assert middle[0, 0, 16, 0] > 0.5
     assert whole.shape == middle.shape
-    left = photograph(scene(), SIZE, crop=(0, 16, 48, 64))
+    left = fit_photograph(scene(), SIZE, PhotoFit((0, 16, 48, 64)))
     assert (left[0, 0] > 0.3).all()
-    beyond = photograph(scene(), SIZE, crop=(-48, 16, 0, 64))
+    beyond = fit_photograph(scene(), SIZE, PhotoFit((-48, 16, 0, 64)))
     assert (beyond[0, 0] > 0.3).all()  # the border is repeated
 
 
@@ -70,17 +70,17 @@ def test_alignment_brings_points_where_they_should_be():
     plain = sb.world("rooms").sample(1, seed=0, resolution=128).images
     eyes = [(0.4, 0.5), (0.65, 0.5)]
     there = [(51.2, 64.0), (83.2, 64.0)]
-    turned = aligned(plain, (128, 128), there, [(0.5, 0.35), (0.55, 0.6)])
-    back = aligned(turned, (128, 128), [(64.0, 44.8), (70.4, 76.8)], eyes)
+    turned = align_points(plain, (128, 128), there, [(0.5, 0.35), (0.55, 0.6)])
+    back = align_points(turned, (128, 128), [(64.0, 44.8), (70.4, 76.8)], eyes)
     inner = (slice(None), slice(None), slice(48, 80), slice(48, 80))
     assert (back - plain)[inner].abs().mean() < 0.06
-    assert torch.allclose(aligned(plain, (128, 128), there, eyes), plain, atol=1e-4)
+    assert torch.allclose(align_points(plain, (128, 128), there, eyes), plain, atol=1e-4)
 
 
 def test_shrinking_by_alignment_skips_no_pixels():
     checks = torch.ones(1, 3, 256, 256)
     checks[:, :, ::2, ::2] = checks[:, :, 1::2, 1::2] = -1
-    small = aligned(checks, (32, 32), [(0, 0), (256, 0)], [(0, 0), (1, 0)])
+    small = align_points(checks, (32, 32), [(0, 0), (256, 0)], [(0, 0), (1, 0)])
     assert small.abs().max() < 0.1
 
 
@@ -100,9 +100,9 @@ def test_shrinking_by_alignment_skips_no_pixels():
 )
 def test_garbage_is_refused_with_the_reason(given, why, toy_generator):
     with pytest.raises(ImageError, match=why):
-        photograph(given, SIZE)
+        fit_photograph(given, SIZE)
     with pytest.raises(ImageError, match=why):
-        sb.invert(toy_generator, given, steps=1)
+        sb.invert(toy_generator, given, n_steps=1)
 
 
 @pytest.mark.parametrize(
@@ -119,19 +119,19 @@ def test_garbage_is_refused_with_the_reason(given, why, toy_generator):
 )
 def test_crops_and_points_that_make_no_sense_are_refused(options):
     with pytest.raises(ImageError):
-        photograph(scene(), SIZE, **options)
+        fit_photograph(scene(), SIZE, PhotoFit(**options))
 
 
 def test_a_large_photograph_takes_little_memory():
-    found = photograph(Image.new("RGB", (9000, 8000), (255, 128, 0)), SIZE)
+    found = fit_photograph(Image.new("RGB", (9000, 8000), (255, 128, 0)), SIZE)
     assert torch.allclose(found[0, :, 5, 5], torch.tensor([1.0, 0.004, -1.0]), atol=1e-2)
 
 
 def test_several_uploads_and_grey_generators():
     uploads = tuple({"name": f"{i}.png", "content": file(scene())} for i in range(3))
-    assert pictures(uploads, SIZE).shape == (3, 3, *SIZE)
-    assert pictures(uploads, SIZE, channels=1).shape == (3, 1, *SIZE)
-    assert pictures(torch.zeros(1, 16, 16), SIZE).shape == (1, 3, *SIZE)
+    assert fit_pictures(uploads, SIZE).shape == (3, 3, *SIZE)
+    assert fit_pictures(uploads, SIZE, channels=1).shape == (3, 1, *SIZE)
+    assert fit_pictures(torch.zeros(1, 16, 16), SIZE).shape == (1, 3, *SIZE)
 
 
 @settings(max_examples=60, deadline=None)
@@ -140,4 +140,4 @@ def test_several_uploads_and_grey_generators():
 )
 def test_any_bytes_are_a_picture_or_a_clear_error(tail, head):
     with contextlib.suppress(ImageError):
-        assert photograph(head + tail, SIZE).shape == (1, 3, *SIZE)
+        assert fit_photograph(head + tail, SIZE).shape == (1, 3, *SIZE)

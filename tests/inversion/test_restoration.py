@@ -12,13 +12,16 @@ from steerbench.errors import ImageError, ShapeError, SteerbenchError
 from steerbench.generators import wrap
 from steerbench.image import to_uint8
 from steerbench.inversion.degradations import Degradation, Grey, Hole, Noisy, Smaller, spread
-from steerbench.inversion.restoration import Restoration, restore
+from steerbench.inversion.initial_codes import Initialisation
+from steerbench.inversion.losses import DegradationLossConfig
+from steerbench.inversion.restoration import Restoration, RestorationConfig, restore
 from steerbench.metrics.reconstruction import mse
 
 KINDS = (Grey(), Smaller(4), Smaller(2), Noisy(0.1))
 BOX = torch.zeros(16, 16)
 BOX[4:10, 5:12] = 1
-QUICK = {"steps": 40, "progress": False, "samples": 16}
+SAMPLES = 16
+QUICK = {"n_steps": 40, "init": Initialisation(n_samples=SAMPLES)}
 
 
 def pictures(generator, n: int = 2, seed: int = 700) -> Tensor:
@@ -48,7 +51,7 @@ def test_what_is_known_is_put_back_exactly(kind: Degradation) -> None:
     truth, drawn = torch.rand(2, 2, 3, 16, 16, dtype=torch.float64)
     given = truth if kind.name == "hole" else kind(truth)
     finished = kind.finish(drawn, given)
-    torch.testing.assert_close(kind(finished), kind.left(given), rtol=0, atol=1e-12)
+    torch.testing.assert_close(kind(finished), kind.observation(given), rtol=0, atol=1e-12)
 
 
 def test_finishing_the_truth_leaves_it_alone() -> None:
@@ -65,8 +68,8 @@ def test_nothing_from_inside_the_hole_is_looked_at(feather: float) -> None:
     other = torch.where(BOX > 0, torch.rand(1, 3, 16, 16), given)
     hole = Hole(BOX, feather)
     torch.testing.assert_close(hole.finish(drawn, given), hole.finish(drawn, other), rtol=0, atol=0)
-    torch.testing.assert_close(hole.plain(given), hole.plain(other), rtol=0, atol=0)
-    torch.testing.assert_close(hole.left(given), hole.left(other), rtol=0, atol=0)
+    torch.testing.assert_close(hole.baseline(given), hole.baseline(other), rtol=0, atol=0)
+    torch.testing.assert_close(hole.observation(given), hole.observation(other), rtol=0, atol=0)
 
 
 def test_a_feather_closes_the_seam() -> None:
@@ -96,11 +99,10 @@ def test_a_code_is_found_where_there_is_one_answer(plain_generator, kind: Degrad
     torch.manual_seed(4)
     seen = kind(truth) + (kind.floor**0.5) * torch.randn(kind(truth).shape)
     given = torch.where(BOX > 0, torch.rand(3, 3, 16, 16), truth) if kind.name == "hole" else seen
-    found = restore(
-        plain_generator, given, kind, steps=200, prior=0.0, rate=0.1, patience=None, progress=False
-    )
+    config = RestorationConfig(n_steps=200, prior=0.0, patience=None)
+    found = restore(plain_generator, given, kind, config=config)
     assert found.drawn.shape == truth.shape
-    assert (mse(found.images, truth) < 0.2 * mse(found.plain.clamp(-1, 1), truth)).all()
+    assert (mse(found.images, truth) < 0.2 * mse(found.baseline.clamp(-1, 1), truth)).all()
     assert (mse(found.images, truth) < 2e-3).all()
 
 
@@ -108,8 +110,11 @@ def test_a_code_is_found_where_there_is_one_answer(plain_generator, kind: Degrad
 def test_results_fit_and_are_the_same_again(toy_generator, kind: Degradation) -> None:
     truth = pictures(toy_generator)
     given = truth if kind.name == "hole" else kind(truth)
-    found, again = (restore(toy_generator, given, kind, **QUICK, seed=3) for _ in range(2))
-    assert found.images.shape == found.plain.shape == found.drawn.shape == truth.shape
+    found, again = (
+        restore(toy_generator, given, kind, config=RestorationConfig(seed=3), **QUICK)
+        for _ in range(2)
+    )
+    assert found.images.shape == found.baseline.shape == found.drawn.shape == truth.shape
     assert found.images.min() >= -1
     assert found.images.max() <= 1
     assert (found.ended, len(found)) == ("finished", 2)
@@ -130,7 +135,7 @@ def test_outside_of_the_mask_every_byte_stays(toy_generator) -> None:
 
 def test_proposals_differ_and_the_best_comes_first(toy_generator) -> None:
     truth = pictures(toy_generator)
-    found = restore(toy_generator, truth, Hole(BOX), proposals=3, **QUICK)
+    found = restore(toy_generator, truth, Hole(BOX), n_proposals=3, **QUICK)
     assert found.proposals.shape == (3, 2, 3, 16, 16)
     assert (found.loss.diff(dim=0) >= 0).all()
     torch.testing.assert_close(found.proposals[0], found.images, rtol=0, atol=0)
@@ -143,7 +148,7 @@ def test_proposals_differ_and_the_best_comes_first(toy_generator) -> None:
 def test_a_mask_for_each_picture(toy_generator) -> None:
     truth, other = pictures(toy_generator), BOX.roll(3, 1)
     masks = torch.stack([BOX, other])[:, None]
-    both = restore(toy_generator, truth, Hole(masks), proposals=2, **QUICK)
+    both = restore(toy_generator, truth, Hole(masks), n_proposals=2, **QUICK)
     for row, mask in enumerate((BOX, other)):
         outside = mask == 0
         shown = both.proposals[:, row][..., outside]
@@ -165,7 +170,8 @@ def test_a_prompt_draws_the_hole_towards_what_it_says(toy_generator) -> None:
     truth = pictures(toy_generator, 1)
     inside = {}
     for prompt in ("dark", "bright"):
-        options = {"clip": Words(), "prompt": prompt, "wish": 5.0, "prior": 0.0}
+        loss = DegradationLossConfig(clip=Words(), prompt=prompt, text_weight=5.0)
+        options = {"loss": loss, "config": RestorationConfig(prior=0.0)}
         found = restore(toy_generator, truth, Hole(BOX), **QUICK, **options)
         inside[prompt] = float(found.images[..., BOX > 0].mean())
         torch.testing.assert_close(
@@ -208,7 +214,7 @@ def test_photographs_of_any_kind(toy_generator) -> None:
 
 
 def test_no_steps_give_the_best_start(toy_generator) -> None:
-    found = restore(toy_generator, pictures(toy_generator), Grey(), steps=0, progress=False)
+    found = restore(toy_generator, pictures(toy_generator), Grey(), n_steps=0)
     assert found.images.shape == (2, 3, 16, 16)
 
 
@@ -246,15 +252,19 @@ def test_one_empty_mask_of_several() -> None:
         (Grey(), torch.full((1, 1, 16, 16), torch.nan), {}, ImageError, "NaN"),
         (Grey(), b"", {}, ImageError, "empty"),
         (Grey(), torch.zeros(3, 7), {}, ShapeError, "7"),
-        (Grey(), torch.zeros(1, 1, 16, 16), {"proposals": 0}, SteerbenchError, "proposals=0"),
-        (Grey(), torch.zeros(1, 1, 16, 16), {"prompt": "a lamp"}, SteerbenchError, "needs a CLIP"),
+        (Grey(), torch.zeros(1, 1, 16, 16), {"n_proposals": 0}, SteerbenchError, "n_proposals=0"),
         (Grey(), torch.zeros(1, 1, 16, 16), {"space": "v"}, SteerbenchError, "v"),
-        (Grey(), torch.zeros(1, 1, 16, 16), {"starts": "men"}, SteerbenchError, "'mean'"),
+        (Grey(), torch.zeros(1, 1, 16, 16), {"init": "men"}, SteerbenchError, "'mean'"),
     ],
 )
 def test_what_does_not_fit(toy_generator, degradation, images, options, error, message) -> None:
     with pytest.raises(error, match=message):
-        restore(toy_generator, images, degradation, **QUICK, **options)
+        restore(toy_generator, images, degradation, **(QUICK | options))
+
+
+def test_a_prompt_needs_a_clip() -> None:
+    with pytest.raises(SteerbenchError, match="needs a CLIP"):
+        DegradationLossConfig(prompt="a lamp")
 
 
 @pytest.mark.parametrize(

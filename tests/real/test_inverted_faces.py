@@ -19,7 +19,14 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 import steerbench as sb
-from steerbench.inversion import Inversion, OutOfDomainWarning, invert
+from steerbench.inversion import (
+    Initialisation,
+    Inversion,
+    OptimisationConfig,
+    OutOfDomainWarning,
+    PhotoFit,
+    invert,
+)
 from steerbench.metrics import mse, ssim
 from steerbench.supervised.boundaries import train_boundary
 from tests.real.models import face_dcgan, face_encoder, face_vae
@@ -57,11 +64,9 @@ def inverted(faces, photographs) -> Inversion:
         return invert(
             faces,
             photographs,
-            align=(EYES, IN_DCGAN),
-            steps=80,
-            batch=19,
-            samples=100,
-            progress=False,
+            init=Initialisation(n_samples=100),
+            config=OptimisationConfig(n_steps=80, batch_size=19),
+            photo=PhotoFit(align=(EYES, IN_DCGAN)),
         )
 
 
@@ -101,7 +106,7 @@ def keep(images: Tensor, columns: int, name: str) -> None:
 
 
 def test_faces_are_found_in_a_dcgan(faces, inverted):
-    options = {"starts": "nearest", "steps": 0, "samples": 100, "progress": False}
+    options = {"init": Initialisation("nearest", n_samples=100), "n_steps": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutOfDomainWarning)
         nearest = invert(faces, inverted.wanted, **options)
@@ -115,11 +120,11 @@ def test_faces_are_found_in_a_dcgan(faces, inverted):
 
 
 def test_eyes_where_the_model_has_them_make_a_picture_easier(faces, photographs, inverted):
-    options = {"starts": "mean", "steps": 15, "batch": 8, "samples": 8, "progress": False}
+    options = {"init": Initialisation("mean", n_samples=8), "n_steps": 15}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutOfDomainWarning)
         centred = invert(faces, photographs[:8], **options)
-        aligned = invert(faces, photographs[:8], align=(EYES, IN_DCGAN), **options)
+        aligned = invert(faces, photographs[:8], photo=PhotoFit(align=(EYES, IN_DCGAN)), **options)
     print("MSE centred, aligned:", centred.report["mse"].mean(), aligned.report["mse"].mean())
     assert aligned.report["mse"].mean() < 0.8 * centred.report["mse"].mean()
 
@@ -148,12 +153,13 @@ def test_faces_are_encoded_and_decoded_by_vaes(shared_path, photographs, model):
     folder = shared_path(f"real/disentangling-vae/{model}")
     vae = sb.wrap(face_vae(folder), latent_shape=(10,), pixels=(0, 1), name=model)
     encoder = face_encoder(folder)
-    options = {"encoder": encoder, "starts": "encoder", "samples": 32, "progress": False}
-    options["align"] = (EYES, IN_VAE)
+    init = Initialisation("encoder", n_samples=32, encoder=encoder)
+    options = {"init": init, "photo": PhotoFit(align=(EYES, IN_VAE))}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutOfDomainWarning)
-        guess = invert(vae, photographs, steps=0, **options)
-        refined = invert(vae, photographs, steps=40, batch=19, **options)
+        guess = invert(vae, photographs, n_steps=0, **options)
+        config = OptimisationConfig(n_steps=40, batch_size=19)
+        refined = invert(vae, photographs, config=config, **options)
     mean = vae.render(vae.latent(torch.zeros(1, 10))).expand(19, -1, -1, -1)
     scores = [mse(x, guess.wanted).mean() for x in (mean, guess.images, refined.images)]
     print(model, "mean code, encoder, hybrid:", [f"{float(x):.4f}" for x in scores])

@@ -26,7 +26,7 @@ WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def canvas(toy_generator) -> InpaintCanvas:
-    return InpaintCanvas(toy_generator, seed=4, brush=5, steps=10, proposals=2)
+    return InpaintCanvas(toy_generator, seed=4, brush=5, n_steps=10, n_proposals=2)
 
 
 def send(widget: InpaintCanvas, event: str, x: float, y: float) -> None:
@@ -218,7 +218,7 @@ def test_paint_during_a_search_ends_it_and_stays(canvas) -> None:
 def test_the_same_seed_fills_the_same(toy_generator) -> None:
     results = []
     for _ in range(2):
-        widget = InpaintCanvas(toy_generator, seed=9, steps=10, proposals=3)
+        widget = InpaintCanvas(toy_generator, seed=9, n_steps=10, n_proposals=3)
         widget.paint([(8, 8)])
         results.append(fill(widget).found.proposals)
     assert torch.equal(*results)
@@ -250,7 +250,7 @@ class Words:
 
 
 def test_a_prompt_and_words_that_are_not_known(toy_generator) -> None:
-    widget = InpaintCanvas(toy_generator, seed=4, steps=10, clip=Words(), prompt="a lamp")
+    widget = InpaintCanvas(toy_generator, seed=4, n_steps=10, clip=Words(), prompt="a lamp")
     widget.paint([(8, 8)])
     fill(widget)
     assert widget.found.provenance.hyperparameters["prompt"] == "a lamp"
@@ -266,7 +266,7 @@ def test_a_prompt_that_cannot_be_read_is_told_and_the_mask_stays(toy_generator) 
         def encode_text(self, texts) -> Tensor:
             raise SteerbenchError("Nothing in it is known.")
 
-    widget = InpaintCanvas(toy_generator, steps=10, clip=Mute(), prompt="xyzzy")
+    widget = InpaintCanvas(toy_generator, n_steps=10, clip=Mute(), prompt="xyzzy")
     widget.paint([(8, 8)])
     widget.fill()
     assert widget.wait(WAIT)
@@ -422,8 +422,8 @@ def test_strokes_that_make_no_sense_leave_the_mask(canvas, where, error, message
     [
         ({"sede": 1}, SteerbenchError, "Did you mean 'seed'"),
         ({"brush": -1}, SteerbenchError, "above 0"),
-        ({"proposals": 9}, SteerbenchError, "from 1 to 4"),
-        ({"steps": 1}, SteerbenchError, "from 10 to 600"),
+        ({"n_proposals": 9}, SteerbenchError, "from 1 to 4"),
+        ({"n_steps": 1}, SteerbenchError, "from 10 to 600"),
         ({"feather": -2}, SteerbenchError, "from 0 up"),
         ({"size": 3}, SteerbenchError, "from 32 to 2048"),
         ({"image": b""}, ImageError, "empty"),

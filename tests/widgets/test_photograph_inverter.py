@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from steerbench.inversion import Initialisation
 from steerbench.widgets import PhotographInverter
 
 SECONDS = 60
+FEW = Initialisation(n_samples=8)
 WHEN = {"last_modified": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}
 
 
@@ -33,7 +35,7 @@ def put(panel: PhotographInverter, content: bytes) -> None:
 
 @pytest.fixture
 def panel(toy_generator) -> PhotographInverter:
-    return PhotographInverter(toy_generator, steps=6, samples=8)
+    return PhotographInverter(toy_generator, n_steps=6, init=FEW)
 
 
 def test_an_upload_is_searched_for_and_shown(panel):
@@ -70,7 +72,7 @@ def test_garbage_is_refused_and_what_was_found_stays(panel, content, says):
 
 
 def test_stop_keeps_the_best_so_far(toy_generator):
-    panel = PhotographInverter(toy_generator, steps=100_000, samples=8)
+    panel = PhotographInverter(toy_generator, n_steps=100_000, init=FEW)
     panel.upload.value = (
         {"name": "a.png", "type": "image/png", "size": 1, "content": file(16, 16)} | WHEN,
     )

@@ -37,8 +37,7 @@ def box(toy_generator, clip, directions) -> PromptBox:
 def test_a_prompt_changes_the_picture_and_is_a_recipe(
     box, toy_generator, monkeypatch, mode
 ) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", _layout)
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
+    monkeypatch.setattr("steerbench.embedding.styleclip.target.layout_of", _layout)
     before = box.picture
     box.ask("red", mode=mode, n_steps=25 if mode == "mapper" else 6)
     assert box.wait(PATIENCE)
@@ -68,7 +67,7 @@ def test_the_strength_and_the_threshold_redraw(box, toy_generator) -> None:
 
 
 def test_stopping_keeps_what_was_reached(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
+    monkeypatch.setattr("steerbench.embedding.styleclip.target.layout_of", _layout)
     box.ask("red", mode="optimise", n_steps=100_000)
     until = time.monotonic() + 60
     while box.direction is None and time.monotonic() < until:
@@ -84,7 +83,7 @@ def test_stopping_keeps_what_was_reached(box, monkeypatch) -> None:
 
 
 def test_a_mapper_stopped_between_two_pictures_is_remembered(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.mapper.layout_of", _layout)
+    monkeypatch.setattr("steerbench.embedding.styleclip.target.layout_of", _layout)
     see = box._see
 
     def stop_after_a_sight_without_a_picture(now) -> None:
@@ -101,10 +100,10 @@ def test_a_mapper_stopped_between_two_pictures_is_remembered(box, monkeypatch) -
 
 
 def test_a_walk_that_finds_nothing_says_so_and_forgets_the_last_one(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
+    monkeypatch.setattr("steerbench.embedding.styleclip.target.layout_of", _layout)
     box.ask("red")
     assert box.wait(PATIENCE)
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.schedule", lambda done: 0.0)
+    monkeypatch.setattr("steerbench.inversion.engine.schedule", lambda *way: 0.0)
     box.ask("blue", mode="optimise")
     assert box.wait(PATIENCE)
     assert "No step came nearer to 'blue'" in box.error
@@ -114,7 +113,7 @@ def test_a_walk_that_finds_nothing_says_so_and_forgets_the_last_one(box, monkeyp
 
 
 def test_a_new_seed_starts_over_and_ends_what_is_under_way(box, monkeypatch) -> None:
-    monkeypatch.setattr("steerbench.embedding.styleclip.optimisation.layout_of", _layout)
+    monkeypatch.setattr("steerbench.embedding.styleclip.target.layout_of", _layout)
     box.ask("red", mode="optimise", n_steps=100_000)
     box._controls.seed.value = 5
     assert box.wait(1)

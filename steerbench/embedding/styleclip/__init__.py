@@ -2,12 +2,12 @@
 
 With G(w) a picture, f its CLIP features and t those of the prompt, all of unit length:
 
-- `LatentOptimiser`: one picture, one prompt: follow the gradient of
-  ``1 - f(G(w)) . t + lambda_l2 |w - w_s|^2 + lambda_id D_id``
-- `LatentMapper`: one prompt, any picture: three small networks for the coarse, the medium and the
-  fine rows of w+ learn the step to take, ``w + 0.1 M(w)``, by the same loss over many pictures
-- `GlobalDirections`: any prompt, any picture: how each channel of StyleSpace moves f is measured
-  once; a prompt is then a direction in s
+- `LatentOptimiser`, one picture, one prompt: follow the gradient of
+  ``1 - f(G(w)) . t + lambda_l2 |w - w_s|^2 + lambda_id D_id``.
+- `LatentMapper`, one prompt, any picture: three small networks for the coarse, the medium and the
+  fine rows of w+ learn the step to take, ``w + 0.1 M(w)``, by the same loss over many pictures.
+- `GlobalDirections`, any prompt, any picture: how each channel of StyleSpace moves f is measured
+  once; a prompt is then a direction in s.
 
 All three are text editors: ``fit(generator)``, then ``edit(latent)``. The first two are long walks
 that show every step: iterate over ``steps(...)`` to watch, leave the loop to stop; what was best so
@@ -32,14 +32,15 @@ from steerbench.embedding.styleclip.channels import (
 from steerbench.embedding.styleclip.global_directions import GlobalDirections
 from steerbench.embedding.styleclip.mapper import LatentMapper
 from steerbench.embedding.styleclip.optimisation import LatentOptimiser, PromptStep
-from steerbench.embedding.styleclip.target import Aim, layout_of
+from steerbench.embedding.styleclip.target import TextLossConfig, TextTarget, layout_of
 
 __all__ = [
-    "Aim",
     "GlobalDirections",
     "LatentMapper",
     "LatentOptimiser",
     "PromptStep",
+    "TextLossConfig",
+    "TextTarget",
     "channel_features",
     "channel_step",
     "layout_of",

@@ -29,13 +29,13 @@ from steerbench.errors import ArgumentError
 
 
 def channel_features(features: Tensor) -> Tensor:
-    """D of channels: ``[C, N, 2, F]`` features of pictures below and above, to ``[C, F]``."""
+    """Return D of channels: ``[C, N, 2, F]`` features below and above, to ``[C, F]``."""
     unit = F.normalize(features, dim=-1)
     return F.normalize(F.normalize(unit[:, :, 1] - unit[:, :, 0], dim=-1).mean(1), dim=-1)
 
 
 def channel_step(relevance: Tensor, std: Tensor, beta: float) -> tuple[Tensor, int]:
-    """The step in s for alpha = 1, ``[C]``, and how many channels move.
+    """Return the step in s for alpha = 1, ``[C]``, and how many channels move.
 
     Args:
         relevance: R of every channel ``[C]``; 0 where a channel is not to move.

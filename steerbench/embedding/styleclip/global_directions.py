@@ -1,8 +1,9 @@
 """StyleCLIP's global directions: any text becomes a direction in StyleSpace.
 
 What a prompt asks of a channel needs D_c, how the channel moves CLIP's features
-(`channels`). Measured exactly it takes two pictures a channel and sample, a hundred thousand
-and more. A quick estimate takes the derivative instead of the step of ten deviations:
+(`steerbench.embedding.styleclip.channels`). Measured exactly it takes two pictures a channel and
+sample, a hundred thousand and more. A quick estimate takes the derivative instead of the step of
+ten deviations:
 
     D_c ~ N(mean over pictures of N(df / ds_c))
 
@@ -73,8 +74,8 @@ class GlobalDirections:
         n_samples: Pictures a channel (the paper takes 100).
         n_derivatives: Pictures for the estimate.
         alpha: How far a channel is moved, in standard deviations.
-        refine: How many channels a prompt measures where the method is fast.
-        references: Channels drawn at random on which the estimate is compared with the exact
+        n_refined: How many channels a prompt measures where the method is fast.
+        n_references: Channels drawn at random on which the estimate is compared with the exact
             procedure.
         layers: Names of the layers whose channels may move; None for all that do not only turn
             activations into colours (the paper leaves ToRGB layers out too).
@@ -99,15 +100,20 @@ class GlobalDirections:
         n_samples: int = 16,
         n_derivatives: int = 16,
         alpha: float = 5.0,
-        refine: int = 32,
-        references: int = 32,
+        n_refined: int = 32,
+        n_references: int = 32,
         layers: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
-        self.clip, self.method, self.n_samples = clip, method, n_samples
-        self.n_derivatives, self.alpha, self.refine = n_derivatives, alpha, refine
-        self.layers, self.seed = layers, seed
-        self.references = references
+        self.clip = clip
+        self.method = method
+        self.n_samples = n_samples
+        self.n_derivatives = n_derivatives
+        self.alpha = alpha
+        self.n_refined = n_refined
+        self.n_references = n_references
+        self.layers = layers
+        self.seed = seed
         if method not in ("exact", "fast"):
             raise ArgumentError(unknown("method", method, ("exact", "fast")))
         if min(n_samples, n_derivatives) < 1 or not alpha > 0:
@@ -148,6 +154,7 @@ class GlobalDirections:
         Raises:
             CapabilityError: The generator has no space s.
             LayerError: A layer does not exist.
+            ArgumentError: The file is of another measurement.
         """
         with tqdm(desc="channels of s", unit="", delay=1) as bar:
             for now in self.steps(generator, state, save_every):
@@ -161,7 +168,11 @@ class GlobalDirections:
         state: str | os.PathLike[str] | None = None,
         save_every: float = 20.0,
     ) -> Iterator[ChannelStep]:
-        """Measure step by step; whoever leaves the loop goes on later from there."""
+        """Measure step by step; whoever leaves the loop goes on later from there.
+
+        Args:
+            generator, state, save_every: As for `fit`.
+        """
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
         self._state = state
@@ -177,7 +188,7 @@ class GlobalDirections:
             yield from self._estimate()
             yield from self._measure(self._random_channels())
             self._write()
-        self.agreement_ = self._agreement()
+        self.agreement_ = self._rank_agreement()
         self.fitted = True
 
     def relevance(self, prompt: str, neutral: str = "") -> Tensor:
@@ -193,7 +204,7 @@ class GlobalDirections:
         Raises:
             CapabilityError: No neutral text was given, and none is known.
         """
-        return self.features_.double() @ self._aim(prompt, neutral)
+        return self.features_.double() @ self._text_direction(prompt, neutral)
 
     def _neutral(self, given: str) -> str:
         """Return what a prompt is to differ from."""
@@ -201,22 +212,22 @@ class GlobalDirections:
         use = "is what a prompt differs from"
         return given.strip() or require(self._generator, "neutral", use, "neutral=")
 
-    def _aim(self, prompt: str, neutral: str) -> Tensor:
+    def _text_direction(self, prompt: str, neutral: str) -> Tensor:
         """Return the direction between two texts, of unit length."""
         neutral = self._neutral(neutral)
         ends = self.clip.encode_text([prompt, neutral]).double()
-        aim = F.normalize(ends[0] - ends[1], dim=0)
-        if not bool(torch.isfinite(aim).all()) or float(aim.norm()) < 0.5:
+        direction = F.normalize(ends[0] - ends[1], dim=0)
+        if not bool(torch.isfinite(direction).all()) or float(direction.norm()) < 0.5:
             raise ArgumentError(
                 f"{prompt!r} and {neutral!r} say the same to {self.clip.name}; there is nothing "
                 "to change. Choose texts that differ."
             )
-        return aim.cpu()
+        return direction.cpu()
 
     def direction(
         self, prompt: str, neutral: str = "", *, beta: float = 0.2, name: str = ""
     ) -> Direction:
-        """A text as a direction in s.
+        """Return a text as a direction in s.
 
         Args:
             prompt: What is asked for.
@@ -234,33 +245,40 @@ class GlobalDirections:
             ArgumentError: No channel reaches beta; or nothing was measured yet.
         """
         neutral = self._neutral(neutral)
+        self._refine(prompt, neutral)
         relevance = self.relevance(prompt, neutral)
-        if self.method == "fast" and self.refine:
-            top = relevance.abs().topk(min(self.refine, len(self.channels_))).indices
-            for _ in self._measure(self._missing(top)):
-                pass
-            relevance = self.relevance(prompt, neutral)
-        step, moved = channel_step(relevance, self.std_.double(), beta)
-        own = {name: getattr(self, name) for name in ("method", "alpha", "n_samples")}
-        asked = {"prompt": prompt, "neutral": neutral, "beta": beta}
-        asked |= own | {"clip": self.clip.name, "channels": moved}
+        step, channels = channel_step(relevance, self.std_.double(), beta)
+        asked = {"prompt": prompt, "neutral": neutral, "beta": beta, "channels": channels}
         return Direction(
             name or prompt,
             "s",
             step,
             scale=float(step.norm()),
             generator=self._generator.fingerprint,
-            provenance=Provenance(
-                method="StyleCLIP global direction",
-                hyperparameters=asked,
-                generator=self._generator.name,
-                fingerprint=self._generator.fingerprint,
-                seed=self.seed,
-                n_samples=self.n_samples,
-                scores={} if self.agreement_ is None else {"rank agreement": self.agreement_},
-                reference=REFERENCE,
-                version=__version__,
-            ),
+            provenance=self._provenance(asked),
+        )
+
+    def _refine(self, prompt: str, neutral: str) -> None:
+        """Measure the channels that matter most to a prompt, where they were estimated."""
+        if self.method != "fast" or not self.n_refined:
+            return
+        relevance = self.relevance(prompt, neutral)
+        top = relevance.abs().topk(min(self.n_refined, len(self.channels_))).indices
+        for _ in self._measure(self._missing(top)):
+            pass
+
+    def _provenance(self, asked: dict[str, Any]) -> Provenance:
+        own = {name: getattr(self, name) for name in ("method", "alpha", "n_samples")}
+        return Provenance(
+            method="StyleCLIP global direction",
+            hyperparameters=asked | own | {"clip": self.clip.name},
+            generator=self._generator.name,
+            fingerprint=self._generator.fingerprint,
+            seed=self.seed,
+            n_samples=self.n_samples,
+            scores={} if self.agreement_ is None else {"rank agreement": self.agreement_},
+            reference=REFERENCE,
+            version=__version__,
         )
 
     def edit(self, latent: Latent, prompt: str, alpha: float = 1.0, **options: Any) -> Latent:
@@ -276,7 +294,7 @@ class GlobalDirections:
         return self._generator.to(latent, "s") + alpha * direction
 
     def agreement(self, prompt: str, neutral: str = "") -> tuple[float, float]:
-        """How alike the estimate and the exact procedure rank channels for one prompt.
+        """Return how alike the estimate and the exact procedure rank channels for one prompt.
 
         Returns:
             Spearman's rank correlation of the relevances, and of their sizes, on the channels that
@@ -287,12 +305,12 @@ class GlobalDirections:
         """
         if not self._estimated:
             raise ArgumentError('Nothing was estimated; take method="fast" and call fit.')
-        rows, aim = self._random_channels(), self._aim(prompt, neutral)
-        guess, true = self._guess[rows].double() @ aim, self.features_[rows].double() @ aim
+        rows, text = self._random_channels(), self._text_direction(prompt, neutral)
+        guess, true = self._guess[rows].double() @ text, self.features_[rows].double() @ text
         return rank_agreement(guess, true), rank_agreement(guess.abs(), true.abs())
 
     def betas(self, prompt: str, neutral: str = "") -> tuple[float, float]:
-        """A sensible range of beta for a prompt: all channels move, or a handful."""
+        """Return a sensible range of beta for a prompt: all channels move, or a handful."""
         sizes = self.relevance(prompt, neutral).abs().sort(descending=True).values
         return 0.0, float(sizes[min(4, len(sizes) - 1)])
 
@@ -325,24 +343,24 @@ class GlobalDirections:
         return channels[~self.exact_[channels]]
 
     def _measure(self, channels: Tensor) -> Iterator[ChannelStep]:
-        """The exact procedure for some channels."""
+        """Measure some channels by the exact procedure."""
         for done, channel in enumerate(channels.sort().values.tolist(), start=1):
             began = time.perf_counter()
-            ends = [self._moved(channel, sign * self.alpha) for sign in (-1, 1)]
+            ends = [self._features_at(channel, sign * self.alpha) for sign in (-1, 1)]
             self.features_[channel] = channel_features(torch.stack(ends, dim=1)[None])[0]
             self.exact_[channel] = True
             self.seconds_ += time.perf_counter() - began
             self._write(now=done == len(channels))
             yield ChannelStep(done, len(channels), self.seconds_)
 
-    def _moved(self, channel: int, deviations: float) -> Tensor:
-        """Features ``[N, F]`` of the pictures with one channel moved."""
+    def _features_at(self, channel: int, deviations: float) -> Tensor:
+        """Return features ``[N, F]`` of the pictures with one channel moved."""
         data = self._codes.data.clone()
         data[:, channel] += deviations * self.std_[channel].to(data)
         return self._features(replace(self._codes, data=data))
 
     def _estimate(self) -> Iterator[ChannelStep]:
-        """Derivatives of all channels, one feature at a time."""
+        """Take the derivatives of all channels, one feature at a time."""
         began, generator = time.perf_counter(), self._generator
         codes = generator.sample(self.n_derivatives, seed=self.seed, space="s")
         data = codes.data.clone().requires_grad_()
@@ -364,11 +382,11 @@ class GlobalDirections:
 
     def _random_channels(self) -> Tensor:
         random = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.channels_), generator=random)[: self.references]
+        order = torch.randperm(len(self.channels_), generator=random)[: self.n_references]
         return self.channels_[order]
 
-    def _agreement(self) -> float:
-        """The mean rank agreement over the axes of CLIP's feature space."""
+    def _rank_agreement(self) -> float:
+        """Return the mean rank agreement over the axes of CLIP's feature space."""
         rows = self._random_channels()
         pairs = zip(self._guess[rows].T, self.features_[rows].T)
         return sum(rank_agreement(a, b) for a, b in pairs) / self.features_.shape[1]
@@ -381,12 +399,12 @@ class GlobalDirections:
 
     @property
     def _settings(self) -> dict[str, object]:
-        """What a measurement depends on."""
+        """All that a measurement depends on."""
         return {
             "generator": self._generator.fingerprint,
             "clip": self.clip.fingerprint,
             "n_samples": self.n_samples,
-            "strength": self.alpha,
+            "alpha": self.alpha,
             "seed": self.seed,
         }
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import __version__, store
-from steerbench.embedding.styleclip.optimisation import REFERENCE, schedule, spread_of
-from steerbench.embedding.styleclip.target import Aim, Embedding, changed, cutouts, layout_of
+from steerbench.embedding.styleclip.optimisation import REFERENCE, space_scale
+from steerbench.embedding.styleclip.target import Embedding, TextLoss, TextLossConfig, TextTarget
 from steerbench.errors import (
     ArgumentError,
     CapabilityError,
@@ -33,16 +33,13 @@ from steerbench.errors import (
     NotFittedError,
 )
 from steerbench.generators.base import BaseGenerator
+from steerbench.inversion.engine import schedule
 from steerbench.predictors.clip import Clip
 from steerbench.runs import RunFile
 from steerbench.seeds import Codes
 from steerbench.types import Latent, Provenance
 
 KIND = "steerbench latent mapper"
-STEP = 0.1
-"""By what the networks' output is multiplied, so that they begin near no change at all."""
-COARSE, MEDIUM = 8, 32
-"""Up to which resolution a row is coarse or medium."""
 
 
 class RowNetwork(nn.Sequential):
@@ -56,19 +53,26 @@ class RowNetwork(nn.Sequential):
 
 
 class Mapper(nn.Module):
-    """The three networks; groups without rows have none."""
+    """The three networks; groups without rows have none.
 
-    def __init__(self, dim: int, groups: Sequence[Sequence[int]]) -> None:
+    Args:
+        dim: Of a row.
+        groups: The rows that each network reads and changes.
+        scale: By what their output is multiplied, so that they begin near no change at all.
+    """
+
+    def __init__(self, dim: int, groups: Sequence[Sequence[int]], scale: float = 0.1) -> None:
         super().__init__()
+        self.scale = scale
         self.groups = [list(group) for group in groups]
         self.networks = nn.ModuleList(RowNetwork(dim) for group in self.groups if group)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The step ``[N, rows, dim]`` of codes in standard deviations from the mean."""
+        """Return the step ``[N, rows, dim]`` of codes in standard deviations from the mean."""
         step = torch.zeros_like(rows)
         for group, network in zip([g for g in self.groups if g], self.networks):
             step = step.index_copy(1, torch.tensor(group), network(rows[:, group]))
-        return STEP * step
+        return self.scale * step
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,9 @@ class LatentMapper:
         prompt: What is asked for.
         neutral: What it is to differ from; see `steerbench.embedding.styleclip`.
         n_steps: How many steps of training.
-        batch: Pictures a step.
-        rate: The learning rate.
-        l2: The weight lambda_l2 of the step's length, per number of a code.
-        identity: The weight lambda_id of what is to stay.
-        embedding: What is to stay; by default the layout that the generator's bundle names.
+        batch_size: Pictures a step.
+        learning_rate: Of the networks' weights.
+        loss: What a step costs beside the distance to the text, and the number of cutouts.
         seed: Of the networks and the first training picture.
 
     Attributes:
@@ -103,7 +105,7 @@ class LatentMapper:
 
     >>> import steerbench as sb
     >>> G, clip = sb.load("rooms"), sb.clip("rooms-clip")
-    >>> mapper = LatentMapper(clip, "a room at night", n_steps=2, batch=2).fit(G)
+    >>> mapper = LatentMapper(clip, "a room at night", n_steps=2, batch_size=2).fit(G)
     >>> mapper.edit(G.sample(3, seed=0)).space
     'w+'
     """
@@ -115,21 +117,25 @@ class LatentMapper:
         neutral: str = "",
         *,
         n_steps: int = 100,
-        batch: int = 5,
-        rate: float = 2e-3,
-        l2: float = 0.03,
-        identity: float = 0.3,
-        embedding: Embedding | None = None,
+        batch_size: int = 5,
+        learning_rate: float = 2e-3,
+        loss: TextLossConfig = TextLossConfig(),
         seed: int = 0,
     ) -> None:
-        self.clip, self.prompt, self.neutral = clip, prompt, neutral
-        self.n_steps, self.batch, self.rate = n_steps, batch, rate
-        self.l2, self.identity, self.embedding, self.seed = l2, identity, embedding, seed
-        if n_steps < 1 or batch < 1:
+        self.clip = clip
+        self.prompt = prompt
+        self.neutral = neutral
+        self.n_steps = n_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.loss = loss
+        self.seed = seed
+        if n_steps < 1 or batch_size < 1:
             raise ArgumentError(
-                f"n_steps={n_steps}, batch={batch}; give at least one step of one picture."
+                f"n_steps={n_steps}, batch_size={batch_size}; give at least one step of one "
+                "picture."
             )
-        self._aim = Aim(clip, prompt, neutral)
+        self._target = TextTarget(clip, prompt, neutral)
 
     generator_: BaseGenerator
     mapper_: Mapper
@@ -172,45 +178,59 @@ class LatentMapper:
         state: str | os.PathLike[str] | None = None,
         save_every: float = 30.0,
     ) -> Iterator[MapperStep]:
-        """The same step by step; whoever leaves the loop keeps what was learned so far."""
+        """Train step by step; whoever leaves the loop keeps what was learned so far.
+
+        Args:
+            generator, state, save_every: As for `fit`.
+        """
         if reason := self.refuses(generator):
             raise CapabilityError(f"{reason} Use LatentOptimiser, which walks in any space.")
         self.generator_ = generator
         began, losses = time.perf_counter(), list[dict[str, float]]()
-        embedding = (self.embedding or layout_of(generator)) if self.identity else None
+        embedding = self.loss.embedding_for(generator)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.mapper_ = Mapper(generator.spaces["w+"].shape[-1], groups_of(generator))
-        optimiser = torch.optim.Adam(self.mapper_.parameters(), lr=self.rate)
+        optimiser = torch.optim.Adam(self.mapper_.parameters(), lr=self.learning_rate)
         random = torch.Generator().manual_seed(self.seed)
         file = RunFile(state, "steerbench latent mapper run", self._settings(generator), save_every)
         if known := file.read():
             losses = self._resume(known, optimiser, random)
             began -= float(known["seconds"])
         for step in range(len(losses), self.n_steps):
-            seed = Codes.MAPPER + (self.seed * 100_000 + step * self.batch)
-            codes = generator.sample(self.batch, seed=seed, space="w+")
+            codes = self._codes(generator, step)
             with torch.enable_grad():
-                parts = self._losses(generator, codes, embedding, random)
-                cost = torch.stack(list(parts.values())).sum()
-            optimiser.param_groups[0]["lr"] = self.rate * schedule(step / self.n_steps)
+                cost, parts = self._cost(generator, codes, embedding, random)
+            # In the middle of each step: at the ends the rate is nothing.
+            share = schedule((step + 0.5) / self.n_steps)
+            optimiser.param_groups[0]["lr"] = self.learning_rate * share
             optimiser.zero_grad()
             cost.backward()
             optimiser.step()
-            losses.append({name: float(part.detach()) for name, part in parts.items()})
+            losses.append(parts)
             self.losses_, self.seconds_ = list(losses), time.perf_counter() - began
             last = step + 1 == self.n_steps
             file.write(lambda: self._run_tensors(optimiser, random), now=last)
             yield MapperStep(step + 1, self.n_steps, self.losses_, self.seconds_)
 
+    def _codes(self, generator: BaseGenerator, step: int) -> Latent:
+        """Return the codes of a step, away from those that people look at."""
+        seed = Codes.MAPPER + (self.seed * 100_000 + step * self.batch_size)
+        return generator.sample(self.batch_size, seed=seed, space="w+")
+
     def _settings(self, generator: BaseGenerator) -> dict[str, Any]:
         """Return all that decides the training: what a file must agree with to be gone on from."""
-        own = {name: getattr(self, name) for name in signature(type(self)).parameters}
-        return own | {
-            "clip": self.clip.fingerprint,
-            "embedding": getattr(self.embedding, "__qualname__", str(type(self.embedding))),
-            "generator": generator.fingerprint,
-        }
+        names = [name for name in signature(type(self)).parameters if name != "loss"]
+        embedding = self.loss.embedding
+        return (
+            {name: getattr(self, name) for name in names}
+            | self.loss.settings()
+            | {
+                "clip": self.clip.fingerprint,
+                "embedding": getattr(embedding, "__qualname__", str(type(embedding))),
+                "generator": generator.fingerprint,
+            }
+        )
 
     def _run_tensors(
         self, optimiser: torch.optim.Optimizer, random: torch.Generator
@@ -239,35 +259,37 @@ class LatentMapper:
         self.seconds_ = float(known["seconds"])
         return list(self.losses_)
 
-    def _losses(
+    def _cost(
         self,
         generator: BaseGenerator,
         codes: Latent,
         embedding: Embedding | None,
         random: torch.Generator,
-    ) -> dict[str, Tensor]:
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return what the step of codes costs, and the parts of that."""
         with torch.no_grad():
             before = generator.render(codes)
-            aims = self._aim.of(before)
-            kept = embedding(before) if embedding else None
-        step, spread = self._step(generator, codes)
-        after = generator.render(codes.with_data(codes.data + spread * step))
-        views = torch.stack([after, cutouts(after, random)])
-        distance = self._aim.distance(views.flatten(0, 1), aims.repeat(2, 1)).mean()
-        parts = {"clip": distance, "l2": self.l2 * step.square().mean()}
-        if embedding is not None and kept is not None:
-            parts["identity"] = self.identity * changed(embedding(after), kept).mean()
-        return parts
+        loss = TextLoss(self._target, before, self.loss, embedding, random)
+        step, scale = self._step(generator, codes)
+        after = generator.render(codes.with_data(codes.data + scale * step))
+        length = self.loss.l2 * step.square().mean()
+        cost = loss(after, torch.arange(len(codes))).mean() + length
+        parts = {name: float(part.mean()) for name, part in loss.parts.items()}
+        return cost, parts | {"l2": float(length.detach())}
 
     def _step(self, generator: BaseGenerator, codes: Latent) -> tuple[Tensor, Tensor]:
-        """The step of codes, in standard deviations, and what one of these is."""
-        spread = spread_of(generator, "w+").to(codes.data)
+        """Return the step of codes, in standard deviations, and what one of these is."""
+        scale = space_scale(generator, "w+").to(codes.data)
         mean = generator.spaces["w+"].mean
         centre = 0.0 if mean is None else mean.to(codes.data)
-        return self.mapper_((codes.data - centre) / spread), spread
+        return self.mapper_((codes.data - centre) / scale), scale
 
     def edit(self, latent: Latent, alpha: float = 1.0) -> Latent:
         """Return codes in w+ after the step, ``alpha`` times.
+
+        Args:
+            latent: In any space that leads to w+.
+            alpha: How many times the step is taken.
 
         Raises:
             NotFittedError: Nothing was learned yet.
@@ -276,20 +298,21 @@ class LatentMapper:
             raise NotFittedError("Nothing was learned yet; call fit(generator) first.")
         codes = self.generator_.to(latent, "w+")
         with torch.no_grad():
-            step, spread = self._step(self.generator_, codes)
-        return codes.with_data(codes.data + alpha * spread * step)
+            step, scale = self._step(self.generator_, codes)
+        return codes.with_data(codes.data + alpha * scale * step)
 
     def provenance(self) -> Provenance:
         """Return where an edit by this mapper came from."""
-        chosen = ("prompt", "neutral", "n_steps", "batch", "rate", "l2", "identity")
+        chosen = ("prompt", "neutral", "n_steps", "batch_size", "learning_rate")
         return Provenance(
             method="StyleCLIP latent mapper",
             hyperparameters={name: getattr(self, name) for name in chosen}
+            | self.loss.settings()
             | {"clip": self.clip.name},
             generator=self.generator_.name,
             fingerprint=self.generator_.fingerprint,
             seed=self.seed,
-            n_samples=len(self.losses_) * self.batch,
+            n_samples=len(self.losses_) * self.batch_size,
             scores=self.losses_[-1],
             reference=REFERENCE,
             version=__version__,
@@ -333,16 +356,22 @@ class LatentMapper:
         return self
 
 
-def groups_of(generator: BaseGenerator) -> list[list[int]]:
-    """The coarse, medium and fine rows of w+, by the resolution of the layers that read them."""
+def groups_of(generator: BaseGenerator, coarse: int = 8, medium: int = 32) -> list[list[int]]:
+    """Return the coarse, medium and fine rows of w+, by the resolution of their layers.
+
+    Args:
+        generator: With a space w+.
+        coarse, medium: Up to which resolution a row is that.
+    """
     rows = generator.spaces["w+"].shape[0]
     sizes: dict[int, float] = {row: math.inf for row in range(rows)}
     for layer in generator.layers:
         if layer.row is not None:
             sizes[layer.row] = min(sizes[layer.row], layer.height)
-    coarse = [row for row in range(rows) if sizes[row] <= COARSE]
-    medium = [row for row in range(rows) if COARSE < sizes[row] <= MEDIUM]
-    return [coarse, medium, [row for row in range(rows) if sizes[row] > MEDIUM]]
+    parts: list[list[int]] = [[], [], []]
+    for row, size in sizes.items():
+        parts[0 if size <= coarse else 1 if size <= medium else 2].append(row)
+    return parts
 
 
 __all__: list[Any] = ["LatentMapper", "Mapper", "MapperStep", "groups_of"]
