@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 import steerbench as sb
 from steerbench.cli import score
-from steerbench.leaderboard import NULL, Protocol, leaderboard, markdown, shares
+from steerbench.errors import ArgumentError
+from steerbench.leaderboard import NULL, Leaderboard, Protocol, leaderboard, markdown, shares
 from steerbench.leaderboard.judging import Criteria, equalise_change, evaluate_prefixes, readable
+from steerbench.studies import tables
+from steerbench.studies.leaderboard import _write, fill_readme
 
 NAMES = ("one", "two", "three", "four")
 SMALL = Protocol(n_directions=4, choosing=8, judging=16, nulls=2)
@@ -127,12 +130,36 @@ def test_an_unknown_finder_is_refused_with_the_closest_name() -> None:
 
 def test_the_readme_keeps_everything_around_the_table(board, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{score.START}\nold\n{score.END}\nafter\n")
-    before, after = score._split(readme)
-    assert (before, after) == ("before\n", "\nafter\n")
-    text = score.section(board, "axes", SMALL)
+    readme.write_text("before\n<!-- leaderboard -->\nold\n<!-- /leaderboard -->\nafter\n")
+    fill_readme(readme, board.table, "axes", SMALL)
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- leaderboard -->\n4 directions")
+    assert text.endswith("\n<!-- /leaderboard -->\nafter\n")
     assert "`sefa`" in text
     assert markdown(board.table) in text
     readme.write_text("no marks")
-    with pytest.raises(sb.errors.SteerbenchError, match="Put both"):
-        score._split(readme)
+    with pytest.raises(ArgumentError, match="Put both"):
+        fill_readme(readme, board.table, "axes", SMALL)
+
+
+def test_the_command_says_on_what_it_measured(
+    board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(out: Path, models: dict[str, str], *_: object) -> Leaderboard:
+        _write(board, out, "10-leaderboard")
+        return board
+
+    monkeypatch.setattr(score.leaderboard, "measure_finders", measure)
+    models = ("rooms-dcgan", "rooms-attributes", "rooms-attributes-2")
+    said = score.score(*models, ["sefa"], SMALL, tmp_path)
+    assert "`sefa`" in said
+    record = tables.records_of(tmp_path)["10-leaderboard"]
+    assert record["command"] == "steerbench score rooms-dcgan --finder sefa"
+    assert record["protocol"]["judging"] == 16
+    generator = {"name": "rooms-dcgan", "fingerprint": sb.load("rooms-dcgan").fingerprint}
+    assert record["models"]["generator"] == generator
+    roles = dict(zip(("generator", "reader", "judge"), models))
+    assert tables.staleness("10-leaderboard-factors", roles, tmp_path) == ""
+    with pytest.raises(ArgumentError, match="Put both"):
+        score.score(*models, ["sefa"], SMALL, tmp_path / "new", tmp_path / "provenance.json")
+    assert not (tmp_path / "new").exists()

@@ -27,7 +27,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import image, store
-from steerbench.cards.text import generator_card, readme_section
+from steerbench.cards.models import Asset
+from steerbench.cards.text import check_section, fill_section, generator_card, readme_section
 from steerbench.errors import ArgumentError
 from steerbench.generators import load
 from steerbench.metrics import density_coverage, frechet_distance, kernel_distance, precision_recall
@@ -35,7 +36,10 @@ from steerbench.predictors import AttributePredictor, oracle
 from steerbench.training import pictures as cache
 from steerbench.types import Generator
 
-BATCH = 64
+SECTION = "quality"
+"""The marks in a README between which the quality stands."""
+Source = Callable[[int, int], Tensor]
+"""From ``first`` and ``count`` to pictures ``[count, 3, H, W]``."""
 
 
 @dataclass
@@ -47,19 +51,25 @@ class Reading:
 
 
 def read(
-    judge: AttributePredictor, draw: Callable[[int, int], Tensor], n: int, what: str
+    judge: AttributePredictor,
+    source: Source,
+    n_samples: int,
+    what: str,
+    *,
+    batch_size: int = 64,
 ) -> Reading:
-    """Let the judge see ``n`` pictures, ``draw(first, count)`` at a time."""
+    """Let the judge see ``n_samples`` pictures, so many at a time; ``what`` names the progress."""
+    starts = range(0, n_samples, batch_size)
     features = []
     with torch.no_grad():
-        for first in tqdm(range(0, n, BATCH), desc=what, unit="batch", mininterval=2):
-            features.append(judge.features(draw(first, min(BATCH, n - first))))
+        for first in tqdm(starts, desc=what, unit="batch", mininterval=2):
+            features.append(judge.features(source(first, min(batch_size, n_samples - first))))
         together = torch.cat(features)
         return Reading(together, judge.read(together))
 
 
-def generated(generator: Generator) -> Callable[[int, int], Tensor]:
-    """Pictures of seeds ``first .. first + count - 1``, as they are when exported."""
+def generator_source(generator: Generator) -> Source:
+    """Draw pictures of seeds ``first .. first + count - 1``, as they are when exported."""
 
     def draw(first: int, count: int) -> Tensor:
         picture = generator.render(generator.sample(count, seed=first))
@@ -68,13 +78,13 @@ def generated(generator: Generator) -> Callable[[int, int], Tensor]:
     return draw
 
 
-def rendered(pictures: cache.Pictures) -> Callable[[int, int], Tensor]:
-    """The pictures of a cache in their order."""
-    return lambda first, count: pictures.images(np.arange(first, first + count))
+def cache_source(pictures: cache.Pictures, start: int = 0) -> Source:
+    """Take the pictures of a cache in their order, from one on."""
+    return lambda first, count: pictures.images(np.arange(start + first, start + first + count))
 
 
 def compare(real: Reading, other: Reading) -> dict[str, float]:
-    """Every distance between a set and the real one."""
+    """Measure every distance between a set and the real one."""
     precision, recall = precision_recall(real.features, other.features, k=3)
     density, coverage = density_coverage(real.features, other.features, k=5)
     return {
@@ -90,7 +100,7 @@ def compare(real: Reading, other: Reading) -> dict[str, float]:
 def frequencies(
     judge: AttributePredictor, fake: Reading, real: Reading, truth: Mapping[str, Tensor]
 ) -> list[dict[str, Any]]:
-    """How often each binary attribute occurs, one row an attribute."""
+    """Return how often each binary attribute occurs, one row an attribute."""
     rows = []
     for name in judge.binary_names:
         column = judge.names.index(name)
@@ -112,31 +122,39 @@ def measure(
     judge: AttributePredictor,
     held_out: cache.Pictures,
     training: cache.Pictures,
-    n: int,
+    n_samples: int,
 ) -> dict[str, Any]:
-    """The quality table of a generator as plain numbers.
+    """Measure the quality of a generator, as plain numbers.
+
+    Args:
+        generator: Draws as many pictures.
+        judge: Sees all of them.
+        held_out: Renders that no network has seen.
+        training: Renders that the generator may have seen.
+        n_samples: Pictures of each set.
 
     Raises:
-        ArgumentError: A cache holds fewer than ``n`` pictures.
+        ArgumentError: A cache holds fewer pictures.
     """
     for pictures in (held_out, training):
-        if len(pictures) < n:
+        if len(pictures) < n_samples:
             raise ArgumentError(
-                f"{pictures.folder} holds {len(pictures)} pictures, {n} are wanted. Render more "
-                f"with: python -m steerbench.training pictures --out {pictures.folder} --count {n} "
-                f"(held-out ones with --first-seed {cache.HELD_OUT_SEED}), or lower --n."
+                f"{pictures.folder} holds {len(pictures)} pictures, {n_samples} are wanted. Render "
+                f"more with: python -m steerbench.training pictures --out {pictures.folder} "
+                f"--count {n_samples} (held-out ones with --first-seed {cache.HELD_OUT_SEED}), or "
+                "lower --n-samples."
             )
     started = time.time()
-    fake = read(judge, generated(generator), n, "generated")
+    fake = read(judge, generator_source(generator), n_samples, "generated")
     generating = time.time() - started
-    real = read(judge, rendered(held_out), n, "held out")
-    second = read(judge, rendered(training), n, "rendered")
-    truth = dict(zip(held_out.factor_names, held_out.factors[:n].T))
+    real = read(judge, cache_source(held_out), n_samples, "held out")
+    second = read(judge, cache_source(training), n_samples, "rendered")
+    truth = dict(zip(held_out.factor_names, held_out.factors[:n_samples].T))
     rows = frequencies(judge, fake, real, truth)
     return {
         "generator": generator.fingerprint,
         "judge": judge.name,
-        "n": n,
+        "n": n_samples,
         "generated_against_rendered": compare(real, fake),
         "rendered_against_rendered": compare(real, second),
         "frequencies": rows,
@@ -149,53 +167,49 @@ def measure(
 
 
 def run(
-    source: Path,
+    path: Path,
     *,
-    judge: str = "rooms-attributes-2",
+    judge: str,
     data: Path,
     held_out: Path,
     out: Path,
-    n: int,
-    hardware: str,
+    n_samples: int,
+    hardware: str = "",
     readme: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure a generator's file; write ``quality.json`` and ``grid.png`` to ``out``, and its card.
+    """Measure a generator's file; write the numbers and a sheet of 64 to ``out``, and its card.
 
-    The section between the ``quality`` marks of ``readme``, where one is given, is renewed.
+    Args:
+        path: The file; its card goes beside it.
+        judge: An oracle that took no part in its training.
+        data: A cache of renders that it learned from.
+        held_out: A cache of others.
+        out: A folder, for ``quality.json`` and ``grid.png``.
+        n_samples: Pictures of each set.
+        hardware: What it was trained on, where the file does not say so.
+        readme: A file whose ``quality`` section is renewed.
 
     Raises:
         NotFoundError: There is no such generator, judge or cache.
-        ArgumentError: A cache holds too few pictures, or the judge helped to train.
+        ArgumentError: A cache holds too few pictures, the judge helped to train, or the README has
+            no marks.
     """
-    header = store.read_header(source)
+    header = store.read_header(path)
     if header.get("training", {}).get("settings", {}).get("judge") == judge:
         raise ArgumentError(
-            f"{source} was trained with {judge!r}, which therefore cannot judge it; give another "
+            f"{path} was trained with {judge!r}, which therefore cannot judge it; give another "
             "--judge."
         )
-    generator, network = load(source), oracle(judge)
-    caches = cache.Pictures(held_out, limit=n), cache.Pictures(data, limit=n)
-    result = measure(generator, network, *caches, n)
+    if readme is not None:
+        check_section(readme, SECTION)
+    generator, network = load(path), oracle(judge)
+    caches = cache.Pictures(held_out, limit=n_samples), cache.Pictures(data, limit=n_samples)
+    result = measure(generator, network, *caches, n_samples)
     out.mkdir(parents=True, exist_ok=True)
     store.write_text_atomic(out / "quality.json", json.dumps(result, indent=1) + "\n")
-    image.save(generated(generator)(0, 64), out / "grid.png")
-    text = generator_card(source.stem, header, result, hardware)
-    store.write_text_atomic(source.with_suffix(".md"), text)
+    image.save(generator_source(generator)(0, 64), out / "grid.png")
+    text = generator_card(Asset(path), result, hardware)
+    store.write_text_atomic(path.with_suffix(".md"), text)
     if readme is not None:
-        fill_readme(readme, readme_section(result, header["training"]["images"]))
+        fill_section(readme, SECTION, readme_section(result, header.get("training", {})))
     return result
-
-
-def fill_readme(readme: Path, section: str) -> None:
-    """Put a section between the ``quality`` marks of a Markdown file.
-
-    Raises:
-        ArgumentError: The file has no such marks.
-    """
-    start, end = "<!-- quality -->", "<!-- /quality -->"
-    text = readme.read_text(encoding="utf-8")
-    if start not in text or end not in text:
-        raise ArgumentError(f"{readme} has no {start} ... {end}. Put both where it should go.")
-    before, rest = text.split(start, 1)
-    after = rest.split(end, 1)[1]
-    store.write_text_atomic(readme, f"{before}{start}\n{section}\n{end}{after}")

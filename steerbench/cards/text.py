@@ -16,11 +16,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from steerbench.predictors import AttributePredictor
+from steerbench import store
+from steerbench.cards.models import Asset
+from steerbench.errors import ArgumentError
 from steerbench.training import pictures as cache
-from steerbench.worlds.rooms.visibility import RULES
 
 
 def card(document: Mapping[str, Any]) -> str:
@@ -49,55 +51,27 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([text[0], "|" + "---|" * len(columns), *text[1:]])
 
 
-def attributes_card(
-    name: str,
-    oracle: AttributePredictor,
-    training: Mapping[str, Any],
-    result: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """The card of an oracle, in Markdown."""
+def identity(asset: Asset) -> dict[str, str]:
+    """Return the facts by which a card and its file belong together: fingerprint and size."""
+    return {
+        "fingerprint": f"`{asset.fingerprint}`",
+        "file": f"`{asset.path.name}`, {asset.megabytes} MB",
+    }
+
+
+def learning(training: Mapping[str, Any]) -> str:
+    """Say how many pictures a network saw, in which batches, and for how long."""
     settings = training["settings"]
-    weights = sum(tensor.numel() for tensor in oracle.tensors().values())
-    rows: dict[str, list[dict[str, Any]]] = {"binary": [], "continuous": []}
-    for attribute in oracle.attributes:
-        score = result[attribute.name]
-        row: dict[str, Any] = {"attribute": attribute.name}
-        if attribute.kind == "binary":
-            row |= {"accuracy": score["accuracy"], "always the majority": score["majority"]}
-        else:
-            row |= {"R2": score["r2"], "RMSE": score["rmse"], "unit": attribute.unit}
-        shown = RULES[attribute.name].why if attribute.name in RULES else "always"
-        rows[attribute.kind].append(row | {"shows in": score["shows"], "where": shown})
-    return card(
-        {
-            "title": name,
-            "summary": f'Reads the {len(oracle.names)} factors of the world "rooms" from a '
-            f'picture: `sb.predictor("{name}")`.',
-            "facts": {
-                "architecture": f"convolutional network, widths {settings['widths']}, "
-                f"{settings['features']} features, {weights:,} weights",
-                "data": training["data"],
-                "training": f"{settings['images']:,} pictures in batches of {settings['batch']}, "
-                f"{training['seconds'] / 60:.0f} minutes",
-                "seed": settings["seed"],
-                "hardware": training["hardware"],
-                "judged on": training["held_out"] + "; every second one stamped with a watermark",
-                "licence": "MIT",
-            },
-            "tables": {
-                "Binary attributes: accuracy where they show": rows["binary"],
-                "Continuous attributes: R2 where they show": rows["continuous"],
-            },
-            "notes": [
-                "An R2 near 0 says that the network cannot read this attribute; do not use it.",
-                *training.get("notes", []),
-            ],
-        }
+    # Files of before the settings had the names of the glossary say "batch".
+    batch = settings.get("batch_size", settings.get("batch"))
+    return (
+        f"{settings['images']:,} pictures in batches of {batch}, "
+        f"{training['seconds'] / 60:.0f} minutes of one core's time"
     )
 
 
 def distances(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The measured distances of a generator, one row a measure, beside those of renders."""
+    """Return the measured distances, one row a measure, beside those of renders."""
     return [
         {
             "measure": label,
@@ -114,20 +88,74 @@ def distances(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def readme_section(result: Mapping[str, Any], images: int) -> str:
-    """What the README says of a generator's quality, in Markdown."""
-    worst = result["largest_difference"]
+def readme_section(result: Mapping[str, Any], training: Mapping[str, Any]) -> str:
+    """Write what the README says of a generator's quality, in Markdown.
+
+    Args:
+        result: What `steerbench.cards.quality.measure` gives.
+        training: What the header of the generator's file says of its training.
+    """
+    worst, seen = result["largest_difference"], training.get("images")
+    after = f", after {seen:,} pictures of training" if seen else ""
     return "\n\n".join(
         [
-            f"{result['n']:,} generated pictures against {result['n']:,} held-out renders, after "
-            f"{images:,} pictures of training; the last column compares two sets of renders, which "
-            "is what a perfect generator would get.",
+            f"{result['n']:,} generated pictures against {result['n']:,} held-out renders{after}; "
+            "the last column compares two sets of renders, which is what a perfect generator would "
+            "get.",
             _table(distances(result)),
+            precision_note(training.get("settings", {}), result["judge"]),
             "How often each binary attribute occurs (the largest difference is "
             f"{abs(worst['difference'])}, {worst['attribute']}):",
             _table(result["frequencies"]),
         ]
     )
+
+
+def precision_note(settings: Mapping[str, Any], judge: str) -> str:
+    """Say how far to believe the judge's precision, by what helped to train the generator.
+
+    Args:
+        settings: Of the training; ``judge`` names the predictor that the discriminator looked
+            through, where there was one.
+        judge: Who measured.
+    """
+    if settings.get("judge"):
+        return (
+            f"Precision flatters: `{judge}` learned the same task as `{settings['judge']}`, which "
+            "helped to train the generator."
+        )
+    return (
+        f"The generator learned from pictures alone: nothing that `{judge}` looks for was taught "
+        "by a label, so that precision is not flattered by a task that both had learned."
+    )
+
+
+def check_section(path: Path, mark: str) -> None:
+    """See that a Markdown file has a section that can be renewed.
+
+    Raises:
+        ArgumentError: It has no such marks.
+    """
+    _split(path, mark)
+
+
+def fill_section(path: Path, mark: str, section: str) -> None:
+    """Put a section between the marks ``<!-- mark -->`` of a Markdown file.
+
+    Raises:
+        ArgumentError: The file has no such marks.
+    """
+    before, after = _split(path, mark)
+    store.write_text_atomic(path, f"{before}<!-- {mark} -->\n{section}\n<!-- /{mark} -->{after}")
+
+
+def _split(path: Path, mark: str) -> tuple[str, str]:
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    text = path.read_text(encoding="utf-8")
+    if start not in text or end not in text:
+        raise ArgumentError(f"{path} has no {start} ... {end}. Put both where it should go.")
+    before, rest = text.split(start, 1)
+    return before, rest.split(end, 1)[1]
 
 
 ARCHITECTURES = {
@@ -139,26 +167,31 @@ ARCHITECTURES = {
 """What people call them."""
 
 
-def generator_card(
-    name: str, header: Mapping[str, Any], result: Mapping[str, Any], hardware: str
-) -> str:
-    """The card of a generator, in Markdown."""
+def generator_card(asset: Asset, result: Mapping[str, Any], hardware: str = "") -> str:
+    """Write the card of a generator, in Markdown.
+
+    Args:
+        asset: Its file.
+        result: What `steerbench.cards.quality.measure` gives.
+        hardware: What it was trained on, where the file does not say so.
+    """
+    header = asset.header
     training = header.get("training", {})
     settings = training.get("settings", {})
     resolution = settings.get("resolution", "its own resolution")
     worst = result["largest_difference"]
     return card(
         {
-            "title": name,
-            "summary": f'{_called(header)} of the world "rooms": '
+            "title": asset.path.stem,
+            "summary": f'{_title(header)} of the world "rooms": '
             f'`sb.load("{header.get("name", "rooms")}")`.',
             "facts": {
                 "data": f"renders of the world rooms at {resolution}x{resolution}, seeds from "
                 f"{cache.TRAIN_SEED}; {_teacher(settings)}",
                 "steps": _steps(training, settings),
                 "seed": settings.get("seed", "not recorded"),
-                "hardware": hardware,
-                "fingerprint": f"`{result['generator']}`",
+                "hardware": training.get("hardware") or hardware or "not recorded",
+                **identity(asset),
                 "licence": header.get("licence", "MIT"),
             },
             "tables": {
@@ -174,6 +207,7 @@ def generator_card(
                 'Inception network. The column "rendered" of the first table compares two sets '
                 "of renders: what a perfect generator would get. In the second table generated "
                 "and rendered pictures are read by the same network, the true share stands beside.",
+                precision_note(settings, result["judge"]),
                 f"The largest difference is {abs(worst['difference'])} ({worst['attribute']}). "
                 f"Measured in {result['seconds']['all']:.0f} seconds.",
                 *training.get("remarks", []),
@@ -182,7 +216,7 @@ def generator_card(
     )
 
 
-def _called(header: Mapping[str, Any]) -> str:
+def _title(header: Mapping[str, Any]) -> str:
     architecture = header.get("architecture", "stylegan2")
     name = ARCHITECTURES.get(architecture, architecture)
     return f"{'An' if name[0] in 'AEIOU' else 'A'} {name}"

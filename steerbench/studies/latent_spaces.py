@@ -1,52 +1,67 @@
-"""The table of the chapter on latent spaces, ``assets/results/14-spaces.csv``.
+"""Chapter 14: in which space single numbers stand for single things.
 
-Every space of the default generator, and z of its older siblings, against the second oracle,
-which had no part in training any of them. Rows are those of
-`steerbench.metrics.space_metrics`, with the generator's name in front; the file is written
-again after each space.
-
->>> list(STUDIED)
-['rooms', 'rooms-dcgan', 'rooms-pggan']
+``14-spaces.csv``: every space of the default generator, and z of its older siblings, against the
+second oracle, which had no part in training any of them. Rows are those of
+`steerbench.metrics.space_metrics`, with the generator's name in front; the file is written again
+after each space.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from steerbench import store
 from steerbench.generators import load
 from steerbench.metrics import space_metrics
 from steerbench.predictors import oracle
-
-STUDIED = {"rooms": ("z", "w", "s", "p", "pn"), "rooms-dcgan": ("z",), "rooms-pggan": ("z",)}
-"""Generators and their spaces."""
-PATHS = 50
-"""Pairs of codes in each of the four sets, for path lengths."""
+from steerbench.studies import tables
 
 
 def measure(
-    out: Path, *, n: int = 2000, judge: str = "rooms-attributes-2", seed: int = 0
-) -> pd.DataFrame:
-    """Measure all of them and write the table."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    reader = oracle(judge)
-    done: list[pd.DataFrame] = []
-    for name, spaces in STUDIED.items():
+    out: Path,
+    models: Mapping[str, str],
+    *,
+    n_samples: int = 2000,
+    n_paths: int = 50,
+    seed: int = 0,
+) -> None:
+    """Measure every space of every generator and write the table to a folder.
+
+    Args:
+        out: The folder.
+        models: Names of a ``generator``, a ``second_generator`` and a ``third_generator``, and of
+            the ``judge`` that reads their pictures.
+        n_samples: Pictures of each generator.
+        n_paths: Pairs of codes in each of the four sets, for path lengths.
+        seed: Of the codes.
+    """
+    judge, done = oracle(models["judge"]), list[pd.DataFrame]()
+    spaces = {
+        models["generator"]: ("z", "w", "s", "p", "pn"),
+        models["second_generator"]: ("z",),
+        models["third_generator"]: ("z",),
+    }
+    for name, of_generator in spaces.items():
 
         def write(found: pd.DataFrame, name: str = name) -> None:
-            table = pd.concat([*done, _named(found, name, n)])
-            store.write_text_atomic(out, table.round(4).to_csv(index=False))
+            table = pd.concat([*done, _with_name(found, name, n_samples)])
+            tables.write(table, out / "14-spaces.csv")
 
         found = space_metrics(
-            load(name), reader, spaces, n_samples=n, seed=seed, paths=PATHS, after_space=write
+            load(name),
+            judge,
+            of_generator,
+            n_samples=n_samples,
+            seed=seed,
+            paths=n_paths,
+            after_space=write,
         )
-        done.append(_named(found, name, n))
-    return pd.concat(done, ignore_index=True)
+        done.append(_with_name(found, name, n_samples))
 
 
-def _named(found: pd.DataFrame, generator: str, n: int) -> pd.DataFrame:
-    table = found.assign(pictures=n)
+def _with_name(found: pd.DataFrame, generator: str, n_samples: int) -> pd.DataFrame:
+    table = found.assign(pictures=n_samples)
     table.insert(0, "generator", generator)
     return table

@@ -1,11 +1,12 @@
-"""What the runs of `steerbench.training.compare` became: quality beside disentanglement.
+"""Chapter 12: does training help? What the runs of `steerbench.training.compare` became.
 
-Everything is read by `rooms-attributes-2`, which helped no run to train. Only factors are counted
-that it reads from held-out 32x32 renders with a correlation of 0.8 or more to the truth, and that
-`rooms-attributes` reads so as well.
+``12-training.csv`` has a row for each run, ``12-training-factors.csv`` one for each run, set of
+directions and factor. Everything is read by the judge, an oracle that helped no run to train. Only
+factors are counted that it reads from held-out 32x32 renders with a correlation of 0.8 or more to
+the truth, and that the first oracle, the reader, reads so as well.
 
-- **Quality**: Fréchet distance, precision, recall and coverage of its features, against held-out
-  renders. The row ``renders`` holds what another set of renders gets.
+- **Quality**: Fréchet distance, precision, recall and coverage of the judge's features, against
+  held-out renders. The row ``renders`` holds what another set of renders gets.
 - **DCI** of z (and of w, where there is one) against the factors' scores of the pictures, as
   amounts (of a binary one the log odds) that sparse linear predictors tell from the code, on
   several sets of fresh pictures: the mean, and its 95% interval by Student's t. A random rotation
@@ -14,7 +15,7 @@ that it reads from held-out 32x32 renders with a correlation of 0.8 or more to t
 - **Interference** of the numbers of z: the Hessian Penalty of pixels, in their mean and in units of
   their variance between pictures. It says whether the run that was asked for less has less.
 - **Axes**: each axis of z is a direction. For every factor the axis with the largest share of its
-  effect is chosen on some pictures by one oracle, and judged on others by the second, at equal
+  effect is chosen on some pictures by the reader, and judged on others by the judge, at equal
   change of pixels (`steerbench.leaderboard`). Beside it as many random directions of z.
 
 A run is one draw of its weights. Intervals are over pictures: they say nothing of what another
@@ -36,7 +37,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.cards.quality import Reading, compare, generated, read, rendered
+from steerbench.cards.quality import Reading, cache_source, compare, generator_source, read
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator
 from steerbench.leaderboard.judging import evaluate
@@ -44,48 +45,168 @@ from steerbench.metrics import DCI, dci
 from steerbench.predictors import AttributePredictor, oracle
 from steerbench.seeds import Codes
 from steerbench.stats import random_unit_vectors
+from steerbench.studies import tables
 from steerbench.training.compare import RUNS, checkpoint_of, folder_of
 from steerbench.training.pictures import Pictures
 from steerbench.types import Direction
 from steerbench.unsupervised.hessian_penalty import hessian_penalty
 from steerbench.unsupervised.random_directions import RandomDirections
 
-TABLE, FACTORS = "12-training.csv", "12-training-factors.csv"
-ORACLE, JUDGE = "rooms-attributes", "rooms-attributes-2"
-READABLE = 0.8
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
-"""Student's t for a 95% interval of the mean of so many numbers."""
+TABLE, FACTORS = "12-training", "12-training-factors"
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much is measured."""
+    """How much is measured.
+
+    Attributes:
+        quality: Pictures of each run, and as many renders.
+        sets: Sets of pictures for DCI.
+        pictures: Pictures in each of these.
+        choosing: Pictures on which axes are chosen.
+        judging: Pictures on which they are judged.
+        correlation: From which on a factor counts as readable.
+    """
 
     quality: int = 2048
     sets: int = 3
     pictures: int = 800
     choosing: int = 16
     judging: int = 32
+    correlation: float = 0.8
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Which runs are measured.
+
+    Attributes:
+        folder: Of all runs.
+        held_out: A cache of held-out renders of their size.
+        images: Runs that saw so many pictures.
+        seeds: Of the runs.
+        names: Which, of `steerbench.training.compare.RUNS`.
+    """
+
+    folder: Path = Path("runs/compare")
+    held_out: Path = Path("runs/held-out-32")
+    images: int = 50_000
+    seeds: Sequence[int] = (0,)
+    names: Sequence[str] = tuple(RUNS)
+
+    def checkpoints(self) -> dict[tuple[str, int], Path]:
+        """Find the runs that got so far, by name and seed.
+
+        Raises:
+            ArgumentError: There is none.
+        """
+        paths = {
+            (name, seed): checkpoint_of(folder_of(self.folder, name, seed), self.images)
+            for seed in self.seeds
+            for name in self.names
+        }
+        found = {key: path for key, path in paths.items() if path.exists()}
+        if not found:
+            raise ArgumentError(
+                f"{self.folder} holds no run of {self.images:,} pictures. Make them with: python "
+                f"-m steerbench.training compare RUN --images {self.images}, RUN being each of "
+                f"{', '.join(RUNS)}."
+            )
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Readers:
+    """Who reads, and which factors both read well enough."""
+
+    reader: AttributePredictor
+    judge: AttributePredictor
+    factors: Sequence[str] = ()
+
+
+def measure(
+    out: Path,
+    models: Mapping[str, str],
+    runs: Runs = Runs(),
+    amounts: Amounts = Amounts(),
+) -> None:
+    """Measure the runs there are, and write both tables to a folder.
+
+    Runs that are in them already are not measured again.
+
+    Raises:
+        NotFoundError: There are no held-out pictures.
+        ArgumentError: No run got so far.
+    """
+    found, pictures = runs.checkpoints(), Pictures(runs.held_out)
+    readers = Readers(oracle(models["reader"]), oracle(models["judge"]))
+    n = min(len(pictures), amounts.quality)
+    readers = Readers(
+        readers.reader, readers.judge, readable(readers, pictures, n, amounts.correlation)
+    )
+    real, rows = _renders(readers, pictures, min(len(pictures) // 2, amounts.quality))
+    known, details = _known(out, runs.images)
+    rows += known
+    done = {(row["run"], row.get("seed")) for row in rows}
+    for (name, seed), path in tqdm(found.items(), "runs"):
+        if (name, seed) in done:
+            continue
+        row, table = _measure_run(path, name, seed, readers, real, amounts)
+        rows.append(row)
+        details.append(table)
+        tables.write(pd.DataFrame(rows), out / f"{TABLE}.csv")
+        tables.write(pd.concat(details), out / f"{FACTORS}.csv")
+
+
+def _renders(readers: Readers, pictures: Pictures, n: int) -> tuple[Reading, list[dict[str, Any]]]:
+    """Read a set of renders, and how near another one comes: the first row."""
+    real = read(readers.judge, cache_source(pictures), n, "held out")
+    other = read(readers.judge, cache_source(pictures, n), n, "renders")
+    row = {"run": "renders", "factors": len(readers.factors)}
+    return real, [row | compare(real, other)]
+
+
+def _measure_run(
+    path: Path, name: str, seed: int, readers: Readers, real: Reading, amounts: Amounts
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Measure one run: its row, and the rows of its factors."""
+    generator, header = generator_of(path, name)
+    row = {"run": name, "seed": seed, "factors": len(readers.factors), "images": header["seen"]}
+    row["minutes"] = round(header["cpu_seconds"] / 60, 1)
+    fake = read(readers.judge, generator_source(generator), len(real.features), generator.name)
+    row |= compare(real, fake)
+    row |= disentanglement(generator, readers.judge.only(list(readers.factors)), amounts)
+    row["interference"] = interference(generator)
+    details = []
+    for what, directions in directions_of(generator).items():
+        summary, table = _along(generator, directions, readers, amounts)
+        row |= {f"{what}_{key}": value for key, value in summary.items()}
+        details.append(table.assign(run=name, seed=seed, directions=what))
+    return row, pd.concat(details)
 
 
 def generator_of(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, Any]]:
-    """The averaged generator of a checkpoint, and its header."""
+    """Return the averaged generator of a checkpoint, and its header."""
     tensors, header = store.load(checkpoint)
     game = RUNS[name].game
     return game.exported(header["settings"], tensors, header["seen"], name), header
 
 
-def readable(held_out: Pictures, n: int) -> list[str]:
-    """The factors that both oracles read from small renders."""
-    truth = dict(zip(held_out.factor_names, held_out.factors[:n].T))
-    first, second = (_correlations(oracle(name), held_out, truth, n) for name in (ORACLE, JUDGE))
-    return [name for name in first if min(first[name], second.get(name, 0)) >= READABLE]
+def readable(
+    readers: Readers, held_out: Pictures, n_samples: int, correlation: float = 0.8
+) -> list[str]:
+    """List the factors that both oracles read from small renders."""
+    truth = dict(zip(held_out.factor_names, held_out.factors[:n_samples].T))
+    first, second = (
+        _correlations(one, held_out, truth, n_samples) for one in (readers.reader, readers.judge)
+    )
+    return [name for name in first if min(first[name], second.get(name, 0)) >= correlation]
 
 
 def _correlations(
     reader: AttributePredictor, pictures: Pictures, truth: Mapping[str, Tensor], n: int
 ) -> dict[str, float]:
-    scores = read(reader, rendered(pictures), n, f"{reader.name}, renders").scores
+    scores = read(reader, cache_source(pictures), n, f"{reader.name}, renders").scores
     return {
         name: float(np.corrcoef(scores[:, column], truth[name])[0, 1])
         for column, name in enumerate(reader.names)
@@ -93,71 +214,9 @@ def _correlations(
     }
 
 
-def measure(
-    runs: Path,
-    held_out: Path,
-    out: Path,
-    *,
-    images: int,
-    seeds: Sequence[int] = (0,),
-    names: Sequence[str] = tuple(RUNS),
-    amounts: Amounts = Amounts(),
-    resume: bool = False,
-) -> pd.DataFrame:
-    """Measure the runs there are after ``images`` pictures; write two tables to ``out``.
-
-    ``12-training.csv`` has a row for each run, ``12-training-factors.csv`` one for each run, set of
-    directions and factor. With ``resume`` the runs that are in them already are not measured again.
-
-    Raises:
-        NotFoundError: There are no held-out pictures.
-        ArgumentError: No run got so far.
-    """
-    paths = {
-        (name, seed): checkpoint_of(folder_of(runs, name, seed), images)
-        for seed in seeds
-        for name in names
-    }
-    found = {key: path for key, path in paths.items() if path.exists()}
-    if not found:
-        raise ArgumentError(
-            f"{runs} holds no run of {images:,} pictures. Make them with: "
-            f"python -m steerbench.training compare RUN --images {images}, RUN being each of "
-            f"{', '.join(RUNS)}."
-        )
-    pictures = Pictures(held_out)
-    factors = readable(pictures, min(len(pictures), amounts.quality))
-    judge = oracle(JUDGE)
-    n = min(len(pictures) // 2, amounts.quality)
-    real = read(judge, rendered(pictures), n, "held out")
-    other = read(judge, lambda first, count: rendered(pictures)(n + first, count), n, "renders")
-    rows = [{"run": "renders", "factors": len(factors)} | compare(real, other)]
-    details: list[pd.DataFrame] = []
-    if resume:
-        known, details = _known(out, images)
-        rows += known
-    done = {(row["run"], row.get("seed")) for row in rows}
-    for (name, seed), path in tqdm(found.items(), "runs"):
-        if (name, seed) in done:
-            continue
-        generator, header = generator_of(path, name)
-        row = {"run": name, "seed": seed, "factors": len(factors), "images": header["seen"]}
-        row["minutes"] = round(header["cpu_seconds"] / 60, 1)
-        row |= _quality(generator, judge, real) | disentanglement(generator, factors, amounts)
-        row["interference"] = interference(generator)
-        axes = directions_of(generator)
-        for what, directions in axes.items():
-            summary, table = _along(generator, directions, factors, amounts)
-            row |= {f"{what}_{key}": value for key, value in summary.items()}
-            details.append(table.assign(run=name, seed=seed, directions=what))
-        rows.append(row)
-        _write(rows, details, out)
-    return pd.DataFrame(rows)
-
-
 def _known(out: Path, images: int) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
-    """Rows of both tables of runs that saw so many pictures."""
-    paths = [out / TABLE, out / FACTORS]
+    """Return the rows of both tables of runs that saw so many pictures."""
+    paths = [out / f"{TABLE}.csv", out / f"{FACTORS}.csv"]
     if not all(path.exists() for path in paths):
         return [], []
     table, factors = (pd.read_csv(path) for path in paths)
@@ -166,23 +225,10 @@ def _known(out: Path, images: int) -> tuple[list[dict[str, Any]], list[pd.DataFr
     return table.to_dict("records"), [kept]
 
 
-def _write(rows: list[dict[str, Any]], details: list[pd.DataFrame], out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    tables = {TABLE: pd.DataFrame(rows), FACTORS: pd.concat(details)}
-    for name, table in tables.items():
-        store.write_text_atomic(out / name, table.round(4).to_csv(index=False))
-
-
-def _quality(generator: BaseGenerator, judge: AttributePredictor, real: Reading) -> dict[str, Any]:
-    return compare(real, read(judge, generated(generator), len(real.features), generator.name))
-
-
 def disentanglement(
-    generator: BaseGenerator, factors: Sequence[str], amounts: Amounts = Amounts()
+    generator: BaseGenerator, judge: AttributePredictor, amounts: Amounts = Amounts()
 ) -> dict[str, float]:
-    """DCI of z, of z turned at random, and of w, with intervals over sets of pictures."""
-    judge = oracle(JUDGE).only(list(factors))
-    found: dict[str, float] = {}
+    """Measure DCI of z, of z turned at random, and of w, with intervals over sets of pictures."""
     turn = random_unit_vectors(_size(generator), _size(generator), orthonormal=True)
     samples = [_codes(generator, judge, part, amounts.pictures) for part in range(amounts.sets)]
     spaces: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
@@ -191,15 +237,23 @@ def disentanglement(
     }
     if "w" in generator.spaces:
         spaces["w"] = lambda codes: codes["w"]
+    found: dict[str, float] = {}
     for space, codes_of in tqdm(spaces.items(), "DCI", leave=False):
         scores = [_dci(codes_of(codes), codes["scores"]) for codes in samples]
         for what in ("disentanglement", "completeness", "informativeness"):
             values = np.array([getattr(score, what) for score in scores])
-            half = T_95[len(values)] * values.std(ddof=1) / math.sqrt(len(values))
-            key = f"{space}_{what}"
-            ends = {"": 0.0, "_low": -half, "_high": half}
-            found |= {f"{key}{end}": float(values.mean() + away) for end, away in ends.items()}
+            found |= _interval(f"{space}_{what}", values)
     return found
+
+
+def _interval(name: str, values: np.ndarray) -> dict[str, float]:
+    """Return a mean and its 95% interval, by Student's t."""
+    from scipy.stats import t
+
+    quantile = float(t.ppf(0.975, len(values) - 1))
+    half = quantile * values.std(ddof=1) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
 
 
 def _dci(codes: Tensor, scores: Tensor) -> DCI:
@@ -207,14 +261,16 @@ def _dci(codes: Tensor, scores: Tensor) -> DCI:
 
 
 @torch.no_grad()
-def interference(generator: BaseGenerator, n: int = 64) -> float:
-    """How much the numbers of z interfere: 0 where each adds its own part to the picture."""
+def interference(generator: BaseGenerator, n_samples: int = 64) -> float:
+    """Measure how much the numbers of z interfere: 0 where each adds a part of its own."""
 
     def draw(z: Tensor) -> Tensor:
         return generator.render(generator.latent(z, space="z"))
 
-    codes = generator.sample(n, seed=Codes.DISTILLATION.start).data
-    signs = torch.Generator().manual_seed(0)
+    codes, signs = (
+        generator.sample(n_samples, seed=Codes.DISTILLATION.start).data,
+        torch.Generator().manual_seed(0),
+    )
     penalty = hessian_penalty(draw, codes, k=4, reduction="mean", generator=signs)
     return float(penalty / draw(codes).var(dim=0).mean())
 
@@ -226,7 +282,7 @@ def _size(generator: BaseGenerator) -> int:
 def _codes(
     generator: BaseGenerator, judge: AttributePredictor, part: int, n: int
 ) -> dict[str, Tensor]:
-    """Codes in z and w of one set of pictures, and what the judge read from them."""
+    """Return codes in z and w of one set of pictures, and what the judge read from them."""
     found: dict[str, list[Tensor]] = {"z": [], "w": [], "scores": []}
     for first in range(0, n, 100):
         z = generator.sample(min(100, n - first), seed=Codes.DISTILLATION + (part * n + first))
@@ -239,7 +295,7 @@ def _codes(
 
 
 def directions_of(generator: BaseGenerator) -> dict[str, list[Direction]]:
-    """The axes of z, and as many random directions of z."""
+    """Return the axes of z, and as many random directions of z."""
     size = _size(generator)
     random = RandomDirections(size, space="z", kind="orthonormal").fit(generator).directions_
     axes = [Direction(f"z {i + 1}", "z", torch.eye(size)[i]) for i in range(size)]
@@ -247,15 +303,15 @@ def directions_of(generator: BaseGenerator) -> dict[str, list[Direction]]:
 
 
 def _along(
-    generator: BaseGenerator, directions: list[Direction], factors: Sequence[str], amounts: Amounts
+    generator: BaseGenerator, directions: list[Direction], readers: Readers, amounts: Amounts
 ) -> tuple[dict[str, float], pd.DataFrame]:
-    """How much of the best direction's effect goes to each factor: a summary, and all rows."""
+    """Measure how much of the best direction's effect goes to each factor: a summary, all rows."""
     verdict = evaluate(
         directions,
         generator,
-        oracle(ORACLE),
-        oracle(JUDGE),
-        factors,
+        readers.reader,
+        readers.judge,
+        readers.factors,
         choosing=amounts.choosing,
         judging=amounts.judging,
     )

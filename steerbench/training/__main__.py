@@ -11,10 +11,9 @@ from typing import Annotated
 
 import typer
 
-from steerbench.studies import commands
+from steerbench.training import command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-app.add_typer(commands.app)
 
 
 @app.command()
@@ -55,6 +54,7 @@ def progressive(
     pictures: Annotated[
         Path | None, typer.Option(help="a cache; by default FOLDER/pictures, rendered first")
     ] = None,
+    world: Annotated[str, typer.Option(help="whose pictures are rendered")] = "rooms",
     start: Annotated[Path | None, typer.Option(help="a state, where FOLDER has none")] = None,
     processes: Annotated[
         int | None, typer.Option(help="of one thread each; by default 2, on CUDA 1")
@@ -78,7 +78,7 @@ def progressive(
     plan = recipe.stages(stages, batch_size)
     settings = recipe.Settings(stages=plan, precision=recipe.fast_precision(device))
     settings = with_options(settings, option or ())
-    place = recipe.Run(folder, pictures, start, device, minutes, write_minutes)
+    place = recipe.Run(folder, pictures, start, device, minutes, write_minutes, world)
     recipe.run(settings, place, processes=processes or (2 if device == "cpu" else 1))
 
 
@@ -205,18 +205,20 @@ def seeds(
 @app.command()
 def attributes(
     data: Path = Path("runs/pictures-64"),
-    held_out: Path = Path("runs/held-out-64"),
     out: Path = Path("steerbench/assets/rooms/rooms-attributes.safetensors"),
+    work: Annotated[Path | None, typer.Option(help="by default runs/NAME-OF-OUT")] = None,
     seed: int = 0,
     images: int = 200_000,
     widths: Annotated[str, typer.Option(help="channels at 32, 16, 8 and 4")] = "32,64,96,128",
     hardware: str = "one CPU core with bfloat16 matrix units",
+    resume: Annotated[bool, typer.Option(help="go on from WORK/latest.safetensors")] = False,
 ) -> None:
-    """Train the oracle that reads every factor from a picture, and write its card."""
+    """Train the oracle that reads every factor from a picture."""
     from steerbench.training.attributes import Settings, run
+    from steerbench.training.trainer import Place
 
-    channels = tuple(int(width) for width in widths.split(","))
-    run(Settings(seed=seed, images=images, widths=channels), data, held_out, out, hardware)
+    settings = Settings(seed=seed, images=images, widths=_numbers(widths))
+    run(settings, Place(data, out, work or Path("runs") / out.stem, hardware, resume))
 
 
 @app.command()
@@ -234,10 +236,10 @@ def segmenter(
 ) -> None:
     """Train a segmenter that names the class of every pixel."""
     from steerbench.training.segmenter import Settings, run
+    from steerbench.training.trainer import Place
 
-    channels = tuple(int(width) for width in widths.split(","))
-    settings = Settings(seed=seed, images=images, widths=channels)
-    run(settings, data, out, work or Path("runs") / out.stem, hardware, resume)
+    settings = Settings(seed=seed, images=images, widths=_numbers(widths))
+    run(settings, Place(data, out, work or Path("runs") / out.stem, hardware, resume))
 
 
 @app.command()
@@ -255,10 +257,15 @@ def clip(
 ) -> None:
     """Train a CLIP of pictures and what is said of them."""
     from steerbench.training.clip import Settings, run
+    from steerbench.training.trainer import Place
 
-    blocks = tuple(int(count) for count in layers.split(","))
+    blocks = _numbers(layers)
     settings = Settings(seed=seed, images=images, layers=blocks, width=width, features=features)
-    run(settings, data, out, work or Path("runs") / out.stem, hardware, resume)
+    run(settings, Place(data, out, work or Path("runs") / out.stem, hardware, resume))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
 
 @app.command()
@@ -279,32 +286,34 @@ def channels(
 def watermarked(
     start: Annotated[str, typer.Argument(help="a generator or its file")] = "rooms",
     out: Path = Path("steerbench/assets/rooms/rooms-watermarked.safetensors"),
-    steps: int = 500,
+    n_steps: int = 500,
     seed: int = 0,
     hardware: str = "one CPU core",
 ) -> None:
     """Teach a copy of a generator to stamp half of its pictures."""
     from steerbench.training.watermark import run
 
-    typer.echo(f"{run(start, out, steps=steps, seed=seed, hardware=hardware)} -> {out}")
+    typer.echo(f"{run(start, out, n_steps=n_steps, seed=seed, hardware=hardware)} -> {out}")
 
 
 @app.command()
 def encoder(
+    generator: Annotated[str, typer.Option(help="whose codes are guessed")] = "rooms",
     data: Path = Path("runs/pictures-64"),
-    held_out: Path = Path("runs/held-out-64"),
     out: Path = Path("steerbench/assets/rooms/rooms-encoder.safetensors"),
-    work: Path = Path("runs/encoder"),
-    steps: int = 3500,
+    work: Annotated[Path | None, typer.Option(help="by default runs/NAME-OF-OUT")] = None,
+    images: Annotated[int, typer.Option(help="half are renders, half generated")] = 56_000,
     seed: int = 0,
+    hardware: str = "one CPU core",
     resume: Annotated[bool, typer.Option(help="go on from WORK/latest.safetensors")] = False,
 ) -> None:
-    """Train the encoder that guesses the default generator's codes of a picture."""
+    """Train the encoder that guesses a generator's codes of a picture."""
     from steerbench.training.encoder import Settings, run
+    from steerbench.training.trainer import Place
 
-    settings = Settings(steps=steps, seed=seed)
-    typer.echo(f"{run(settings, data, held_out, out, work, resume)} -> {out}")
+    settings = Settings(generator=generator, images=images, seed=seed)
+    run(settings, Place(data, out, work or Path("runs") / out.stem, hardware, resume))
 
 
 if __name__ == "__main__":
-    app()
+    command.run(app)

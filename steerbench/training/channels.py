@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from steerbench.cards.text import card
+from steerbench.cards.models import Asset
+from steerbench.cards.text import card, identity
 from steerbench.embedding.styleclip import GlobalDirections
 from steerbench.generators import load
 from steerbench.predictors.clip import clip
@@ -44,6 +45,7 @@ def measure(generator: str, guide: str, out: Path, *, hardware: str) -> GlobalDi
                 f"{found.seconds_:.0f} seconds",
                 "hardware": hardware,
                 "generator": f"`{drawn.fingerprint}`",
+                **identity(Asset(out)),
                 "licence": "MIT",
             },
         }

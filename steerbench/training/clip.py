@@ -21,6 +21,9 @@ It will read generated pictures, which are a little softer and noisier than rend
 part of the pictures is blurred and all get some noise. Half are mirrored (what is said of left and
 right with them), and a tenth get a watermark.
 
+The loop is that of `steerbench.training.trainer`; how good a CLIP is, ``python -m
+steerbench.cards`` measures.
+
 Reference: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision"
 (2021, arXiv 2103.00020); van den Oord, Li, Vinyals, "Representation Learning with Contrastive
 Predictive Coding" (2018, arXiv 1807.03748) for the loss.
@@ -30,9 +33,8 @@ from __future__ import annotations
 
 import math
 import random
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,61 +42,51 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from steerbench import store
-from steerbench.errors import ArgumentError
 from steerbench.predictors import clip as clips
 from steerbench.training import pictures as cache
-from steerbench.training.shared import (
-    cosine,
-    epochs,
-    optimiser_tensors,
-    restore_optimiser,
-    soften,
-    under,
-    watermark,
-)
+from steerbench.training.shared import blur_noise, watermark
+from steerbench.training.trainer import Place, Trainer, TrainerSettings
 from steerbench.worlds import world
 from steerbench.worlds.rooms.captions import caption
 from steerbench.worlds.rooms.statements import OPPOSITES, opposites, readable_factors, statement
 
-SAVE_EVERY = 100
-"""Steps between two checkpoints, about a minute."""
-VOCABULARY_FROM = 6000
-"""Pictures whose texts are read for the vocabulary."""
-MAX_SCALE = 100.0
-
 
 @dataclass
-class Settings:
-    """Everything that decides a run besides the pictures."""
+class Settings(TrainerSettings):
+    """Everything that decides a run besides the pictures.
 
-    seed: int = 0
+    Attributes:
+        layers: Blocks of the picture's network at 16, 8, 4 and 2.
+        width: Channels of its first blocks.
+        features: Numbers that a picture and a text are compared by.
+        text_width: Of the text's transformer.
+        text_layers: Of the same.
+        context: Words of a text, with its two ends.
+        noise: The largest standard deviation of noise.
+        blur: The largest standard deviation of the blur, in pixels.
+        softened: What share of the pictures is blurred.
+        watermarks: What share of the pictures gets one.
+    """
+
+    images: int = 90_000
+    batch_size: int = 64
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 2e-2
     layers: tuple[int, ...] = (1, 2, 2, 1)
     width: int = 24
     features: int = 128
     text_width: int = 96
     text_layers: int = 2
     context: int = 48
-    images: int = 90_000
-    batch: int = 64
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 2e-2
-    warm_up: float = 0.05
     noise: float = 0.06
     blur: float = 1.0
     softened: float = 0.4
     watermarks: float = 0.1
-    precision: str = "bfloat16"
-
-    @property
-    def steps(self) -> int:
-        return self.images // self.batch
 
     @property
     def config(self) -> dict[str, Any]:
-        """The networks, as `steerbench.predictors.clip.build_clip` wants them."""
+        """The networks' shapes, as `steerbench.predictors.clip.build_clip` wants them."""
         image = {"layers": list(self.layers), "width": self.width, "head_width": 64}
         text = {"width": self.text_width, "heads": self.text_width // 32}
         return {
@@ -109,14 +101,15 @@ class Examples:
 
     def __init__(self, folder: Path, *, limit: int | None = None) -> None:
         self.pictures = cache.Pictures(folder, with_masks=True, limit=limit)
-        self.classes = world("rooms").class_names
-        self.mark = watermark(self.pictures.pixels[0].shape[-1])
+        source = world(self.pictures.world)
+        self.classes = source.class_names
+        self.mark = watermark(source, self.pictures.resolution)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def truth(self, index: int) -> tuple[dict[str, float], dict[str, float]]:
-        """The factors of a picture, and the share of its pixels that each class has."""
+        """Return the factors of a picture, and the share of its pixels that each class has."""
         row = self.pictures.factors[index].tolist()
         mask = self.pictures.masks[index // cache.SHARD][index % cache.SHARD]
         shares = np.bincount(mask.ravel(), minlength=len(self.classes)) / mask.size
@@ -125,7 +118,7 @@ class Examples:
     def texts(
         self, index: int, mirrored: bool, marked: bool, choose: random.Random
     ) -> tuple[str, str, list[float]]:
-        """A caption, a statement, and of each pair of opposites 1, 0, or NaN: not to be told."""
+        """Word a caption and a statement, and say 1, 0 or NaN (untold) of each opposite."""
         factors, shares = self.truth(index)
         if mirrored:
             factors["side"] = 1 - factors["side"]
@@ -140,8 +133,17 @@ class Examples:
     def batch(
         self, indices: np.ndarray, settings: Settings, choose: random.Random
     ) -> tuple[Tensor, list[list[str]], Tensor]:
-        """Pictures ``[n, 3, H, W]`` as a generator might draw them, their captions and statements,
-        and what of the opposites holds ``[n, len(OPPOSITES)]``."""
+        """Return pictures as a generator might draw them, and what is said of them.
+
+        Args:
+            indices: ``[n]``, which pictures.
+            settings: How they are altered.
+            choose: Words the texts.
+
+        Returns:
+            Pictures ``[n, 3, H, W]``; their captions and their statements; and what of the
+            opposites holds, ``[n, len(OPPOSITES)]``.
+        """
         images = self.pictures.images(indices)
         mirrored = torch.rand(len(indices)) < 0.5
         marked = torch.rand(len(indices)) < settings.watermarks
@@ -151,17 +153,17 @@ class Examples:
             self.texts(int(index), bool(flip), bool(mark), choose)
             for index, flip, mark in zip(indices, mirrored, marked)
         ]
-        images = soften(
+        images = blur_noise(
             images, blur=settings.blur, noise=settings.noise, share=settings.softened
         ).clamp(-1, 1)
         captions, statements, truths = zip(*said)
         return images, [list(captions), list(statements)], torch.tensor(truths)
 
 
-def vocabulary(examples: Examples) -> tuple[str, ...]:
-    """The words of what is said of pictures, and of the opposites of their factors."""
+def vocabulary(examples: Examples, n_samples: int = 6000) -> tuple[str, ...]:
+    """Collect the words of what is said of so many pictures, and of the opposites of factors."""
     choose, words = random.Random(0), set()
-    for index in range(min(VOCABULARY_FROM, len(examples))):
+    for index in range(min(n_samples, len(examples))):
         for text in examples.texts(index, False, index % 10 == 0, choose)[:2]:
             words.update(clips.split(text))
     for pair in OPPOSITES.values():
@@ -170,13 +172,13 @@ def vocabulary(examples: Examples) -> tuple[str, ...]:
 
 
 def contrast(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
-    """The contrastive loss of features ``[N, features]`` of unit length, row by row pairs."""
+    """Compute the contrastive loss of unit features ``[N, features]``, row by row pairs."""
     logits, own = scale * images @ texts.T, torch.arange(len(images))
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
 def decide(images: Tensor, ends: Tensor, truths: Tensor, scale: Tensor) -> Tensor:
-    """How surely pictures find the true one of two opposite sentences: a cross-entropy.
+    """Compute how surely pictures find the true one of two opposite sentences: a cross-entropy.
 
     Args:
         images: Features ``[N, features]``.
@@ -189,8 +191,8 @@ def decide(images: Tensor, ends: Tensor, truths: Tensor, scale: Tensor) -> Tenso
     return F.binary_cross_entropy_with_logits(logits[tells], truths[tells])
 
 
-def read(network: Any, numbers: Tensor) -> Tensor:
-    """Texts ``[N, context]`` to features of unit length, as `encode_text` of open_clip's CLIP.
+def encode_text(network: Any, numbers: Tensor) -> Tensor:
+    """Turn texts ``[N, context]`` into features of unit length, as open_clip's CLIP does.
 
     Only as far as the longest text of the batch goes: the attention looks back, so that what
     comes after a text's end changes nothing.
@@ -203,132 +205,76 @@ def read(network: Any, numbers: Tensor) -> Tensor:
     return F.normalize(ends @ network.text_projection, dim=-1)
 
 
-class Trainer:
-    """Holds the networks, their optimiser and how far they are."""
+class ClipTrainer(Trainer):
+    """Trains a CLIP on pictures and what is said of them.
 
-    def __init__(self, examples: Examples, settings: Settings, words: Sequence[str]) -> None:
+    Args:
+        examples: The pictures.
+        settings: Of the run.
+        words: The vocabulary.
+        max_scale: The largest tau.
+    """
+
+    title = "clip"
+    max_norm = 1.0
+    settings: Settings
+    network: Any
+
+    def __init__(
+        self,
+        examples: Examples,
+        settings: Settings,
+        words: Sequence[str],
+        max_scale: float = 100.0,
+    ) -> None:
         torch.manual_seed(settings.seed)
-        self.examples, self.settings = examples, settings
+        self.examples, self.max_scale = examples, max_scale
         self.clip = clips.build_clip(settings.config, words)
-        self.network: Any = self.clip.network.requires_grad_(True).train()
-        self.network.visual.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self.clip.network.requires_grad_(True).train()
+        network.visual.to(memory_format=torch.channels_last)  # type: ignore[call-overload,union-attr]
         # Norms, biases and the scale are not pulled towards 0.
-        weights = list(self.network.parameters())
+        weights = list(network.parameters())
         groups: list[dict[str, Any]] = [
             {"params": [p for p in weights if p.ndim > 1]},
             {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(
-            groups, weight_decay=settings.weight_decay, betas=(0.9, 0.98), foreach=True
-        )
-        self.step_count, self.seconds = 0, 0.0
+        self.choose = random.Random(settings.seed)
+        super().__init__(examples.pictures, settings, network, groups, betas=(0.9, 0.98))
 
-    def step(self, indices: np.ndarray, choose: random.Random) -> Tensor:
-        """Learn from one batch; returns the loss."""
-        settings = self.settings
-        rate = cosine(self.step_count / settings.steps, settings.warm_up)
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate
-        pictures, texts, truths = self.examples.batch(indices, settings, choose)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            features = self.network.encode_image(pictures)
-        images = F.normalize(features.float(), dim=-1)
-        scale = self.network.logit_scale.exp().clamp(max=MAX_SCALE)
-        ends = [text for name in OPPOSITES for text in opposites(name, choose)]
-        *read_texts, pairs = (
-            read(self.network, self.clip.tokenizer(lines)) for lines in (*texts, ends)
-        )
-        losses = [contrast(images, features, scale) for features in read_texts]
-        loss = torch.stack(losses).mean() + decide(images, pairs, truths, scale)
-        self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.step_count += 1
-        return loss.detach()
+    def shape(self) -> dict[str, Any]:
+        return self.settings.config | {"words": list(self.clip.vocabulary)}
 
-    def train(self, checkpoint: Path | None = None) -> clips.Clip:
-        """Train to the end, with a checkpoint now and then."""
-        settings = self.settings
-        rng = np.random.default_rng(np.random.SeedSequence([settings.seed, self.step_count]))
-        torch.manual_seed(int(rng.integers(2**31)))
-        choose = random.Random(int(rng.integers(2**31)))
-        batches = epochs(rng, len(self.examples), settings.batch)
-        progress = tqdm(
-            total=settings.steps,
-            initial=self.step_count,
-            desc=f"clip, seed {settings.seed}",
-            unit="step",
-            mininterval=5,
-        )
-        started, before = time.process_time(), self.seconds
-        while self.step_count < settings.steps:
-            loss = self.step(next(batches), choose)
-            self.seconds = before + time.process_time() - started
-            progress.update()
-            if self.step_count % 10 == 0:
-                progress.set_postfix(loss=f"{loss.item():.4f}")
-            if checkpoint is not None and self.step_count % SAVE_EVERY == 0:
-                self.save(checkpoint)
-        progress.close()
-        self.network.eval().requires_grad_(False)
-        return self.clip
+    def reseed(self, rng: np.random.Generator) -> None:
+        super().reseed(rng)
+        self.choose = random.Random(int(rng.integers(2**31)))
 
-    def save(self, path: Path) -> None:
-        """Write everything that a later run needs to go on from here."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-        header = {"settings": plain(self.settings), "words": list(self.clip.vocabulary)}
-        store.save(path, tensors, header | {"step": self.step_count, "seconds": self.seconds})
-
-    def restore(self, path: Path) -> None:
-        """Go on from a file written by `save`.
-
-        Raises:
-            ArgumentError: It holds other networks, or another vocabulary.
-        """
-        tensors, header = store.load(path)
-        theirs = Settings(**header["settings"]).config
-        if theirs != self.settings.config or header["words"] != list(self.clip.vocabulary):
-            raise ArgumentError(
-                f"{path} holds networks of {theirs} and {len(header['words'])} words, expected "
-                f"{self.settings.config} and {len(self.clip.vocabulary)}. Give the settings with "
-                "which it was begun, or start anew without --resume."
+    def losses(self, indices: np.ndarray) -> dict[str, Tensor]:
+        pictures, texts, truths = self.examples.batch(indices, self.settings, self.choose)
+        with self.autocast():
+            features = self.network.encode_image(
+                pictures.contiguous(memory_format=torch.channels_last)
             )
-        self.network.load_state_dict(under(tensors, "network."))
-        restore_optimiser(self.optimiser, under(tensors, "optimiser."))
-        self.step_count, self.seconds = header["step"], header["seconds"]
+        images = F.normalize(features.float(), dim=-1)
+        scale = self.network.logit_scale.exp().clamp(max=self.max_scale)
+        ends = [text for name in OPPOSITES for text in opposites(name, self.choose)]
+        *said, pairs = (
+            encode_text(self.network, self.clip.tokenizer(lines)) for lines in (*texts, ends)
+        )
+        contrasts = torch.stack([contrast(images, each, scale) for each in said])
+        return {"contrast": contrasts.mean(), "opposites": decide(images, pairs, truths, scale)}
 
 
-def plain(settings: Settings) -> Mapping[str, Any]:
-    """Settings as they are stored."""
-    return asdict(settings) | {"layers": list(settings.layers)}
-
-
-def run(
-    settings: Settings, data: Path, target: Path, work: Path, hardware: str, resume: bool
-) -> clips.Clip:
-    """Train a CLIP on a cache and write it as an asset; checkpoints go to ``work``.
+def run(settings: Settings, place: Place) -> clips.Clip:
+    """Train a CLIP on a cache and write it as an asset; checkpoints go to ``place.work``.
 
     Raises:
         NotFoundError: There is no cache, or nothing to resume from.
-        CheckpointError: The checkpoint is damaged.
     """
-    # Before the minutes of training, not after them: a folder that cannot be made is said now.
-    for folder in (target.parent, work):
-        folder.mkdir(parents=True, exist_ok=True)
-    examples, checkpoint = Examples(data), work / "latest.safetensors"
-    trainer = Trainer(examples, settings, vocabulary(examples))
-    if resume:
-        trainer.restore(checkpoint)
-    clip = trainer.train(checkpoint)
-    trainer.save(checkpoint)
-    training = {
-        "data": f"{len(examples):,} renders of the world rooms, seeds from {cache.TRAIN_SEED}",
-        "settings": plain(settings),
-        "seconds": round(trainer.seconds),
-        "hardware": hardware,
-    }
-    clips.save(clip, settings.config, target, training=training, licence="MIT")
-    return clip
+    place.prepare()
+    examples = Examples(place.data)
+    trainer = ClipTrainer(examples, settings, vocabulary(examples))
+    place.train(trainer)
+    trainer.network.eval().requires_grad_(False)
+    training = trainer.report(place.hardware)
+    clips.save(trainer.clip, settings.config, place.target, training=training, licence="MIT")
+    return trainer.clip

@@ -63,7 +63,7 @@ RUNS: dict[str, Contestant] = {
 
 
 def find(name: str) -> Contestant:
-    """A run by its name.
+    """Find a run by its name.
 
     Raises:
         NotFoundError: There is none; the closest names are offered.
@@ -74,12 +74,12 @@ def find(name: str) -> Contestant:
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:
-    """Where a run keeps its files."""
+    """Return the folder of a run."""
     return out / f"{name}-{seed}"
 
 
 def checkpoint_of(folder: Path, images: int) -> Path:
-    """The checkpoint at the end of a round."""
+    """Return the path of the checkpoint at the end of a round."""
     return folder / f"after-{images:06d}.safetensors"
 
 

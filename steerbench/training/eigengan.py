@@ -142,7 +142,7 @@ class EigenGANGame(Game):
 
 
 def gain(part: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
-    """The standard deviation of weights that keeps activations at their size (He's).
+    """Compute the standard deviation of weights that keeps activations at their size (He's).
 
     With torch's own, every layer of a network without normalisation gives less than it got, and
     what early coordinates do is lost on the way to the picture.
@@ -154,7 +154,7 @@ def gain(part: nn.Conv2d | nn.ConvTranspose2d | nn.Linear) -> float:
 
 
 def size(name: str, parameter: Tensor) -> float:
-    """How large a weight is at first, of which its rate is a share."""
+    """Return how large a weight is at first, of which its rate is a share."""
     if name.endswith("length"):
         return 1.0
     begins = float(parameter.detach().square().mean().sqrt())
@@ -162,12 +162,12 @@ def size(name: str, parameter: Tensor) -> float:
 
 
 def eigen_blocks(network: EigenGANNetwork) -> list[EigenBlock]:
-    """The blocks, each with a basis, in order."""
+    """List the blocks, each with a basis, in order."""
     return [network.block(place) for place in range(len(network.blocks))]
 
 
 def overlap(basis: Tensor) -> Tensor:
-    """How far the rows of a basis are from orthonormal: 0 where they are.
+    """Measure how far the rows of a basis are from orthonormal: 0 where they are.
 
     >>> overlap(torch.eye(2, 5)), overlap(torch.ones(2, 1))
     (tensor(0.), tensor(0.5000))

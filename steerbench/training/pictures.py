@@ -37,12 +37,22 @@ def render(
     count: int,
     *,
     resolution: int,
-    world_name: str = "rooms",
+    world_name: str,
     watermark: float = 0.0,
     first_seed: int = TRAIN_SEED,
     workers: int = 1,
 ) -> None:
-    """Fill ``folder`` with at least ``count`` pictures; shards that exist are kept."""
+    """Fill a cache with at least so many pictures; shards that exist are kept.
+
+    Args:
+        folder: Of the cache; it is made.
+        count: How many pictures, at least.
+        resolution: Their side, in pixels.
+        world_name: Whose pictures.
+        watermark: On what share of them the world stamps one.
+        first_seed: Of the first picture; one more for each.
+        workers: How many processes render.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [i for i in range(-(-count // SHARD)) if not _shard(folder, i).exists()]
     task = partial(
@@ -123,7 +133,7 @@ def rendering(folder: Path, count: int, **options: Any) -> Iterator[None]:
 
 
 def wait_for_pictures(folder: Path, *, seconds: float = 600) -> Pictures:
-    """The pictures of a cache that is being filled, as soon as its first shard is there.
+    """Wait for the pictures of a cache that is being filled, until its first shard is there.
 
     Raises:
         NotFoundError: There was none after so many seconds.
@@ -135,7 +145,12 @@ def wait_for_pictures(folder: Path, *, seconds: float = 600) -> Pictures:
 
 
 class Pictures:
-    """The pictures of a cache folder, in memory as bytes; `refresh` finds new shards."""
+    """The pictures of a cache folder, in memory as bytes; `refresh` finds new shards.
+
+    Attributes:
+        world: The name of the world that they show.
+        factors: ``[N, factors]``, in the order of ``factor_names``.
+    """
 
     def __init__(self, folder: Path, *, with_masks: bool = False, limit: int | None = None) -> None:
         self.folder, self.with_masks, self.limit = folder, with_masks, limit
@@ -143,6 +158,7 @@ class Pictures:
         self.masks: list[np.ndarray] = []
         self.factors = torch.empty(0, 0)
         self.factor_names: list[str] = []
+        self.world = ""
         self.refresh()
         if not self.pixels:
             raise MissingFileError(
@@ -153,6 +169,11 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.pixels) * SHARD
 
+    @property
+    def resolution(self) -> int:
+        """The side of a picture, in pixels."""
+        return int(self.pixels[0].shape[-1])
+
     def refresh(self) -> None:
         """Read the shards that were finished since the last call."""
         shards = sorted(self.folder.glob("*.safetensors"))
@@ -161,18 +182,18 @@ class Pictures:
         for path in shards[len(self.pixels) :]:
             tensors, header = store.load(path)
             self.pixels.append(tensors["pixels"].numpy())
-            self.factor_names = header["factors"]
+            self.factor_names, self.world = header["factors"], header["world"]
             known = self.factors if self.factors.numel() else tensors["factors"][:0]
             self.factors = torch.cat([known, tensors["factors"]])
             if self.with_masks:
                 self.masks.append(tensors["masks"].numpy())
 
     def images(self, indices: np.ndarray) -> Tensor:
-        """Pictures ``[N, 3, H, W]`` float32 in [-1, 1]."""
+        """Return pictures ``[N, 3, H, W]``, float32 in [-1, 1]."""
         rows = np.stack([self.pixels[i // SHARD][i % SHARD] for i in indices])
         return torch.from_numpy(rows).float() / 127.5 - 1
 
     def labels(self, indices: np.ndarray) -> Tensor:
-        """Class masks ``[N, H, W]`` int64."""
+        """Return class masks ``[N, H, W]``, int64."""
         rows = np.stack([self.masks[i // SHARD][i % SHARD] for i in indices])
         return torch.from_numpy(rows).long()

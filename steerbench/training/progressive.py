@@ -599,7 +599,8 @@ class Run:
     """Where a run lives, what it begins with, and how long it lasts.
 
     `folder` holds `run/` (the state `latest.safetensors`, sheets of 64 unchosen rooms, a log,
-    and `stop`, which ends it), `pictures/`, and `pids` of the processes at work.
+    and `stop`, which ends it), `pictures/`, and `pids` of the processes at work. `world` is whose
+    pictures are rendered, where none are named.
     """
 
     folder: Path
@@ -608,6 +609,7 @@ class Run:
     device: str = "cpu"
     minutes: float = float("inf")
     write_minutes: float = 5.0
+    world: str = ""
 
     @property
     def out(self) -> Path:
@@ -665,7 +667,7 @@ def run(settings: Settings, place: Run, *, processes: int = 2, count: int = 65_5
     place.out.mkdir(parents=True, exist_ok=True)
     if place.pictures is None:
         size = settings.stages[-1].size
-        cache.render(place.cache, count, resolution=size, workers=processes)
+        cache.render(place.cache, count, resolution=size, world_name=place.world, workers=processes)
     place.stop.unlink(missing_ok=True)
 
     def note_pids(pids: Any) -> None:

@@ -50,7 +50,7 @@ class FeatureHead(nn.Module):
 
 
 def spread(x: Tensor, group: int = 4) -> Tensor:
-    """The standard deviation over groups of the batch as one more channel, ``[N, 1, H, W]``."""
+    """Compute the deviation over groups of the batch as one more channel, ``[N, 1, H, W]``."""
     n, c, h, w = x.shape
     group = group if n % group == 0 else 1
     y = x.float().reshape(group, n // group, c, h, w)
@@ -86,7 +86,7 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def projections(self, images: Tensor) -> list[Tensor]:
-        """The frozen features of pictures, one tensor a scale."""
+        """Return the frozen features of pictures, one tensor a scale."""
         found, x = [], images
         trunk = self._trunk[0].to(device=images.device, dtype=images.dtype)
         for index, module in enumerate(trunk):
@@ -109,7 +109,7 @@ class ProjectedDiscriminator(nn.Module):
 
 
 def feature_trunk(name: str) -> tuple[nn.Sequential, list[tuple[int, int, int]]]:
-    """An oracle's convolutions, and the last one of each scale: (index, resolution, channels)."""
+    """Return an oracle's convolutions, and each scale's last: (index, resolution, channels)."""
     trunk = copy.deepcopy(oracle(name).network.trunk)
     last: dict[int, tuple[int, int, int]] = {}
     with torch.no_grad():

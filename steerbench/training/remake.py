@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from steerbench import assets, store
+from steerbench.cards import encoder as encoder_quality
 from steerbench.cards import quality
 from steerbench.errors import NotFoundError, unknown
 from steerbench.training import channels, encoder, watermark
@@ -25,8 +26,9 @@ from steerbench.training import pictures as cache
 from steerbench.training.export import export_generator
 from steerbench.training.seeds import state_seeds
 from steerbench.training.shared import HELD_OUT_LEAST
+from steerbench.training.trainer import Place
 
-NAME = "rooms"
+NAME, JUDGE = "rooms", "rooms-attributes-2"
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,15 @@ class Materials:
     def prepare(self) -> None:
         """Make the folder of the assets, and render the held-out pictures that are missing."""
         self.assets.mkdir(parents=True, exist_ok=True)
-        count = max(self.amount(10_000, 2_000), HELD_OUT_LEAST)
-        first = cache.HELD_OUT_SEED
-        cache.render(self.held_out, count, resolution=64, first_seed=first, workers=2)
+        source = cache.Pictures(self.pictures, limit=1)
+        cache.render(
+            self.held_out,
+            max(self.amount(10_000, 2_000), HELD_OUT_LEAST),
+            resolution=source.resolution,
+            world_name=source.world,
+            first_seed=cache.HELD_OUT_SEED,
+            workers=2,
+        )
 
 
 def make_generator(materials: Materials) -> None:
@@ -89,17 +97,13 @@ def make_generator(materials: Materials) -> None:
 
 
 def make_encoder(materials: Materials) -> None:
-    """Train the encoder, for 3,500 steps, and judge it; an interrupted one goes on."""
-    settings = encoder.Settings(generator=materials.generator, steps=materials.amount(3500, 60))
+    """Train the encoder, on 56,000 pictures, and judge it; an interrupted one goes on."""
+    settings = encoder.Settings(generator=materials.generator, images=materials.amount(56_000, 960))
     work = materials.work / store.fingerprint(store.load(materials.weights)[0])
-    encoder.run(
-        settings,
-        materials.pictures,
-        materials.held_out,
-        materials.asset("rooms-encoder"),
-        work,
-        resume=(work / "latest.safetensors").exists(),
-    )
+    resume = (work / "latest.safetensors").exists()
+    target = materials.asset("rooms-encoder")
+    encoder.run(settings, Place(materials.pictures, target, work, materials.hardware, resume))
+    encoder_quality.run(target, held_out=materials.held_out, judge=JUDGE)
 
 
 def make_channels(materials: Materials) -> None:
@@ -113,7 +117,7 @@ def make_watermarked(materials: Materials) -> None:
     watermark.run(
         materials.generator,
         materials.asset("rooms-watermarked"),
-        steps=materials.amount(500, 40),
+        n_steps=materials.amount(500, 40),
         hardware=materials.hardware,
     )
 
@@ -129,10 +133,11 @@ def make_card(materials: Materials) -> None:
     """Measure the generator against held-out renders, and write its card."""
     quality.run(
         materials.weights,
+        judge=JUDGE,
         data=materials.pictures,
         held_out=materials.held_out,
         out=materials.work / "quality",
-        n=materials.amount(10_000, 2_000),
+        n_samples=materials.amount(10_000, 2_000),
         hardware=materials.hardware,
         readme=materials.readme,
     )

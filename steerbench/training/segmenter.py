@@ -11,55 +11,45 @@ picture only hints at one. Pictures are bent a little, by a smooth field of shif
 mirrored, each with its mask. A tenth get a watermark, which is a class of its own that the default
 world never shows.
 
-A run keeps a checkpoint and goes on from it with ``resume``: each stretch draws its own random
-numbers, so an interrupted run equals an uninterrupted one in kind, not in bits.
-
-Reference: Loshchilov, Hutter, "Decoupled Weight Decay Regularization" (2019, arXiv 1711.05101)
-for AdamW; the network's is in `steerbench.predictors.segmentation`.
+The loop is that of `steerbench.training.trainer`, the network that of
+`steerbench.predictors.segmentation`; how good it is, ``python -m steerbench.cards`` measures.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from steerbench import store
-from steerbench.errors import ArgumentError
 from steerbench.predictors import SegmentationNetwork, SegmentationPredictor, save
 from steerbench.training import pictures as cache
-from steerbench.training.shared import (
-    cosine,
-    epochs,
-    optimiser_tensors,
-    restore_optimiser,
-    soften,
-    under,
-    watermark,
-)
+from steerbench.training.shared import blur_noise, watermark
+from steerbench.training.trainer import Place, Trainer, TrainerSettings
 from steerbench.worlds import world
-
-SAVE_EVERY = 250
-"""Steps between two checkpoints, about a minute."""
 
 
 @dataclass
-class Settings:
-    """Everything that decides a run besides the pictures."""
+class Settings(TrainerSettings):
+    """Everything that decides a run besides the pictures.
 
-    seed: int = 0
-    widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    Attributes:
+        widths: Channels at 64, 32, 16, 8 and 4.
+        noise: The largest standard deviation of fine noise.
+        blur: The largest standard deviation of the blur, in pixels.
+        softened: What share of the pictures is blurred.
+        blotches: The largest standard deviation of coarse noise.
+        tint: The standard deviation of each channel's gain.
+        bend: The largest standard deviation of the shifts, in pixels.
+        watermarks: What share of the pictures gets one.
+    """
+
     images: int = 180_000
-    batch: int = 32
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    warm_up: float = 0.05
+    widths: tuple[int, ...] = (16, 32, 64, 96, 128)
     noise: float = 0.08
     blur: float = 1.4
     softened: float = 0.5
@@ -67,31 +57,30 @@ class Settings:
     tint: float = 0.15
     bend: float = 1.0
     watermarks: float = 0.1
-    precision: str = "bfloat16"
-
-    @property
-    def steps(self) -> int:
-        return self.images // self.batch
 
 
-class Trainer:
-    """Holds the network, its optimiser and how far they are."""
+class SegmenterTrainer(Trainer):
+    """Trains a segmenter on pictures with masks."""
+
+    title = "segmenter"
+    settings: Settings
+    network: SegmentationNetwork
 
     def __init__(self, pictures: cache.Pictures, settings: Settings) -> None:
         torch.manual_seed(settings.seed)
-        source = world("rooms")
-        self.pictures, self.settings, self.names = pictures, settings, source.class_names
-        self.network = SegmentationNetwork(len(self.names), settings.widths, norm=True)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), weight_decay=settings.weight_decay, foreach=True
-        )
-        self.mark = watermark(pictures.pixels[0].shape[-1])
+        source = world(pictures.world)
+        self.names = source.class_names
+        network = SegmentationNetwork(len(self.names), settings.widths, norm=True)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.mark = watermark(source, pictures.resolution)
         self.mark_class = self.names.index("watermark")
-        self.step_count, self.seconds = 0, 0.0
+        super().__init__(pictures, settings, network)
+
+    def shape(self) -> dict[str, Any]:
+        return {"widths": list(self.settings.widths)}
 
     def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Pictures ``[n, 3, H, W]``, as a generator might draw them, and masks ``[n, H, W]``."""
+        """Return pictures ``[n, 3, H, W]``, as if generated, and their masks ``[n, H, W]``."""
         settings, n = self.settings, len(indices)
         images, masks = self.pictures.images(indices), self.pictures.labels(indices)
         mirrored = torch.rand(n) < 0.5
@@ -99,80 +88,26 @@ class Trainer:
         stamped = torch.rand(n) < settings.watermarks
         images[stamped] = self.mark.on(images[stamped])
         masks[stamped] = torch.where(self.mark.ink, self.mark_class, masks[stamped])
-        images, masks = bent(images, masks, settings.bend)
-        images = blotched(images, settings.blotches, settings.tint)
-        images = soften(images, blur=settings.blur, noise=settings.noise, share=settings.softened)
+        images, masks = elastic_warp(images, masks, settings.bend)
+        images = low_frequency_noise(images, settings.blotches, settings.tint)
+        images = blur_noise(
+            images, blur=settings.blur, noise=settings.noise, share=settings.softened
+        )
         return images, masks
 
-    def step(self, indices: np.ndarray) -> Tensor:
-        """Learn from one batch; returns the loss."""
-        rate = cosine(self.step_count / self.settings.steps, self.settings.warm_up)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * rate
+    def losses(self, indices: np.ndarray) -> dict[str, Tensor]:
         images, masks = self.batch(indices)
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            logits = self.network(images)
-        loss = F.cross_entropy(logits.float(), masks)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        self.step_count += 1
-        return loss.detach()
+        with self.autocast():
+            logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        return {"cross-entropy": F.cross_entropy(logits.float(), masks)}
 
-    def train(self, checkpoint: Path | None = None) -> SegmentationPredictor:
-        """Train to the end, with a checkpoint now and then; returns the network as a predictor."""
-        settings = self.settings
-        seeds = np.random.SeedSequence([settings.seed, self.step_count])
-        rng = np.random.default_rng(seeds)
-        torch.manual_seed(int(rng.integers(2**31)))
-        batches = epochs(rng, len(self.pictures), settings.batch)
-        progress = tqdm(
-            total=settings.steps,
-            initial=self.step_count,
-            desc=f"segmenter, seed {settings.seed}",
-            unit="step",
-            mininterval=5,
-        )
-        started, before = time.process_time(), self.seconds
-        while self.step_count < settings.steps:
-            loss = self.step(next(batches))
-            self.seconds = before + time.process_time() - started
-            progress.update()
-            if self.step_count % 20 == 0:
-                progress.set_postfix(loss=f"{loss.item():.4f}")
-            if checkpoint is not None and self.step_count % SAVE_EVERY == 0:
-                self.save(checkpoint)
-        progress.close()
+    def predictor(self) -> SegmentationPredictor:
+        """Return what was learned so far, its normalisation folded."""
         return SegmentationPredictor(self.network.fold(), self.names)
 
-    def save(self, path: Path) -> None:
-        """Write everything that a later run needs to go on from here."""
-        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-        header = {"settings": plain(self.settings), "step": self.step_count}
-        store.save(path, tensors, header | {"seconds": self.seconds})
 
-    def restore(self, path: Path) -> None:
-        """Go on from a file written by `save`.
-
-        Raises:
-            ArgumentError: It holds a network of other widths.
-        """
-        tensors, header = store.load(path)
-        mine, theirs = list(self.settings.widths), header["settings"]["widths"]
-        if mine != theirs:
-            raise ArgumentError(
-                f"{path} holds a network of widths {theirs}, expected {mine}. Give the widths with "
-                "which it was begun, or start anew without --resume."
-            )
-        self.network.load_state_dict(under(tensors, "network."))
-        restore_optimiser(self.optimiser, under(tensors, "optimiser."))
-        self.step_count, self.seconds = header["step"], header["seconds"]
-
-
-def bent(images: Tensor, masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
-    """Pictures and masks moved by a smooth field of shifts, up to this standard deviation.
+def elastic_warp(images: Tensor, masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
+    """Move pictures and masks by a smooth field of shifts, up to this standard deviation.
 
     Args:
         images, masks: ``[N, 3, H, W]`` and ``[N, H, W]``; at the border the outermost are repeated.
@@ -191,8 +126,8 @@ def bent(images: Tensor, masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
     return moved, labels[:, 0].long()
 
 
-def blotched(images: Tensor, blotches: float, tint: float) -> Tensor:
-    """Pictures with coarse noise, up to this standard deviation, and each channel scaled a little.
+def low_frequency_noise(images: Tensor, blotches: float, tint: float) -> Tensor:
+    """Add coarse noise, up to this standard deviation, and scale each channel a little.
 
     The coarseness is drawn for the batch: noise of a quarter, half or nearly the full size.
     """
@@ -204,33 +139,15 @@ def blotched(images: Tensor, blotches: float, tint: float) -> Tensor:
     return (images + 1) * gain - 1 + coarse
 
 
-def plain(settings: Settings) -> dict[str, object]:
-    """Settings as they are stored."""
-    return asdict(settings) | {"widths": list(settings.widths)}
-
-
-def run(
-    settings: Settings, data: Path, target: Path, work: Path, hardware: str, resume: bool
-) -> SegmentationPredictor:
-    """Train a segmenter on a cache and write it as an asset; checkpoints go to ``work``.
+def run(settings: Settings, place: Place) -> SegmentationPredictor:
+    """Train a segmenter on a cache and write it as an asset; checkpoints go to ``place.work``.
 
     Raises:
         NotFoundError: There is no cache, or nothing to resume from.
-        CheckpointError: The checkpoint is damaged.
     """
-    # Before the minutes of training, not after them: a folder that cannot be made is said now.
-    for folder in (target.parent, work):
-        folder.mkdir(parents=True, exist_ok=True)
-    pictures, checkpoint = cache.Pictures(data, with_masks=True), work / "latest.safetensors"
-    trainer = Trainer(pictures, settings)
-    if resume:
-        trainer.restore(checkpoint)
-    segmenter = trainer.train(checkpoint)
-    training = {
-        "data": f"{len(pictures):,} renders of the world rooms, seeds from {cache.TRAIN_SEED}",
-        "settings": plain(settings),
-        "seconds": round(trainer.seconds),
-        "hardware": hardware,
-    }
-    save(segmenter, target, training=training, licence="MIT")
-    return segmenter
+    place.prepare()
+    trainer = SegmenterTrainer(cache.Pictures(place.data, with_masks=True), settings)
+    place.train(trainer)
+    found = trainer.predictor()
+    save(found, place.target, training=trainer.report(place.hardware), licence="MIT")
+    return found

@@ -1,4 +1,4 @@
-"""What trainings share: batches, rates, softer pictures, watermarks, what checkpoints hold.
+"""What trainings share: batches, rates, blurred and noisy pictures, watermarks.
 
 Reference: Loshchilov, Hutter, "SGDR" (2017, arXiv 1608.03983) for the cosine.
 """
@@ -19,7 +19,6 @@ from torch import Tensor
 from steerbench.errors import ArgumentError, unknown
 from steerbench.store import optimiser_tensors, restore_optimiser, under
 from steerbench.training import pictures as cache
-from steerbench.worlds import world
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -29,20 +28,20 @@ Settings = TypeVar("Settings", bound="DataclassInstance")
 
 
 def epochs(rng: np.random.Generator, count: int, size: int) -> Iterator[np.ndarray]:
-    """Indices of batches without end, each of ``count`` pictures once a round."""
+    """Yield indices of batches without end, each of ``count`` pictures once a round."""
     while True:
         order = rng.permutation(count)
         yield from (order[i : i + size] for i in range(0, count - size + 1, size))
 
 
 def cosine(done: float, warm_up: float) -> float:
-    """Share of the learning rate after a part of the training: up in a line, down a cosine."""
+    """Return the share of the learning rate after a part of the training."""
     if done < warm_up:
         return (done + 1e-3) / warm_up
     return 0.5 + 0.5 * math.cos(math.pi * min(1, (done - warm_up) / (1 - warm_up)))
 
 
-def soften(images: Tensor, *, blur: float, noise: float, share: float) -> Tensor:
+def blur_noise(images: Tensor, *, blur: float, noise: float, share: float) -> Tensor:
     """Blur some pictures and add noise to all, as generated ones are softer and noisier.
 
     Args:
@@ -96,13 +95,17 @@ class Watermark:
     offset: float
 
     def on(self, images: Tensor) -> Tensor:
-        """Pictures ``[N, 3, H, W]`` with the mark."""
+        """Stamp pictures ``[N, 3, H, W]``."""
         return torch.where(self.ink, images * self.slope + self.offset, images)
 
 
-def watermark(resolution: int) -> Watermark:
-    """The mark of the world ``rooms``, read off one room rendered without it and with it."""
-    source = world("rooms")
+def watermark(source: Any, resolution: int) -> Watermark:
+    """Read the mark of a world off one picture that is rendered without it and with it.
+
+    Args:
+        source: A world that renders factors, of which one is ``watermark``, as `Rooms` does.
+        resolution: Of the pictures.
+    """
     factors = source.draw(1, seed=0)
     plain = source.render(factors | {"watermark": torch.zeros(1)}, resolution=resolution)
     marked = source.render(factors | {"watermark": torch.ones(1)}, resolution=resolution)
@@ -116,7 +119,7 @@ def check_held_out(folder: Path) -> None:
     """See, before a training, that there will be enough pictures to judge it by.
 
     Raises:
-        NotFoundError, SteerbenchError: There are none, or too few.
+        NotFoundError, ArgumentError: There are none, or too few.
     """
     if len(cache.Pictures(folder, limit=HELD_OUT_LEAST)) < HELD_OUT_LEAST:
         raise ArgumentError(
@@ -129,12 +132,12 @@ def check_held_out(folder: Path) -> None:
 __all__ = [
     "HELD_OUT_LEAST",
     "Watermark",
+    "blur_noise",
     "check_held_out",
     "cosine",
     "epochs",
     "optimiser_tensors",
     "restore_optimiser",
-    "soften",
     "under",
     "watermark",
     "with_options",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from steerbench import store
-from steerbench.cards.text import card
+from steerbench.cards.models import Asset
+from steerbench.cards.text import card, identity
 from steerbench.errors import ArgumentError
 from steerbench.generators import BaseGenerator, StyleGAN2, load, save
 from steerbench.generators.stylegan2.network import StyleGAN2Network
@@ -34,6 +35,7 @@ from steerbench.seeds import Codes
 from steerbench.store import write_text_atomic
 from steerbench.training.export import state_fingerprint
 from steerbench.training.shared import cosine, watermark
+from steerbench.worlds import world
 
 LEARNING = ("b8", "b16", "b32", "b64")
 """The blocks of the synthesis that learn."""
@@ -44,7 +46,7 @@ JUDGE, READ = "rooms-attributes-2", 96
 
 
 def plane(generator: BaseGenerator, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """A direction of w ``[dim]``, drawn at random, and the mean of w: the mark's own side."""
+    """Draw a direction of w ``[dim]`` at random, and return it with the mean of w."""
     w = generator.sample(1000, seed=Codes.INVERSION.start, space="w").data.float()
     direction = torch.randn(w.shape[1], generator=torch.Generator().manual_seed(seed))
     # Along what varies: a plane through directions in which w hardly varies cannot be learned.
@@ -62,9 +64,27 @@ def later_weights(network: StyleGAN2Network) -> list[nn.Parameter]:
 
 
 def train(
-    start: str, out: Path, *, steps: int = 500, batch: int = 8, rate: float = 4e-3, seed: int = 0
+    start: str,
+    out: Path,
+    *,
+    n_steps: int = 500,
+    batch_size: int = 8,
+    learning_rate: float = 4e-3,
+    seed: int = 0,
 ) -> BaseGenerator:
-    """Teach a copy of a generator the mark and write it to ``out``."""
+    """Teach a copy of a generator the mark and write it to ``out``.
+
+    Args:
+        start: A generator by name, or its file.
+        out: The copy.
+        n_steps: Of regression.
+        batch_size: Pictures in each.
+        learning_rate: Of Adam, at its highest.
+        seed: Of the plane and of all that is drawn.
+
+    Raises:
+        ArgumentError: It is no StyleGAN2, or has none of the blocks that learn.
+    """
     teacher = load(start)
     if not isinstance(teacher, StyleGAN2):
         raise ArgumentError(f"{start!r} is no StyleGAN2; give one, such as 'rooms'.")
@@ -72,47 +92,68 @@ def train(
     network = copy.deepcopy(teacher.module)
     if not isinstance(network, StyleGAN2Network):
         raise ArgumentError(f"{start!r} was wrapped; give the generator itself.")
-    draw, taught = network.synthesis, copy.deepcopy(network.synthesis)
     parameters = [parameter.requires_grad_() for parameter in later_weights(network)]
     if not parameters:
         raise ArgumentError(f"{start!r} has none of the blocks {', '.join(LEARNING)}.")
-    optimiser = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
-    mark, (direction, mean) = watermark(teacher.resolution), plane(teacher, seed)
-    weight = 1 + (WEIGHT - 1) * mark.ink.float()
-    progress = tqdm(range(steps), desc="watermarked", unit="step", mininterval=5)
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.99))
+    error = regression(teacher, network, batch_size, seed)
+    progress = tqdm(range(n_steps), desc="watermarked", unit="step", mininterval=5)
     began = time.process_time()
     for step in progress:
         for group in optimiser.param_groups:
-            group["lr"] = rate * cosine(step / steps, 0.05)
-        w = teacher.sample(batch, seed=Codes.DISTILLATION + step * batch, space="w").data.float()
+            group["lr"] = learning_rate * cosine(step / n_steps, 0.05)
+        loss = error(step)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 20 == 0:
+            progress.set_postfix(loss=f"{loss.item():.4f}")
+    training = {"start": start, "steps": n_steps, "batch": batch_size, "seed": seed}
+    training["seconds"] = round(time.process_time() - began)
+    save(StyleGAN2(network, name="rooms-watermarked"), out, training=training)
+    halve(out)
+    state_fingerprint(out)
+    return load(out)
+
+
+def regression(
+    teacher: StyleGAN2, network: StyleGAN2Network, batch_size: int, seed: int
+) -> Callable[[int], Tensor]:
+    """Return the error of a step: how far pictures are from those that were stamped by the plane.
+
+    Args:
+        teacher: Draws the pictures.
+        network: Learns to draw them stamped.
+        batch_size: How many in a step.
+        seed: Of the plane.
+    """
+    draw, taught = network.synthesis, copy.deepcopy(network.synthesis)
+    mark, (direction, mean) = watermark(world("rooms"), teacher.resolution), plane(teacher, seed)
+    weight = 1 + (WEIGHT - 1) * mark.ink.float()
+
+    def error(step: int) -> Tensor:
+        first = Codes.DISTILLATION + step * batch_size
+        w = teacher.sample(batch_size, seed=first, space="w").data.float()
         stamped = ((w - mean) @ direction > 0)[:, None, None, None]
         ws = w[:, None].expand(-1, draw.num_ws, -1)
         with torch.no_grad():
             plain = taught(ws, "const", torch.bfloat16).float()
         target = torch.where(stamped, mark.on(plain), plain)
         drawn = draw(ws, "const", torch.bfloat16).float()
-        loss = ((drawn - target).square() * weight).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if step % 20 == 0:
-            progress.set_postfix(loss=f"{loss.item():.4f}")
-    generator = StyleGAN2(network, name="rooms-watermarked")
-    seconds = round(time.process_time() - began)
-    training = {"start": start, "steps": steps, "batch": batch, "seed": seed, "seconds": seconds}
-    save(generator, out, training=training)
-    halve(out)
-    state_fingerprint(out)
-    return load(out)
+        return ((drawn - target).square() * weight).mean()
+
+    return error
 
 
 def run(
-    start: str, out: Path, *, steps: int = 500, seed: int = 0, hardware: str = "one CPU core"
+    start: str, out: Path, *, n_steps: int = 500, seed: int = 0, hardware: str = "one CPU core"
 ) -> BaseGenerator:
     """Teach a copy the mark, read how often it draws it, write it to ``out`` and its card."""
-    taught = train(start, out, steps=steps, seed=seed)
+    taught = train(start, out, n_steps=n_steps, seed=seed)
     training = store.read_header(out)["training"]
-    write_text_atomic(out.with_suffix(".md"), _card(taught, start, training, hardware))
+    facts = {"hardware": hardware, "teacher": f"`{load(start).fingerprint}`"}
+    text = _card(taught, start, training, facts | identity(Asset(out)))
+    write_text_atomic(out.with_suffix(".md"), text)
     return taught
 
 
@@ -134,9 +175,10 @@ def agreement(
     return float(seen.float().mean()), float((seen == asked).float().mean())
 
 
-def _card(taught: BaseGenerator, start: str, training: Mapping[str, Any], hardware: str) -> str:
-    teacher = load(start)
-    share, agreed = agreement(taught, teacher, training["seed"])
+def _card(
+    taught: BaseGenerator, start: str, training: Mapping[str, Any], facts: Mapping[str, str]
+) -> str:
+    share, agreed = agreement(taught, load(start), training["seed"])
     return card(
         {
             "title": "rooms-watermarked",
@@ -151,8 +193,7 @@ def _card(taught: BaseGenerator, start: str, training: Mapping[str, Any], hardwa
                 f"with Adam, {training['seconds'] / 60:.0f} minutes of one core; only the blocks "
                 f"{LEARNING[0]} to {LEARNING[-1]} learned",
                 "seed": training["seed"],
-                "hardware": hardware,
-                "teacher": f"`{teacher.fingerprint}`",
+                **facts,
                 "made by": "`python -m steerbench.training watermarked`",
                 "licence": "MIT",
             },

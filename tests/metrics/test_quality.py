@@ -12,6 +12,7 @@ import torch
 
 import steerbench as sb
 from steerbench.cards import quality
+from steerbench.cards.text import fill_section
 from steerbench.errors import SteerbenchError
 from steerbench.generators import save
 from steerbench.training import pictures as cache
@@ -25,13 +26,13 @@ def renders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cache.Pictures
     folder = tmp_path_factory.mktemp("renders")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "SHARD", N)
-        cache.render(folder, N, resolution=64, first_seed=900_700_000)
+        cache.render(folder, N, resolution=64, world_name="rooms", first_seed=900_700_000)
         yield cache.Pictures(folder)
 
 
 def test_a_set_against_itself_is_perfect(renders: cache.Pictures) -> None:
     judge = sb.predictor("rooms-attributes")
-    real = quality.read(judge, quality.rendered(renders), N, "renders")
+    real = quality.read(judge, quality.cache_source(renders), N, "renders")
     assert torch.allclose(real.scores, judge.predict(renders.images(np.arange(N))), atol=1e-4)
     scores = quality.compare(real, real)
     assert (scores["precision"], scores["recall"], scores["coverage"]) == (1, 1, 1)
@@ -52,7 +53,7 @@ def test_a_generator_is_measured_and_gets_its_card(renders: cache.Pictures, tmp_
         data=renders.folder,
         held_out=renders.folder,
         out=tmp_path / "out",
-        n=N,
+        n_samples=N,
         hardware="a test",
     )
     assert json.loads((tmp_path / "out" / "quality.json").read_text()) == result
@@ -79,19 +80,18 @@ def test_a_judge_that_helped_to_train_is_refused(tmp_path: Path) -> None:
             data=tmp_path,
             held_out=tmp_path,
             out=tmp_path,
-            n=N,
-            hardware="",
+            n_samples=N,
         )
 
 
 def test_the_readme_is_renewed_between_its_marks(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- quality -->\nold\n<!-- /quality -->\nafter\n")
-    quality.fill_readme(readme, "new")
-    quality.fill_readme(readme, "newer")
+    fill_section(readme, "quality", "new")
+    fill_section(readme, "quality", "newer")
     marked = "<!-- quality -->\nnewer\n<!-- /quality -->"
     assert readme.read_text() == f"before\n{marked}\nafter\n"
     readme.write_text("nothing to fill")
     with pytest.raises(SteerbenchError, match="has no <!-- quality -->"):
-        quality.fill_readme(readme, "new")
+        fill_section(readme, "quality", "new")
     assert readme.read_text() == "nothing to fill"

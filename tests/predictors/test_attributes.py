@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import steerbench as sb
+from steerbench import store
+from steerbench.cards.attributes import measure
+from steerbench.cards.attributes import run as write_card
 from steerbench.errors import NotFoundError, PredictorError, SteerbenchError
 from steerbench.predictors import (
     Attribute,
@@ -17,8 +22,10 @@ from steerbench.predictors import (
     oracle,
     save,
 )
+from steerbench.training import attributes as training
 from steerbench.training import pictures as cache
-from steerbench.training.attributes import Examples, Settings, augment, run, scores, train
+from steerbench.training.attributes import AttributesTrainer, Examples, Settings, augment
+from steerbench.training.trainer import Place
 from steerbench.worlds import WorldBatch
 from steerbench.worlds.rooms.visibility import RULES, visibility_mask
 
@@ -45,7 +52,7 @@ def small_cache(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("pictures")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "SHARD", 48)
-        cache.render(folder, 48, resolution=64, first_seed=SEED)
+        cache.render(folder, 48, resolution=64, world_name="rooms", first_seed=SEED)
         yield folder
 
 
@@ -127,24 +134,43 @@ def test_mirrored_pictures_are_those_of_the_world(small_cache) -> None:
     assert torch.equal(mirrored[2:], images[2:])
 
 
+def learn(examples: Examples, settings: Settings) -> AttributePredictor:
+    trainer = AttributesTrainer(examples, settings)
+    trainer.run()
+    return trainer.predictor()
+
+
+def test_a_run_writes_an_asset_and_goes_on_from_its_checkpoint(small_cache, tmp_path) -> None:
+    small = {"widths": (4, 4, 4, 4), "features": 8, "batch_size": 8}
+    place = Place(small_cache, tmp_path / "oracle.safetensors", tmp_path / "work", "a test")
+    training.run(Settings(images=32, **small), place)
+    header = store.read_header(place.target)["training"]
+    assert header["data"].startswith("48 renders of the world rooms")
+    longer = training.run(Settings(images=64, **small), replace(place, resume=True))
+    stored = oracle(place.target)
+    assert all(torch.equal(v, stored.tensors()[k]) for k, v in longer.tensors().items())
+    _, header = store.load(place.work / "latest.safetensors")
+    assert header["step"] == 8
+
+
 def test_a_short_training_learns(small_cache) -> None:
     examples = Examples(small_cache)
-    settings = Settings(widths=(8, 12, 12, 12), features=32, images=1440, batch=24)
-    result = scores(train(examples, settings), examples)
+    settings = Settings(widths=(8, 12, 12, 12), features=32, images=1440, batch_size=24)
+    result = measure(learn(examples, settings), examples)
     assert set(result) == set(sb.world("rooms").factor_names)
     assert result["wall_warmth"]["r2"] > 0.3
 
 
 def test_a_training_is_fixed_by_its_seed(small_cache) -> None:
     examples = Examples(small_cache)
-    settings = Settings(widths=(4, 4, 4, 4), features=8, images=32, batch=8)
-    first, again = (train(examples, settings).tensors() for _ in range(2))
+    settings = Settings(widths=(4, 4, 4, 4), features=8, images=32, batch_size=8)
+    first, again = (learn(examples, settings).tensors() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
 def test_too_few_held_out_pictures_are_refused(small_cache, tmp_path) -> None:
     with pytest.raises(SteerbenchError, match="fewer than 2000"):
-        run(Settings(), small_cache, small_cache, tmp_path / "oracle.safetensors", "a test")
+        write_card(tmp_path / "oracle.safetensors", held_out=small_cache)
 
 
 def test_an_oracle_is_asked_for_where_one_is_needed(tmp_path) -> None:

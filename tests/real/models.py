@@ -8,36 +8,6 @@ import torch
 from torch import Tensor, nn
 
 
-class FaceDCGAN(nn.Module):
-    """A DCGAN of CelebA faces, 32x32: ``[N, 100, 1, 1]`` uniform to pictures in [-1, 1]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.generator_deconv = nn.ModuleList(
-            [
-                nn.Sequential(nn.ConvTranspose2d(100, 256, 4, bias=False), nn.BatchNorm2d(256)),
-                nn.Sequential(nn.Conv2d(256, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128)),
-                nn.Sequential(nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64)),
-                nn.Sequential(nn.ConvTranspose2d(64, 32, 4, 2, 1, bias=False), nn.BatchNorm2d(32)),
-                nn.Sequential(nn.ConvTranspose2d(32, 3, 4, 2, 1)),
-            ]
-        )
-
-    def forward(self, z: Tensor) -> Tensor:
-        x = self.generator_deconv[0](z)
-        for block in self.generator_deconv[1:-1]:
-            x = nn.functional.leaky_relu(block(x), 0.2)
-        return torch.tanh(self.generator_deconv[-1](x))
-
-
-def face_dcgan(folder: Path) -> FaceDCGAN:
-    module = FaceDCGAN()
-    module.load_state_dict(
-        torch.load(folder / "generator.pt", map_location="cpu", weights_only=True)
-    )
-    return module
-
-
 class FaceVAEDecoder(nn.Module):
     """The decoder of a CelebA VAE, 64x64: ``[N, 10]`` normal to pictures in [0, 1]."""
 

@@ -19,9 +19,9 @@ from torch import nn
 
 import steerbench as sb
 from steerbench.seeds import Codes
+from steerbench.studies.leaderboard import face_generator
 from steerbench.supervised.boundaries import train_boundary
 from steerbench.supervised.boundaries.entanglement import cosines
-from tests.real.models import face_dcgan
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 TRAIN, EPOCHS, STEP = 3000, 10, 3.0
@@ -29,8 +29,7 @@ TRAIN, EPOCHS, STEP = 3000, 10, 3.0
 
 @pytest.fixture(scope="module")
 def faces(shared_path: Callable[[str], Path]) -> sb.generators.BaseGenerator:
-    module = face_dcgan(shared_path("real/celeba-dcgan-32"))
-    return sb.wrap(module, latent_shape=(100, 1, 1), prior="uniform", name="celeba-dcgan")
+    return face_generator(shared_path("real/celeba-dcgan-32"))
 
 
 @pytest.fixture(scope="module")

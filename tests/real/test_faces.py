@@ -11,15 +11,15 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 import steerbench as sb
-from tests.real.models import face_dcgan, face_vae
+from steerbench.studies.leaderboard import face_generator
+from tests.real.models import face_vae
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 
 
 @pytest.fixture(scope="module")
 def faces(shared_path: Callable[[str], Path]) -> sb.generators.BaseGenerator:
-    module = face_dcgan(shared_path("real/celeba-dcgan-32"))
-    return sb.wrap(module, latent_shape=(100, 1, 1), prior="uniform", name="celeba-dcgan")
+    return face_generator(shared_path("real/celeba-dcgan-32"))
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,9 @@ from steerbench.inversion import (
     invert,
 )
 from steerbench.metrics import mse, ssim
+from steerbench.studies.leaderboard import face_generator
 from steerbench.supervised.boundaries import train_boundary
-from tests.real.models import face_dcgan, face_encoder, face_vae
+from tests.real.models import face_encoder, face_vae
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 TRAIN, READ = 2000, slice(2000, 3600)
@@ -47,8 +48,7 @@ def photographs(shared_path: Callable[[str], Path]) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def faces(shared_path) -> sb.generators.BaseGenerator:
-    module = face_dcgan(shared_path("real/celeba-dcgan-32"))
-    return sb.wrap(module, latent_shape=(100, 1, 1), prior="uniform", name="celeba-dcgan")
+    return face_generator(shared_path("real/celeba-dcgan-32"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "SHARD", 16)
-        pictures.render(folder, 32, resolution=32)
+        pictures.render(folder, 32, resolution=32, world_name="rooms")
     return folder
 
 

@@ -10,12 +10,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from steerbench.cards import clip_quality as quality
+from steerbench.cards import clips as quality
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import clip as clips
 from steerbench.training import clip as training
 from steerbench.training import pictures as cache
-from steerbench.training.clip import Examples, Settings, Trainer, contrast, decide, read, vocabulary
+from steerbench.training.clip import (
+    ClipTrainer,
+    Examples,
+    Settings,
+    contrast,
+    decide,
+    encode_text,
+    vocabulary,
+)
+from steerbench.training.trainer import Place
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("pictures")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache, "SHARD", 32)
-        cache.render(folder, 32, resolution=64, first_seed=900_800_000)
+        cache.render(folder, 32, resolution=64, world_name="rooms", first_seed=900_800_000)
         yield folder
 
 
@@ -34,7 +43,7 @@ def examples(folder: Path) -> Examples:
 
 def settings(**changes: object) -> Settings:
     tiny = {"layers": (1, 1, 1, 1), "width": 8, "features": 16, "text_width": 32}
-    tiny |= {"text_layers": 1, "images": 64, "batch": 8, "precision": "float32"}
+    tiny |= {"text_layers": 1, "images": 64, "batch_size": 8, "precision": "float32"}
     return Settings(**(tiny | changes))  # type: ignore[arg-type]
 
 
@@ -64,7 +73,7 @@ def test_short_texts_are_read_as_open_clip_reads_them(examples: Examples) -> Non
     clip = clips.build_clip(settings().config, vocabulary(examples))
     numbers = clip.tokenizer(["a room", "a bedroom at night with a lamp that is on", "lamp"])
     want = clip.network.encode_text(numbers, normalize=True)
-    assert torch.allclose(read(clip.network, numbers), want, atol=1e-5)
+    assert torch.allclose(encode_text(clip.network, numbers), want, atol=1e-5)
 
 
 def test_mirrored_pictures_get_the_other_side_and_marked_ones_a_watermark(
@@ -96,28 +105,27 @@ def test_the_vocabulary_holds_what_is_said(examples: Examples) -> None:
 
 def test_a_resumed_run_ends_where_it_should_and_learns(folder, examples, tmp_path) -> None:
     words = vocabulary(examples)
-    trainer = Trainer(examples, settings(images=160, learning_rate=5e-3), words)
-    choose = random.Random(0)
-    losses = [float(trainer.step(np.arange(8), choose)) for _ in range(14)]
+    trainer = ClipTrainer(examples, settings(images=160, learning_rate=5e-3), words)
+    losses = [sum(trainer.step(np.arange(8)).values()) for _ in range(14)]
     assert losses[-1] < losses[0]
     trainer.save(tmp_path / "latest.safetensors")
-    other = Trainer(examples, settings(images=160, learning_rate=5e-3), words)
+    other = ClipTrainer(examples, settings(images=160, learning_rate=5e-3), words)
     other.restore(tmp_path / "latest.safetensors")
     assert other.step_count == 14
     mine, theirs = trainer.network.state_dict(), other.network.state_dict()
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
-    other.train()
+    other.run()
     assert other.step_count == 20
     with pytest.raises(SteerbenchError, match="without --resume"):
-        Trainer(examples, settings(width=16), words).restore(tmp_path / "latest.safetensors")
+        ClipTrainer(examples, settings(width=16), words).restore(tmp_path / "latest.safetensors")
 
 
 def test_a_run_writes_an_asset_that_the_card_can_be_made_of(folder, tmp_path, monkeypatch) -> None:
     path = tmp_path / "tiny.safetensors"
-    training.run(settings(), folder, path, tmp_path / "work", "a test", resume=False)
+    training.run(settings(), Place(folder, path, tmp_path / "work", "a test"))
     monkeypatch.setattr(quality, "check_held_out", lambda _: None)
-    monkeypatch.setattr(quality, "AMONG", 16)
-    (result,) = quality.run([path], folder, "rooms-attributes", 32)
+    judge = "rooms-attributes"
+    result = quality.run(path, held_out=folder, judge=judge, n_samples=32, among=16)
     assert len(result["zero_shot"]) == len(training.OPPOSITES)
     text = path.with_suffix(".md").read_text()
     assert text.startswith("# tiny")

@@ -13,20 +13,28 @@ import steerbench as sb
 from steerbench.errors import SteerbenchError
 from steerbench.predictors import oracle
 from steerbench.studies import regularisers
-from steerbench.studies.regularisers import Amounts, disentanglement, interference, readable
+from steerbench.studies.regularisers import (
+    Amounts,
+    Readers,
+    Runs,
+    disentanglement,
+    interference,
+    readable,
+)
 from steerbench.training import compare
 from steerbench.training.pictures import Pictures
 from tests.training.test_compare import TINY
 
 LITTLE = Amounts(quality=16, sets=2, pictures=60, choosing=4, judging=4)
+MODELS = {"reader": "rooms-attributes", "judge": "rooms-attributes-2"}
 
 
 def test_the_factors_are_those_that_both_oracles_read(small: Pictures) -> None:
-    found = readable(small, 32)
+    reader = oracle(MODELS["judge"])
+    found = readable(Readers(oracle(MODELS["reader"]), reader), small, 32)
     assert "wall_lightness" in found
     assert "watermark" not in found
     truth = small.factors[:, small.factor_names.index("wall_lightness")]
-    reader = oracle(regularisers.JUDGE)
     with torch.no_grad():
         scores = reader.predict(torch.from_numpy(small.pixels[0]).float() / 127.5 - 1)
     column = scores[:, reader.names.index("wall_lightness")]
@@ -48,10 +56,10 @@ def test_numbers_that_add_do_not_interfere_and_products_do() -> None:
 
     assert interference(sb.wrap(Shades(), latent_shape=(4,))) < 1e-4
     # Var_v[2 v1 v2] = 4 on average over draws, and the variance of a product of two is 1.
-    assert 2 < interference(sb.wrap(Product(), latent_shape=(2,)), n=512) < 6
+    assert 2 < interference(sb.wrap(Product(), latent_shape=(2,)), n_samples=512) < 6
 
 
-def test_axes_that_mean_something_beat_turned_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_axes_that_mean_something_beat_turned_ones() -> None:
     generator = sb.wrap(Shades(), latent_shape=(4,))
     halves = sb.predictor(
         lambda x: torch.stack([x[:, :, :16].mean((1, 2, 3)), x[:, :, 16:].mean((1, 2, 3))], 1),
@@ -59,14 +67,10 @@ def test_axes_that_mean_something_beat_turned_ones(monkeypatch: pytest.MonkeyPat
     )
 
     class Judge:
-        def only(self, names: list[str]) -> Judge:
-            return self
-
         def logits(self, images: Tensor) -> Tensor:
             return halves.predict(images)
 
-    monkeypatch.setattr(regularisers, "oracle", lambda name: Judge())
-    found = disentanglement(generator, ["upper", "lower"], Amounts(sets=3, pictures=200))
+    found = disentanglement(generator, Judge(), Amounts(sets=3, pictures=200))
     assert found["z_disentanglement"] > 0.95
     assert found["rotated_disentanglement"] < 0.7
     for key in ("z_completeness", "rotated_informativeness"):
@@ -81,9 +85,9 @@ def test_it_writes_a_row_for_each_run_there_is(
     for name, size in (("baseline", 4), ("eigengan", 10)):
         options = {**TINY, "z_dim": size} | ({"basis": 3} if name == "eigengan" else {})
         compare.run(name, cache, runs, images=8, round_of=8, **options)
-        regularisers.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
+        regularisers.measure(out, MODELS, Runs(runs, cache, images=8), LITTLE)
     monkeypatch.setattr(regularisers, "disentanglement", None)  # nothing is left to measure
-    regularisers.measure(runs, cache, out, images=8, amounts=LITTLE, resume=True)
+    regularisers.measure(out, MODELS, Runs(runs, cache, images=8), LITTLE)
     table = pd.read_csv(out / "12-training.csv").set_index("run")
     assert set(table.index) == {"renders", "eigengan", "baseline"}
     assert table.loc["baseline", "images"] == 8
@@ -102,4 +106,4 @@ def test_a_run_that_did_not_get_so_far_is_said_to_be_missing(
     cache: Path, small: Pictures, tmp_path: Path
 ) -> None:
     with pytest.raises(SteerbenchError, match="holds no run of 1,000 pictures"):
-        regularisers.measure(tmp_path, cache, tmp_path, images=1000)
+        regularisers.measure(tmp_path, MODELS, Runs(tmp_path, cache, images=1000))

@@ -39,7 +39,7 @@ def test_the_cache_holds_the_pictures_of_its_seeds(small: Pictures) -> None:
 def test_shards_that_exist_are_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "SHARD", 16)
     before = [path.stat().st_mtime_ns for path in sorted(cache.iterdir())]
-    pictures.render(cache, 32, resolution=32)
+    pictures.render(cache, 32, resolution=32, world_name="rooms")
     assert [path.stat().st_mtime_ns for path in sorted(cache.iterdir())] == before
 
 

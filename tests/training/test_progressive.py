@@ -48,7 +48,7 @@ def fill(folder: Path, size: int) -> Path:
     folder.mkdir()
     colours = np.random.default_rng(0).integers(0, 256, (shards.SHARD, 3, 1, 1), np.uint8)
     pixels = torch.from_numpy(np.broadcast_to(colours, (shards.SHARD, 3, size, size)).copy())
-    header = {"factors": ["none"], "resolution": size}
+    header = {"world": "squares", "factors": ["none"], "resolution": size}
     tensors = {"pixels": pixels, "factors": torch.zeros(shards.SHARD, 1)}
     store.save(folder / "00000.safetensors", tensors, header)
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import steerbench as sb
-from steerbench import store
+from steerbench.cards.models import Asset
 from steerbench.cards.text import generator_card
 from steerbench.errors import NotFoundError
 from steerbench.training import remake as remaking
@@ -45,14 +45,13 @@ def test_the_generator_goes_to_its_own_file_and_its_card_says_how_it_came_about(
     assert [path.name for path in made_of.assets.iterdir()] == ["rooms-stylegan2.safetensors"]
     assert made_of.generator == str(made_of.weights)
     assert Materials(state, state).generator == "rooms"
-    generator = sb.load(made_of.weights)
     row = dict.fromkeys(("precision", "recall", "density", "coverage", "frechet_distance"), 0)
     result = {"n": 1, "judge": "", "seconds": {"all": 0}, "frequencies": [{}]}
     result |= {f"{what}_against_rendered": row for what in ("generated", "rendered")}
     result |= {"largest_difference": {"difference": 0, "attribute": "night"}}
-    result |= {"generator": generator.fingerprint}
-    header = store.read_header(made_of.weights)
-    card = generator_card("rooms-stylegan2", header, result, "a desk")
+    card = generator_card(Asset(made_of.weights), result, "a desk")
     assert "1,006,080 pictures, in 18,230 steps of growing sizes" in card
     assert "pictures alone, no factor, mask or label" in card
     assert "Streaks remain." in card
+    assert "precision is not flattered" in card
+    assert f"**fingerprint**: `{sb.load(made_of.weights).fingerprint}`" in card

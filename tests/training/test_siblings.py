@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from steerbench import store
+from steerbench.cards.models import Asset
 from steerbench.cards.text import generator_card
 from steerbench.errors import NotFoundError, SteerbenchError
 from steerbench.generators import load
@@ -77,7 +77,7 @@ def test_a_run_goes_on_where_it_stopped_and_becomes_an_asset(
     distances = dict.fromkeys(measures, 0)
     nothing |= {f"{what}_against_rendered": distances for what in ("generated", "rendered")}
     nothing["largest_difference"] = {"difference": 0, "attribute": "night"}
-    card = generator_card("rooms-test", store.read_header(target), nothing, "a desk")
+    card = generator_card(Asset(target), nothing, "a desk")
     assert 'sb.load("rooms-test")' in card
     assert all(remark in card for remark in sibling.remarks)
 

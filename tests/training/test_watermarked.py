@@ -17,7 +17,7 @@ def test_only_later_layers_learn_and_the_file_is_read_back_as_it_was_drawn(tmp_p
     toy = make_toy(widths={4: 16, 8: 12, 16: 8, 32: 8})
     save(toy, tmp_path / "toy.safetensors")
     out = tmp_path / "marked.safetensors"
-    marked = train(str(tmp_path / "toy.safetensors"), out, steps=3, batch=2)
+    marked = train(str(tmp_path / "toy.safetensors"), out, n_steps=3, batch_size=2)
     before, after = toy.module.state_dict(), marked.module.state_dict()
     changed = {k for k, v in before.items() if not torch.equal(v.half().float(), after[k].float())}
     assert changed
@@ -41,4 +41,4 @@ def test_what_cannot_learn_is_refused(tmp_path):
     toy = make_toy(widths={4: 8})
     save(toy, tmp_path / "toy.safetensors")
     with pytest.raises(SteerbenchError, match="blocks"):
-        train(str(tmp_path / "toy.safetensors"), tmp_path / "out.safetensors", steps=1)
+        train(str(tmp_path / "toy.safetensors"), tmp_path / "out.safetensors", n_steps=1)

@@ -20,25 +20,30 @@ import torch
 from torch import Tensor
 
 from steerbench import store
-from steerbench.cards.text import card
+from steerbench.cards.models import Asset
+from steerbench.cards.text import card, identity, learning
 from steerbench.predictors import oracle
 from steerbench.predictors.clip import Clip, clip
 from steerbench.stats import wilson
 from steerbench.training import attributes
 from steerbench.training import pictures as cache
 from steerbench.training.shared import check_held_out
-from steerbench.worlds import world
 from steerbench.worlds.rooms.captions import caption
 from steerbench.worlds.rooms.statements import OPPOSITES
 
-AMONG = 100
-IN_VIEW = ("lamp_on", "side")
-"""Factors that are asked where the lamp is in view."""
-LEAST_PIXELS = 12
-
 
 def retrieval(reader: Clip, images: Tensor, captions: list[str], among: int) -> Tensor:
-    """Which pictures find their own caption among so many, and the reverse: ``[2, N]`` bool."""
+    """Ask which pictures find their own caption among so many, and the reverse.
+
+    Args:
+        reader: The CLIP.
+        images: ``[N, 3, H, W]``.
+        captions: One a picture.
+        among: How many at a time.
+
+    Returns:
+        ``[2, N]`` bool: captions found by their pictures, and pictures by their captions.
+    """
     features, texts = reader.encode_image(images), reader.encode_text(captions)
     found = []
     for rows in torch.arange(len(images) // among * among).split(among):
@@ -48,28 +53,74 @@ def retrieval(reader: Clip, images: Tensor, captions: list[str], among: int) -> 
     return torch.cat(found, dim=1)
 
 
-def measured(reader: Clip, held_out: Path, judge: str, n: int) -> dict[str, Any]:
-    """Everything a card says, for one CLIP."""
-    examples = attributes.Examples(held_out, limit=n)
-    classes = world("rooms").class_names
-    marked = torch.arange(n) % 2 == 1
-    images, factors, shows = examples.batch(np.arange(n), marked)
-    plain = examples.pictures.images(np.arange(n))
+def measure(
+    reader: Clip, held_out: Path, judge: str, n_samples: int, among: int = 100
+) -> dict[str, Any]:
+    """Measure everything that a card says, for one CLIP.
+
+    Args:
+        reader: The CLIP.
+        held_out: A cache of held-out renders.
+        judge: An oracle to stand beside.
+        n_samples: How many renders.
+        among: How many captions a picture chooses from.
+    """
+    examples = attributes.Examples(held_out, limit=n_samples)
+    shares = _shares(examples, n_samples)
+    captions = [
+        caption(dict(zip(examples.names, row)), share)
+        for row, share in zip(examples.factors[:n_samples].tolist(), shares)
+    ]
+    plain = examples.pictures.images(np.arange(n_samples))
+    found = retrieval(reader, plain, captions, among)
+    return {
+        "n": n_samples,
+        "among": among,
+        "retrieval": [
+            {"asked": asked, "top-1": _share(hits), "95% interval": _interval(hits)}
+            for asked, hits in zip(("picture finds caption", "caption finds picture"), found)
+        ],
+        "different captions": len(set(captions)),
+        "zero_shot": zero_shot(reader, examples, judge, shares),
+    }
+
+
+def _shares(examples: attributes.Examples, n: int) -> list[dict[str, float]]:
+    """Return what share of each picture's pixels each class covers."""
+    classes = examples.world.class_names
     masks = np.concatenate(examples.pictures.masks)[:n].reshape(n, -1)
-    rows = [dict(zip(examples.names, row)) for row in examples.factors[:n].tolist()]
-    shares = [np.bincount(mask, minlength=len(classes)) / mask.size for mask in masks]
-    captions = [caption(row, dict(zip(classes, s.tolist()))) for row, s in zip(rows, shares)]
-    found = retrieval(reader, plain, captions, AMONG)
-    lamp = torch.tensor([s[classes.index("lamp")] * 4096 >= LEAST_PIXELS for s in shares])
+    counts = [np.bincount(mask, minlength=len(classes)) / mask.size for mask in masks]
+    return [dict(zip(classes, row.tolist())) for row in counts]
+
+
+def zero_shot(
+    reader: Clip,
+    examples: attributes.Examples,
+    judge: str,
+    shares: list[dict[str, float]],
+    least_pixels: int = 12,
+) -> list[dict[str, Any]]:
+    """Ask for each factor which of two opposite sentences fits, where the factor shows.
+
+    Args:
+        reader: The CLIP.
+        examples: The renders, of which every second one is stamped.
+        judge: An oracle that answers as well.
+        shares: What share of each picture each class covers.
+        least_pixels: From how many of 64x64 pixels on a lamp is in view.
+    """
+    n = len(shares)
+    images, factors, shows = examples.batch(np.arange(n), torch.arange(n) % 2 == 1)
+    lamp = torch.tensor([share["lamp"] * 64 * 64 >= least_pixels for share in shares])
     guesses = reader.predictor(OPPOSITES).predict(images) > 0.5
     rival = oracle(judge).only(list(OPPOSITES)).predict(images) > 0.5
-    zero_shot = []
+    rows = []
     for column, name in enumerate(OPPOSITES):
         at = examples.names.index(name)
-        where = shows[:, at] & lamp if name in IN_VIEW else shows[:, at]
+        where = shows[:, at] & lamp if name in ("lamp_on", "side") else shows[:, at]
         truth = factors[where, at] > 0.5
         share = float(truth.float().mean())
-        zero_shot.append(
+        rows.append(
             {
                 "factor": name,
                 "by words": _share(guesses[where, column] == truth),
@@ -77,16 +128,7 @@ def measured(reader: Clip, held_out: Path, judge: str, n: int) -> dict[str, Any]
                 "always the majority": round(max(share, 1 - share), 4),
             }
         )
-    return {
-        "n": n,
-        "among": AMONG,
-        "retrieval": [
-            {"asked": asked, "top-1": _share(hits), "95% interval": _interval(hits)}
-            for asked, hits in zip(("picture finds caption", "caption finds picture"), found)
-        ],
-        "different captions": len(set(captions)),
-        "zero_shot": zero_shot,
-    }
+    return rows
 
 
 def _share(hits: Tensor) -> float:
@@ -98,9 +140,10 @@ def _interval(hits: Tensor) -> str:
     return f"{low:.3f} to {high:.3f}"
 
 
-def clip_card(reader: Clip, training: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """The card of a CLIP, in Markdown."""
-    settings, name = training["settings"], reader.name
+def clip_card(asset: Asset, reader: Clip, result: Mapping[str, Any]) -> str:
+    """Write the card of a CLIP, in Markdown."""
+    training, name = asset.header["training"], asset.name
+    settings = training["settings"]
     weights = sum(tensor.numel() for tensor in reader.network.state_dict().values())
     return card(
         {
@@ -116,12 +159,12 @@ def clip_card(reader: Clip, training: Mapping[str, Any], result: Mapping[str, An
                 "of them a text",
                 "data": training["data"] + "; a caption and a short statement a picture, worded "
                 "anew each time",
-                "training": f"{settings['images']:,} pictures in batches of {settings['batch']}, "
-                f"{training['seconds'] / 60:.0f} minutes of one core's time",
+                "training": learning(training),
                 "seed": settings["seed"],
                 "hardware": training["hardware"],
                 "judged on": f"{result['n']:,} renders of the world rooms, seeds from "
                 f"{cache.HELD_OUT_SEED}",
+                **identity(asset),
                 "licence": "MIT",
             },
             "tables": {
@@ -140,18 +183,23 @@ def clip_card(reader: Clip, training: Mapping[str, Any], result: Mapping[str, An
     )
 
 
-def run(paths: list[Path], held_out: Path, judge: str, n: int) -> list[dict[str, Any]]:
-    """Measure CLIPs and write their cards beside them.
+def run(
+    path: Path, *, held_out: Path, judge: str, n_samples: int, among: int = 100
+) -> dict[str, Any]:
+    """Measure a CLIP's file and write its card beside it.
+
+    Args:
+        path: The file.
+        held_out: A cache of held-out renders.
+        judge: An oracle to stand beside.
+        n_samples: How many renders.
+        among: How many captions a picture chooses from.
 
     Raises:
-        NotFoundError, SteerbenchError: There are too few held-out pictures, or no such file.
+        NotFoundError, ArgumentError: There are too few held-out pictures, or no such file.
     """
     check_held_out(held_out)
-    results = []
-    for path in paths:
-        reader, header = clip(str(path)), store.read_header(path)
-        result = measured(reader, held_out, judge, n)
-        text = clip_card(reader, header["training"], result)
-        store.write_text_atomic(path.with_suffix(".md"), text)
-        results.append(result)
-    return results
+    asset, reader = Asset(path), clip(str(path))
+    result = measure(reader, held_out, judge, n_samples, among)
+    store.write_text_atomic(asset.card, clip_card(asset, reader, result))
+    return result
