@@ -19,7 +19,7 @@ from tests.security.guard import Guard
         (Call("os.system", "true"), r"os\.system"),
         (Call("builtins.eval", "1 + 1"), "compile"),
         (Call("builtins.exec", "x = 1"), "compile"),
-        (Call("importlib.import_module", "antigravity"), "import"),
+        (Call("builtins.__import__", "this"), "import"),
         (Call("builtins.open", "/dev/null", "w"), "open"),
         (Call("socket.socket"), "socket"),
         (Call("builtins.bytearray", 200 * 2**20), "MemoryError"),
