@@ -129,10 +129,10 @@ def _direction(
             reference=REFERENCES[found.method],
         ),
     )
-    return direction if generator is None else _bound(direction, found.scale is None, generator)
+    return direction if generator is None else _bind(direction, found.scale is None, generator)
 
 
-def _bound(direction: Direction, rescale: bool, generator: BaseGenerator) -> Direction:
+def _bind(direction: Direction, rescale: bool, generator: BaseGenerator) -> Direction:
     """Return the direction of this generator, if it fits."""
     name, vector = direction.space, direction.vector
     if name not in generator.spaces:
