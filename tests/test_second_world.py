@@ -102,7 +102,7 @@ def test_boundaries_are_found_and_verified(G, known) -> None:
 
 
 def test_a_scorecard_says_what_each_direction_does(G, known, directions) -> None:
-    table = sb.scorecard(directions, G, known.judge, n_samples=24, null=9).table
+    table = sb.scorecard(directions, G, known.judge, n_samples=24, n_null=9).table
     assert list(table["attribute"]) == list(discs.FACTORS)
     assert (table["share"] > 0.9).all()
 

@@ -110,7 +110,9 @@ def test_names_are_suggested_with_what_stays_unclear(table) -> None:
 
 def test_without_a_null_no_names_are_suggested(toy_generator) -> None:
     directions = SeFa(2).fit(toy_generator).directions_
-    table = ScorecardTable(directions, toy_generator, colours(), n=6, n_null=0, few=4)
+    table = ScorecardTable(
+        directions, toy_generator, colours(), n_samples=6, n_null=0, n_null_samples=4
+    )
     table.suggest()
     assert "n_null=99" in table.notice.error
 
@@ -122,7 +124,7 @@ def test_bad_input_is_refused(toy_generator, card) -> None:
     with pytest.raises(SteerbenchError, match="without a predictor"):
         ScorecardTable(directions, toy_generator)
     with pytest.raises(SteerbenchError, match="measured already"):
-        ScorecardTable(card, toy_generator, colours(), n=8)
+        ScorecardTable(card, toy_generator, colours(), n_samples=8)
     with pytest.raises(SteerbenchError, match="none was given"):
         ScorecardTable([], toy_generator, colours())
     table = ScorecardTable(card, toy_generator)
