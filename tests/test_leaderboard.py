@@ -14,7 +14,7 @@ from steerbench.cli import score
 from steerbench.errors import ArgumentError
 from steerbench.leaderboard import NULL, Leaderboard, Protocol, leaderboard, markdown, shares
 from steerbench.leaderboard.judging import Criteria, equalise_change, evaluate_prefixes, readable
-from steerbench.studies import tables
+from steerbench.studies import STUDIES, tables
 from steerbench.studies.leaderboard import _write, fill_readme
 
 NAMES = ("one", "two", "three", "four")
@@ -159,7 +159,8 @@ def test_the_command_says_on_what_it_measured(
     generator = {"name": "rooms-dcgan", "fingerprint": sb.load("rooms-dcgan").fingerprint}
     assert record["models"]["generator"] == generator
     roles = dict(zip(("generator", "reader", "judge"), models))
-    assert tables.staleness("10-leaderboard-factors", roles, tmp_path) == ""
+    revision = STUDIES["10-leaderboard"].revision
+    assert tables.staleness("10-leaderboard-factors", roles, tmp_path, revision) == ""
     with pytest.raises(ArgumentError, match="Put both"):
         score.score(*models, ["sefa"], SMALL, tmp_path / "new", tmp_path / "provenance.json")
     assert not (tmp_path / "new").exists()

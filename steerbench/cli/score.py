@@ -10,7 +10,7 @@ from steerbench.bundles import require
 from steerbench.cards.text import check_section
 from steerbench.generators import load
 from steerbench.leaderboard import Protocol, markdown
-from steerbench.studies import leaderboard, tables
+from steerbench.studies import STUDIES, leaderboard, tables
 
 
 def score(
@@ -51,6 +51,7 @@ def score(
         " ".join(["steerbench score", source, *(f"--finder {name}" for name in finders or [])]),
         out,
         protocol=asdict(protocol),
+        revision=STUDIES["10-leaderboard"].revision,
     )
     if readme is not None:
         leaderboard.fill_readme(readme, board.table, source, protocol)

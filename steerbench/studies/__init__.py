@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,12 +47,15 @@ class Study:
         models: Role to name: the embedded models that the table hangs on.
         beyond: What it hangs on that is not shipped.
         minutes: Roughly, on two CPU cores; None where it was not recorded.
+        revision: Raised whenever the same models would give other figures, because what is measured
+            has changed.
     """
 
     measure: Callable[[Path, Mapping[str, str]], None]
     models: Mapping[str, str]
     beyond: str = ""
     minutes: float | None = None
+    revision: int = 1
 
 
 _ROOMS = {"generator": "rooms"}
@@ -67,25 +71,29 @@ _RUNS = "four small runs, by python -m steerbench.training compare"
 
 STUDIES: dict[str, Study] = {
     "03-units": Study(units.measure_units, _ROOMS | {"segmenter": "rooms-segmenter"}),
-    "03-effects": Study(units.measure_effects, _ROOMS | _SEGMENTERS),
-    "03-search": Study(units.measure_search, _ROOMS | _SEGMENTERS),
+    "03-effects": Study(units.measure_effects, _ROOMS | _SEGMENTERS, revision=2),
+    "03-search": Study(units.measure_search, _ROOMS | _SEGMENTERS, revision=2),
     "03-artefacts": Study(units.measure_artefacts, _ROOMS | _JUDGE),
     "03-watermarks": Study(units.measure_watermarks, _MARKED | _JUDGE),
-    "10-leaderboard": Study(leaderboard.measure, _ROOMS | _ORACLES, minutes=20),
-    "10-leaderboard-factors": Study(leaderboard.measure, _ROOMS | _ORACLES, minutes=20),
-    "10-channels": Study(leaderboard.measure_counts, _ROOMS | _ORACLES),
-    "10-faces": Study(leaderboard.measure_faces, {}, _FACES),
-    "10-faces-factors": Study(leaderboard.measure_faces, {}, _FACES),
-    "12-training": Study(regularisers.measure, _ORACLES, _RUNS),
-    "12-training-factors": Study(regularisers.measure, _ORACLES, _RUNS),
+    "10-leaderboard": Study(leaderboard.measure, _ROOMS | _ORACLES, minutes=20, revision=2),
+    "10-leaderboard-factors": Study(leaderboard.measure, _ROOMS | _ORACLES, minutes=20, revision=2),
+    "10-channels": Study(leaderboard.measure_counts, _ROOMS | _ORACLES, revision=2),
+    "10-faces": Study(leaderboard.measure_faces, {}, _FACES, revision=2),
+    "10-faces-factors": Study(leaderboard.measure_faces, {}, _FACES, revision=2),
+    "12-training": Study(regularisers.measure, _ORACLES, _RUNS, revision=2),
+    "12-training-factors": Study(regularisers.measure, _ORACLES, _RUNS, revision=2),
     "14-spaces": Study(latent_spaces.measure, _ROOMS | _SIBLINGS | _JUDGE),
-    "15-spaces": Study(inversion.measure_spaces, _ROOMS | _ENCODER | _ORACLES),
-    "15-starts": Study(inversion.measure_starts, _ROOMS | _ENCODER | _ORACLES),
-    "17-restoration": Study(restoration.measure, _ROOMS | _ENCODER | _ORACLES),
-    "18-prompts": Study(prompts.measure, _ROOMS | _CLIPS | _ORACLES),
+    "15-spaces": Study(inversion.measure_spaces, _ROOMS | _ENCODER | _ORACLES, revision=2),
+    "15-starts": Study(inversion.measure_starts, _ROOMS | _ENCODER | _ORACLES, revision=2),
+    "17-restoration": Study(restoration.measure, _ROOMS | _ENCODER | _ORACLES, revision=2),
+    "18-prompts": Study(prompts.measure, _ROOMS | _CLIPS | _ORACLES, revision=2),
     "18-relevance": Study(prompts.measure_relevance, _ROOMS | {"clip": "rooms-clip"}),
 }
-"""Name of a table (of its CSV in ``assets/results``; the number is the chapter's) to its study."""
+"""Name of a table (of its CSV in ``assets/results``; the number is the chapter's) to its study.
+
+Revision 2: intervals by a bootstrap that contains its estimate, and random directions and units as
+`steerbench.metrics.null` draws them.
+"""
 
 
 def table(name: str) -> pd.DataFrame:
@@ -95,7 +103,7 @@ def table(name: str) -> pd.DataFrame:
         MissingFileError: There is none of this name; the closest names are offered.
     """
     found = tables.read(name, tables.results())
-    reason = tables.staleness(name, find(name).models, tables.results())
+    reason = _staleness(name, tables.results())
     if reason:
         print(f"Note: the table {name} is stale: {reason}.")
     return found
@@ -112,6 +120,11 @@ def find(name: str) -> Study:
     return STUDIES[name]
 
 
+def _staleness(name: str, folder: Path) -> str:
+    study = find(name)
+    return tables.staleness(name, study.models, folder, study.revision)
+
+
 def describe(name: str, folder: Path | None = None) -> str:
     """Say in a few lines what a table hangs on, and whether it is stale.
 
@@ -121,7 +134,7 @@ def describe(name: str, folder: Path | None = None) -> str:
     """
     folder, study = tables.results() if folder is None else folder, find(name)
     record = tables.records_of(folder).get(name, {})
-    reason = tables.staleness(name, study.models, folder)
+    reason = _staleness(name, folder)
     minutes = record.get("minutes", study.minutes)
     lines = [
         f"{name}: {'STALE: ' + reason if reason else 'fresh'}"
@@ -142,7 +155,7 @@ def stale(folder: Path | None = None) -> dict[str, str]:
         folder: Where the tables are; None for those of the package.
     """
     folder = tables.results() if folder is None else folder
-    reasons = {name: tables.staleness(name, s.models, folder) for name, s in STUDIES.items()}
+    reasons = {name: _staleness(name, folder) for name in STUDIES}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -163,7 +176,9 @@ def mark(names: Iterable[str], folder: Path | None = None) -> None:
             f"{', '.join(known)}: on what this was measured is recorded already. Measure it again."
         )
     for name in wanted:
-        tables.record([name], find(name).models, "recorded afterwards", folder)
+        study = find(name)
+        facts = {"revision": study.revision}
+        tables.record([name], study.models, "recorded afterwards", folder, **facts)
 
 
 def measure(
@@ -212,7 +227,7 @@ def _prepare(group: list[str], study: Study, work: Path) -> bool:
     """
     work.mkdir(parents=True, exist_ok=True)
     begun = work / f"{group[0]}.begun"
-    now = repr(sorted(tables.fingerprints(study.models).items()))
+    now = f"{study.revision} {sorted(tables.fingerprints(study.models).items())}"
     if begun.is_file() and begun.read_text(encoding="utf-8") == now:
         return False
     for name in group:
@@ -221,11 +236,11 @@ def _prepare(group: list[str], study: Study, work: Path) -> bool:
     return True
 
 
-def _publish(group: list[str], study: Study, work: Path, folder: Path, **facts: float) -> None:
+def _publish(group: list[str], study: Study, work: Path, folder: Path, **facts: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in group:
         shutil.move(work / f"{name}.csv", folder / f"{name}.csv")
     command = f"python -m steerbench.studies measure {group[0]}"
-    today = datetime.date.today().isoformat()
-    tables.record(group, study.models, command, folder, date=today, **facts)
+    facts |= {"date": datetime.date.today().isoformat(), "revision": study.revision}
+    tables.record(group, study.models, command, folder, **facts)
     (work / f"{group[0]}.begun").unlink()

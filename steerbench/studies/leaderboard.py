@@ -36,7 +36,7 @@ from steerbench.leaderboard import (
     markdown,
     summary,
 )
-from steerbench.leaderboard.judging import evaluate_prefixes, readable
+from steerbench.leaderboard.judging import Evaluation, evaluate_prefixes, readable
 from steerbench.methods import FINDERS
 from steerbench.predictors import AttributePredictor, oracle, predictor
 from steerbench.predictors.distillation import DistilledPredictor, distill
@@ -135,7 +135,7 @@ def measure_counts(
         tables.write(pd.concat(rows, ignore_index=True), out / "10-channels.csv")
 
 
-def _count(kind: str, directions: Sequence[Direction], verdict: Any) -> pd.DataFrame:
+def _count(kind: str, directions: Sequence[Direction], verdict: Evaluation) -> pd.DataFrame:
     columns = ["recovered", "recovered_low", "recovered_high", "surely", "factors"]
     row = summary([(FinderRun(kind, tuple(directions)), verdict)])[[*columns, "share", "leakage"]]
     row.insert(0, "directions", len(directions))

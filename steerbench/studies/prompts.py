@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from steerbench.embedding.styleclip import (
 )
 from steerbench.generators import load
 from steerbench.generators.base import BaseGenerator
+from steerbench.metrics import random_directions, step_for_change
 from steerbench.predictors import oracle
 from steerbench.predictors.clip import Clip, clip
 from steerbench.seeds import Codes
@@ -173,23 +174,23 @@ class RandomEdits:
     ) -> None:
         self.generator, self.codes, self.before = generator, codes, before
         self.probe, self.farthest = probe, farthest
-        random = torch.Generator().manual_seed(SEED)
-        shape = generator.spaces["w"].shape
-        vectors = [torch.randn(shape, generator=random) for _ in range(n_null)]
-        plain = [Direction("random", "w", vector) for vector in vectors]
-        scales = [generator.prior_std("w", each.vector) for each in plain]
-        self.directions = [replace(each, scale=scale) for each, scale in zip(plain, scales)]
-        self.reach = [mean_change(self._walk(d, probe), before) for d in self.directions]
+        self.directions = random_directions(generator, n_null, "w", kind="isotropic", seed=SEED)
 
     def _walk(self, direction: Direction, alpha: float) -> Tensor:
         return self.generator.render(self.codes, edits=[alpha * direction])
 
+    def _step(self, direction: Direction, change: float) -> float:
+        def change_at(alpha: float) -> float:
+            return mean_change(self._walk(direction, alpha), self.before)
+
+        most = self.probe * self.farthest
+        return step_for_change(change_at, change, first=self.probe, most=most, rounds=2)
+
     def read(self, judges: Judges, change: float) -> dict[str, Tensor]:
         """Return mean rises of ``clip`` and ``oracle``, ``layout`` and ``change``: ``[n_null]``."""
         start, rows = judges.read(self.before), []
-        for direction, reach in zip(self.directions, self.reach):
-            alpha = self.probe * min(change / reach, self.farthest)
-            images = self._walk(direction, alpha)
+        for direction in self.directions:
+            images = self._walk(direction, self._step(direction, change))
             now = judges.read(images)
             rises = [float((now[name] - start[name]).mean()) for name in ("clip", "oracle")]
             layout = float(now["layout"].mean())

@@ -315,9 +315,12 @@ def _along(
         choosing=amounts.choosing,
         judging=amounts.judging,
     )
-    ends = {"low": verdict.share_low, "high": verdict.share_high}
-    counts = {"low": verdict.surely, "high": verdict.possibly}
-    summary = {"recovered": float(verdict.n_recovered), "share": verdict.share}
-    summary |= {f"share_{end}": value for end, value in ends.items()}
-    summary |= {f"recovered_{end}": float(value) for end, value in counts.items()}
+    summary = {
+        "recovered": float(verdict.n_recovered),
+        "recovered_low": float(verdict.surely),
+        "recovered_high": float(verdict.possibly),
+        "share": verdict.share,
+        "share_low": verdict.share_low,
+        "share_high": verdict.share_high,
+    }
     return summary, verdict.factors

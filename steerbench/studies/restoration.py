@@ -40,6 +40,7 @@ from steerbench.inversion import (
 from steerbench.inversion.losses import perceptual_distance, perceptual_features
 from steerbench.metrics.reconstruction import psnr, ssim
 from steerbench.predictors import oracle
+from steerbench.seeds import Codes
 from steerbench.stats import bootstrap
 from steerbench.studies import tables
 from steerbench.training.pictures import HELD_OUT_SEED
@@ -57,13 +58,9 @@ def measure(out: Path, models: Mapping[str, str], n_samples: int = 50, n_steps: 
         for name, degradation, known in _losses(images):
             if (group, name) in done:
                 continue
+            config = RestorationConfig(precision="fast", batch_size=25)
             found = restore(
-                generator,
-                known,
-                degradation,
-                n_steps=n_steps,
-                init="encoder",
-                config=RestorationConfig(precision="fast", batch_size=25),
+                generator, known, degradation, n_steps=n_steps, init="encoder", config=config
             )
             rows += _rows(group, name, degradation, found, images, truth, judge)
             tables.write(pd.DataFrame(rows), path)
@@ -102,7 +99,7 @@ class Judge:
 def _set(generator: BaseGenerator, judge: Judge, group: str, n: int) -> tuple[Tensor, Tensor]:
     """Draw pictures, and say which binary attributes they have ``[n, attributes]``."""
     if group == "samples":
-        own = generator.render(generator.sample(n, seed=2_000_000)).clamp(-1, 1)
+        own = generator.render(generator.sample(n, seed=Codes.RESTORATION.start)).clamp(-1, 1)
         return own, judge.attributes(own)
     drawn = world("rooms").sample(n, seed=HELD_OUT_SEED, resolution=generator.resolution)
     return drawn.images, torch.stack([drawn.factors[name] > 0.5 for name in judge.names], 1)

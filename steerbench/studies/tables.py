@@ -8,7 +8,8 @@ models it was measured, each by its role and its fingerprint:
 
 ``digest`` is of the CSV itself, so that a table that was exchanged by hand is noticed. A table is
 stale where a model that it names is no longer the one of that name, where it was measured on
-models of other names than those that its study uses now, or where nothing is known of it.
+models of other names than those that its study uses now, where its study has since come to measure
+otherwise (its ``revision``), or where nothing is known of it.
 
 >>> import tempfile
 >>> folder = Path(tempfile.mkdtemp())
@@ -145,13 +146,14 @@ def records_of(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(records)
 
 
-def staleness(name: str, models: Mapping[str, str], folder: Path) -> str:
+def staleness(name: str, models: Mapping[str, str], folder: Path, revision: int = 1) -> str:
     """Say why a table is stale; nothing where it is fresh.
 
     Args:
         name: A table.
         models: Role to name, what it would be measured on now.
         folder: Where it is.
+        revision: Of its study now.
     """
     if not (folder / f"{name}.csv").is_file():
         return "it was never measured"
@@ -160,9 +162,10 @@ def staleness(name: str, models: Mapping[str, str], folder: Path) -> str:
         return "nothing says on what it was measured"
     if record.get("digest") != _digest(folder / f"{name}.csv"):
         return "the file is not the one that was measured"
-    reasons = [
-        _difference(role, model, record["models"].get(role)) for role, model in models.items()
-    ]
+    known, was = record["models"], record.get("revision", 1)
+    anew = f"it was measured by revision {was} of its study, which is {revision} by now"
+    reasons = [anew if was != revision else ""]
+    reasons += [_difference(role, model, known.get(role)) for role, model in models.items()]
     return "; ".join(filter(None, reasons))
 
 

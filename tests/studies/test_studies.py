@@ -179,6 +179,17 @@ def test_a_study_of_other_models_makes_its_table_stale(
     )
 
 
+def test_a_study_that_measures_otherwise_makes_its_table_stale(
+    fakes: dict[str, Fake], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(fakes["01-old"].measure, MODELS, revision=2)
+    monkeypatch.setitem(studies.STUDIES, "01-old", study)
+    reason = "it was measured by revision 1 of its study, which is 2 by now"
+    assert studies.stale()["01-old"] == reason
+    studies.measure(["01-old"], work=tmp_path / "work")
+    assert "01-old" not in studies.stale()
+
+
 def test_only_a_table_without_a_record_is_marked(fakes: dict[str, Fake], tmp_path: Path) -> None:
     with pytest.raises(SteerbenchError, match="recorded already"):
         studies.mark(["01-old"])
