@@ -18,6 +18,7 @@ import steerbench as sb
 from steerbench import assets, bundles
 from steerbench.embedding.styleclip import layout_of
 from steerbench.errors import BundleError, CapabilityError
+from steerbench.inversion import Initialisation, ReconstructionLossConfig
 from steerbench.inversion.encoders import encoder_for
 from steerbench.training.export import state_fingerprint
 from tests.conftest import make_toy
@@ -231,7 +232,7 @@ def test_a_generator_without_weights_cannot_be_known() -> None:
 
 def test_a_default_without_a_bundle_is_off_and_says_so_once(own) -> None:
     images = own.render(own.sample(1))
-    options = {"steps": 1, "samples": 4, "progress": False}
+    options = {"n_steps": 1, "init": Initialisation(n_samples=4)}
     with pytest.warns(
         bundles.BundleWarning, match=r"No reader is known for 'toy-77'.*sb.Bundle"
     ) as w:
@@ -263,8 +264,9 @@ def test_the_layout_of_ones_own_reader_is_scaled_by_its_own_pictures(own) -> Non
 def test_an_encoder_of_ones_own_is_a_start(own) -> None:
     codes = own.sample(2, seed=9, space="w")
     sb.Bundle(own, encoder=lambda images: codes)
-    options = {"steps": 0, "samples": 4, "progress": False, "features": None, "space": "w"}
-    found = sb.invert(own, own.render(codes), **options)
+    options = {"space": "w", "n_steps": 0, "init": Initialisation(n_samples=4)}
+    pixels = ReconstructionLossConfig(features=None)
+    found = sb.invert(own, own.render(codes), loss=pixels, **options)
     assert list(found.report["start"]) == ["encoder", "encoder"]
     assert float(found.report["mse"].max()) < 1e-8
 
