@@ -26,6 +26,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from steerbench.errors import CapabilityError
 from steerbench.generators import BaseGenerator, load
 from steerbench.inversion import (
     Degradation,
@@ -151,7 +152,13 @@ def _better(given: Tensor, degradation: Degradation) -> Tensor | None:
         far = Hole(degradation.hole, feather=1e6)
         return far.finish(torch.zeros_like(given), given)
     if isinstance(degradation, Noisy):
-        from skimage.restoration import denoise_tv_chambolle
+        try:
+            from skimage.restoration import denoise_tv_chambolle
+        except ModuleNotFoundError as error:
+            raise CapabilityError(
+                "The baseline of noisy pictures needs scikit-image, which is not installed. "
+                'Install it with: pip install "steerbench[eval]".'
+            ) from error
 
         # The best PSNR on two dozen other renders, of weights from 0.4 to 2.4 deviations.
         weight = 0.8 * degradation.deviation
