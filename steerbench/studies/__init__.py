@@ -4,7 +4,8 @@ One file a chapter measures; `STUDIES` has a line a table. A table knows on whic
 measured (`steerbench.studies.tables`), so that ``python -m steerbench.studies list`` can say which
 of them new weights have made stale, and ``measure --stale`` measures those again.
 
-A chapter reads its table with ``table("10-leaderboard")``, which says in one line where it is stale.
+A chapter reads its table with ``table("10-leaderboard")``, which says in one line where it is
+stale.
 
 >>> STUDIES["10-leaderboard"].models["generator"]
 'rooms'
