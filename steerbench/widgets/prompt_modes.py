@@ -131,8 +131,8 @@ class PromptModes:
             )
             try:
                 found = now.direction(request.prompt)
-            except LatentError:  # nothing has moved yet
-                yield Frame(now.step / now.total, words, now.images)
+            except LatentError:  # nothing has moved yet: there is no step to stop at
+                yield Frame(now.step / now.total, "beginning", now.images)
                 continue
             yield Frame(now.step / now.total, words, now.images, found, 1.0)
 
