@@ -41,8 +41,8 @@ def score(
         check_section(readme, leaderboard.SECTION)
     models = {
         "generator": source,
-        "reader": oracle or _known(source, "reader", "chooses the directions", "--oracle"),
-        "judge": judge or _known(source, "judge", "judges them", "--judge"),
+        "reader": oracle or _part_name(source, "reader", "chooses the directions", "--oracle"),
+        "judge": judge or _part_name(source, "judge", "judges them", "--judge"),
     }
     board = leaderboard.measure_finders(out, models, finders, protocol)
     tables.record(
@@ -59,6 +59,6 @@ def score(
     return "\n".join([markdown(board.table), *reasons])
 
 
-def _known(source: str, part: str, use: str, option: str) -> str:
+def _part_name(source: str, part: str, use: str, option: str) -> str:
     """Return the name of a network of the model's bundle."""
     return str(require(load(source), part, use, option).name)

@@ -145,7 +145,7 @@ def measure(
         readers.reader, readers.judge, readable(readers, pictures, n, amounts.correlation)
     )
     real, rows = _renders(readers, pictures, min(len(pictures) // 2, amounts.quality))
-    known, details = _known(out, runs.images)
+    known, details = _read_rows(out, runs.images)
     rows += known
     done = {(row["run"], row.get("seed")) for row in rows}
     for (name, seed), path in tqdm(found.items(), "runs"):
@@ -189,7 +189,7 @@ def generator_of(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, 
     """Return the averaged generator of a checkpoint, and its header."""
     tensors, header = store.load(checkpoint)
     game = RUNS[name].game
-    return game.exported(header["settings"], tensors, header["seen"], name), header
+    return game.export(header["settings"], tensors, header["seen"], name), header
 
 
 def readable(
@@ -214,7 +214,7 @@ def _correlations(
     }
 
 
-def _known(out: Path, images: int) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+def _read_rows(out: Path, images: int) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
     """Return the rows of both tables of runs that saw so many pictures."""
     paths = [out / f"{TABLE}.csv", out / f"{FACTORS}.csv"]
     if not all(path.exists() for path in paths):

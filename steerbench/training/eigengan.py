@@ -121,7 +121,7 @@ class EigenGANGame(Game):
         ]
 
     @classmethod
-    def exported(
+    def export(
         cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
     ) -> EigenGAN:
         network = EigenGANNetwork(

@@ -41,7 +41,7 @@ def _read(checkpoint: Path, name: str) -> tuple[BaseGenerator, dict[str, Any]]:
         return progressive.generator_of(checkpoint, name)
     tensors, header = store.load(checkpoint)
     game = GAMES[architecture]
-    generator = game.exported(header["settings"], tensors, header["seen"], name)
+    generator = game.export(header["settings"], tensors, header["seen"], name)
     training = {
         "settings": header["settings"],
         "images": header["seen"],

@@ -137,7 +137,7 @@ class Game:
         """Pictures ``[N, C, H, W]`` of the averaged generator at codes ``[N, z_dim]``."""
         return self.ema(codes)
 
-    def judged(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """The discriminator's logits, large for real."""
         return self.d(images, self.dtype)
 
@@ -162,7 +162,7 @@ class Game:
         return {}
 
     @classmethod
-    def exported(
+    def export(
         cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
     ) -> BaseGenerator:
         """The generator that a checkpoint's tensors make."""
@@ -207,7 +207,7 @@ class Game:
 
     def discriminator_step(self, fake: Tensor) -> dict[str, float]:
         real = self.real()
-        real_logits, fake_logits = self.judged(real), self.judged(fake)
+        real_logits, fake_logits = self.logits(real), self.logits(fake)
         loss = F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
         self.d_optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -219,7 +219,7 @@ class Game:
 
     def r1_step(self, real: Tensor) -> float:
         """Penalise the gradient of the logit at real pictures."""
-        penalty = slope(self.judged, real)
+        penalty = slope(self.logits, real)
         self.d_optimiser.zero_grad(set_to_none=True)
         (penalty * self.settings.r1_gamma / 2 * self.settings.r1_every).backward()
         self.update(self.d_optimiser)
@@ -227,7 +227,7 @@ class Game:
 
     def generator_step(self, fake: Tensor) -> dict[str, float]:
         self.d.requires_grad_(False)
-        loss, penalty = F.softplus(-self.judged(fake)).mean(), self.penalty()
+        loss, penalty = F.softplus(-self.logits(fake)).mean(), self.penalty()
         self.g_optimiser.zero_grad(set_to_none=True)
         (loss + penalty).backward()
         self.d.requires_grad_(True)

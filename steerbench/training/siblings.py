@@ -73,7 +73,7 @@ class DCGANGame(Game):
         return [{"params": list(module.parameters()), "scale": scale}]
 
     @classmethod
-    def exported(
+    def export(
         cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
     ) -> DCGAN:
         network = DCGANNetwork(z_dim=settings["z_dim"], widths=tuple(settings["g_widths"]))
@@ -138,7 +138,7 @@ class PGGANGame(Game):
         return level_after(self.seen, self.settings.phase, len(self.settings.widths))
 
     @classmethod
-    def exported(
+    def export(
         cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
     ) -> PGGAN:
         network = PGGANNetwork(
@@ -184,7 +184,7 @@ class PGGANGame(Game):
         """How much of the finest block that runs is faded in."""
         return 1 - (self.level - math.floor(self.level))
 
-    def judged(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         return self.d(images, self.dtype, self.share)
 
 

@@ -79,7 +79,7 @@ class StyleGAN2Game(Game):
         )
 
     @classmethod
-    def exported(
+    def export(
         cls, settings: dict[str, Any], tensors: Mapping[str, Tensor], seen: int, name: str
     ) -> StyleGAN2:
         """The averaged generator, with the plain discriminator.
